@@ -1,0 +1,192 @@
+//! `JWTAuthenticator` and `WebhookAuthenticator` of `authentication.concierge.<suffix>/v1alpha1`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Specification of a `JWTAuthenticator`: which issuer's tokens are accepted and how a user is read from them.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "authentication.concierge.pinniped.dev",
+    version = "v1alpha1",
+    kind = "JWTAuthenticator",
+    plural = "jwtauthenticators",
+    singular = "jwtauthenticator",
+    status = "AuthenticatorStatus",
+    category = "pinniped",
+    category = "pinniped-authenticator",
+    category = "pinniped-authenticators",
+    printcolumn = r#"{"name":"Issuer","type":"string","jsonPath":".spec.issuer"}"#,
+    printcolumn = r#"{"name":"Audience","type":"string","jsonPath":".spec.audience"}"#,
+    printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    doc = "JWTAuthenticator accepts JSON Web Tokens of one OpenID Connect issuer for one audience."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtAuthenticatorSpec {
+    /// URL of the OIDC issuer, used for discovery and compared byte for byte with the `iss` claim.
+    #[schemars(length(min = 1), regex(pattern = "^https://"))]
+    pub issuer: String,
+    /// Required value of the `aud` claim. Use one audience per cluster.
+    #[schemars(length(min = 1))]
+    pub audience: String,
+    /// How claims become a user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<JwtTokenClaims>,
+    /// Rules that the token's claims must fulfil.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claim_validation_rules: Vec<ClaimValidationRule>,
+    /// Rules that the resulting user must fulfil.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user_validation_rules: Vec<UserValidationRule>,
+    /// How the issuer's TLS certificate is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+}
+
+/// Which claims, or CEL expressions over them, give the username, the groups and the extras.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtTokenClaims {
+    /// Name of the claim that holds the username; `username` when neither it nor `usernameExpression` is set.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub username: String,
+    /// CEL expression that gives the username. Mutually exclusive with `username`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub username_expression: String,
+    /// Name of the claim that holds the groups; `groups` when neither it nor `groupsExpression` is set.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub groups: String,
+    /// CEL expression that gives the groups. Mutually exclusive with `groups`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub groups_expression: String,
+    /// Additional keys and values of the user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra: Vec<ExtraMapping>,
+}
+
+/// One additional key of the user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtraMapping {
+    /// Domain-prefixed path, lower case, for example `example.com/team`.
+    pub key: String,
+    /// CEL expression that gives a string or a list of strings.
+    pub value_expression: String,
+}
+
+/// A rule over the token's claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimValidationRule {
+    /// Name of a claim that must be present. Mutually exclusive with `expression` and `message`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub claim: String,
+    /// Value that the claim must have.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub required_value: String,
+    /// CEL expression over `claims` that must be true. Mutually exclusive with `claim` and `requiredValue`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expression: String,
+    /// Text for the log when `expression` is false.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// A rule over the resulting user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserValidationRule {
+    /// CEL expression over `user` that must be true.
+    pub expression: String,
+    /// Text for the log when `expression` is false.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// Specification of a `WebhookAuthenticator`: tokens are judged by a TokenReview server.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "authentication.concierge.pinniped.dev",
+    version = "v1alpha1",
+    kind = "WebhookAuthenticator",
+    plural = "webhookauthenticators",
+    singular = "webhookauthenticator",
+    status = "AuthenticatorStatus",
+    category = "pinniped",
+    category = "pinniped-authenticator",
+    category = "pinniped-authenticators",
+    printcolumn = r#"{"name":"Endpoint","type":"string","jsonPath":".spec.endpoint"}"#,
+    printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    doc = "WebhookAuthenticator accepts the tokens that a TokenReview server accepts."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookAuthenticatorSpec {
+    /// URL of the TokenReview server.
+    #[schemars(length(min = 1), regex(pattern = "^https://"))]
+    pub endpoint: String,
+    /// How the server's TLS certificate is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+}
+
+/// How a peer's TLS certificate is verified; the system's roots when nothing is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsSpec {
+    /// X.509 Certificate Authority as base64 of a PEM bundle. If omitted, the system's roots are used.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub certificate_authority_data: String,
+    /// Where to read the PEM bundle from. Mutually exclusive with `certificateAuthorityData`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_authority_data_source: Option<CertificateAuthorityDataSource>,
+}
+
+/// A key of a Secret or ConfigMap in Haulout's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateAuthorityDataSource {
+    /// Kind of the object: `Secret` (type `Opaque` or `kubernetes.io/tls`) or `ConfigMap`.
+    pub kind: CertificateAuthorityDataSourceKind,
+    /// Name of the object.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Key within the object whose value is a PEM bundle.
+    #[schemars(length(min = 1))]
+    pub key: String,
+}
+
+/// Kinds that can hold a CA bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CertificateAuthorityDataSourceKind {
+    /// A Secret of type `Opaque` or `kubernetes.io/tls`.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+}
+
+/// Status of an authenticator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthenticatorStatus {
+    /// Observations of the authenticator's state, one per type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Summary of the conditions.
+    #[serde(default)]
+    pub phase: AuthenticatorPhase,
+}
+
+/// Summary of an authenticator's conditions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AuthenticatorPhase {
+    /// Not judged yet.
+    #[default]
+    Pending,
+    /// Every condition is true.
+    Ready,
+    /// At least one condition is not true.
+    Error,
+}

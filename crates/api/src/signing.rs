@@ -1,0 +1,111 @@
+//! The call by which the webhook asks an agent for a certificate: `POST /v1/certificates`, JSON over mutual TLS.
+//!
+//! Documented for other implementers in `docs/signing-protocol.md`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Path of the call. A change that an old agent could misread gets a new path.
+pub const CERTIFICATES_PATH: &str = "/v1/certificates";
+
+/// URI SAN of the client certificate that an agent accepts.
+pub const WEBHOOK_URI: &str = "haulout:webhook";
+
+/// Username of the certificate by which the webhook checks that the API server accepts what an agent signs.
+pub const CANARY_USERNAME: &str = "haulout:canary";
+
+/// An identity and a public key to be certified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateRequest {
+    /// Identifier made by the webhook; stands in the audit lines of both sides. At most 64 characters of `[A-Za-z0-9._-]`.
+    pub audit_id: String,
+    /// Common name of the subject.
+    pub username: String,
+    /// Organizations of the subject; all of them end up in the certificate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Organizational units of the subject, one `key=value` for each value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, Vec<String>>,
+    /// Public key as base64 of a DER `SubjectPublicKeyInfo`; ECDSA P-256.
+    pub public_key: String,
+    /// Wanted lifetime from now in seconds; the agent refuses more than its cap and clamps to the CA's own end.
+    pub lifetime_seconds: u32,
+    /// Reserved for proof of the login (the token itself). An agent of this version refuses a request that carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<serde_json::Value>,
+}
+
+/// A signed certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateResponse {
+    /// One PEM `CERTIFICATE` block.
+    pub certificate: String,
+    /// Start of validity, seconds since the Unix epoch.
+    pub not_before: i64,
+    /// End of validity, seconds since the Unix epoch.
+    pub not_after: i64,
+    /// SHA-256 of the DER certificate, lower-case hexadecimal: what Kubernetes logs as `X509SHA256=`.
+    pub x509_sha256: String,
+    /// The agent's clock, milliseconds since the Unix epoch.
+    pub agent_time_millis: i64,
+}
+
+/// Why an agent did not sign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SigningFailure {
+    /// Class of the failure, stable for programs.
+    pub reason: SigningFailureReason,
+    /// What happened and what to do, for an administrator; holds no name or group.
+    pub message: String,
+}
+
+/// Class of a failure and the HTTP status that carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SigningFailureReason {
+    /// 400: the request is malformed.
+    InvalidRequest,
+    /// 401: the client certificate is not the webhook's.
+    Unauthenticated,
+    /// 403: the policy beside the key refuses the subject or the lifetime.
+    RefusedByPolicy,
+    /// 429: over the rate of the policy.
+    RateLimited,
+    /// 503: no usable key pair.
+    KeyUnavailable,
+    /// 503: no valid policy.
+    PolicyUnavailable,
+    /// 500: signing failed.
+    Internal,
+}
+
+impl SigningFailureReason {
+    /// HTTP status code that carries this reason.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::InvalidRequest => 400,
+            Self::Unauthenticated => 401,
+            Self::RefusedByPolicy => 403,
+            Self::RateLimited => 429,
+            Self::KeyUnavailable | Self::PolicyUnavailable => 503,
+            Self::Internal => 500,
+        }
+    }
+
+    /// Metric label and log value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "InvalidRequest",
+            Self::Unauthenticated => "Unauthenticated",
+            Self::RefusedByPolicy => "RefusedByPolicy",
+            Self::RateLimited => "RateLimited",
+            Self::KeyUnavailable => "KeyUnavailable",
+            Self::PolicyUnavailable => "PolicyUnavailable",
+            Self::Internal => "Internal",
+        }
+    }
+}
