@@ -1,0 +1,1 @@
+//! Trust in client certificates, decided per request.

@@ -1,0 +1,1 @@
+//! Health checks, metrics and the version of the program.

@@ -1,0 +1,1 @@
+//! The accept loop: connections in, requests out.

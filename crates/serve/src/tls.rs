@@ -1,0 +1,1 @@
+//! Assembly and swap of TLS configurations.
