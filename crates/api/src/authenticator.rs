@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Specification of a `JWTAuthenticator`: which issuer's tokens are accepted and how a user is read from them.
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
+)]
 #[kube(
     group = "authentication.concierge.pinniped.dev",
     version = "v1alpha1",
@@ -106,7 +108,9 @@ pub struct UserValidationRule {
 }
 
 /// Specification of a `WebhookAuthenticator`: tokens are judged by a TokenReview server.
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
+)]
 #[kube(
     group = "authentication.concierge.pinniped.dev",
     version = "v1alpha1",
@@ -173,6 +177,7 @@ pub enum CertificateAuthorityDataSourceKind {
 pub struct AuthenticatorStatus {
     /// Observations of the authenticator's state, one per type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::conditions::list_schema")]
     pub conditions: Vec<Condition>,
     /// Summary of the conditions.
     #[serde(default)]
@@ -189,4 +194,94 @@ pub enum AuthenticatorPhase {
     Ready,
     /// At least one condition is not true.
     Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn full_object_keeps_every_field() {
+        let wire = json!({
+            "apiVersion": "authentication.concierge.pinniped.dev/v1alpha1",
+            "kind": "JWTAuthenticator",
+            "metadata": {"name": "supervisor"},
+            "spec": {
+                "issuer": "https://issuer.example.com",
+                "audience": "cluster-1",
+                "claims": {
+                    "username": "email",
+                    "usernameExpression": "claims.email",
+                    "groups": "roles",
+                    "groupsExpression": "claims.roles",
+                    "extra": [{"key": "example.com/team", "valueExpression": "claims.team"}],
+                },
+                "claimValidationRules": [
+                    {"claim": "hd", "requiredValue": "example.com"},
+                    {"expression": "claims.a == 'b'", "message": "a must be b"},
+                ],
+                "userValidationRules": [{"expression": "!user.username.startsWith('system:')", "message": "no"}],
+                "tls": {
+                    "certificateAuthorityData": "Zm9v",
+                    "certificateAuthorityDataSource": {"kind": "ConfigMap", "name": "ca", "key": "ca.crt"},
+                },
+            },
+            "status": {
+                "conditions": [{
+                    "type": "Ready",
+                    "status": "True",
+                    "reason": "Success",
+                    "message": "the JWTAuthenticator is ready",
+                    "observedGeneration": 3,
+                    "lastTransitionTime": "2026-11-23T19:34:43Z",
+                }],
+                "phase": "Ready",
+            },
+        });
+        let parsed: JWTAuthenticator = serde_json::from_value(wire.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), wire);
+    }
+
+    /// The CRD accepts empty values where Go's types have `omitempty`; none of them may appear when written back.
+    #[test]
+    fn empty_values_mean_absent() {
+        let parsed: JwtAuthenticatorSpec = serde_json::from_value(json!({
+            "issuer": "https://i",
+            "audience": "a",
+            "claims": {"username": "", "groups": "", "extra": []},
+            "claimValidationRules": [],
+            "tls": {"certificateAuthorityData": ""},
+        }))
+        .unwrap();
+        assert_eq!(
+            serde_json::to_value(&parsed).unwrap(),
+            json!({"issuer": "https://i", "audience": "a", "claims": {}, "tls": {}})
+        );
+    }
+
+    #[test]
+    fn webhook_authenticator_keeps_its_shape() {
+        let wire = json!({
+            "apiVersion": "authentication.concierge.pinniped.dev/v1alpha1",
+            "kind": "WebhookAuthenticator",
+            "metadata": {"name": "w"},
+            "spec": {"endpoint": "https://w.example.com/authenticate"},
+        });
+        let parsed: WebhookAuthenticator = serde_json::from_value(wire.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), wire);
+    }
+
+    #[test]
+    fn phase_is_pending_until_judged() {
+        let status: AuthenticatorStatus = serde_json::from_value(json!({})).unwrap();
+        assert_eq!(status.phase, AuthenticatorPhase::Pending);
+    }
+
+    #[test]
+    fn unknown_data_source_kinds_are_refused() {
+        let source = json!({"kind": "Pod", "name": "n", "key": "k"});
+        assert!(serde_json::from_value::<CertificateAuthorityDataSource>(source).is_err());
+    }
 }

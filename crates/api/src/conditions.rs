@@ -1,6 +1,10 @@
-//! How observed conditions are merged into a status.
+//! How observed conditions are merged into a status, and what a CRD says of them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// Most characters of a condition's message that the API server stores; a longer one makes the whole status write fail.
+pub const MESSAGE_MAX_CHARS: usize = 32_768;
 
 /// A condition as just observed, before it meets the stored one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +75,58 @@ pub fn merge(
     merged
 }
 
+/// Schema of a list of conditions, one per type, with the limits of Kubernetes' own `metav1.Condition`.
+///
+/// The Go type carries the limits as markers, which the derived schema of `k8s-openapi` leaves out.
+pub(crate) fn list_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "description": "One observation of the object's state.",
+            "type": "object",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "lastTransitionTime": {
+                    "description": "When the status last changed.",
+                    "type": "string",
+                    "format": "date-time",
+                },
+                "message": {
+                    "description": "What was observed, for people. May be empty.",
+                    "type": "string",
+                    "maxLength": MESSAGE_MAX_CHARS,
+                },
+                "observedGeneration": {
+                    "description": "Generation of the object that was judged; older than `metadata.generation` means out of date.",
+                    "type": "integer",
+                    "format": "int64",
+                    "minimum": 0,
+                },
+                "reason": {
+                    "description": "Why the condition has this status, as one CamelCase word for programs.",
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                },
+                "status": {
+                    "description": "Whether the condition holds; Unknown when a prerequisite failed.",
+                    "type": "string",
+                    "enum": ["True", "False", "Unknown"],
+                },
+                "type": {
+                    "description": "What is judged.",
+                    "type": "string",
+                    "maxLength": 316,
+                    "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+                },
+            },
+        },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::jiff::Timestamp;
@@ -122,7 +178,12 @@ mod tests {
 
     #[test]
     fn conditions_of_other_writers_stay() {
-        let foreign = merge(&[], vec![observation("Foreign", ConditionStatus::True, "x")], Some(1), &at(1));
+        let foreign = merge(
+            &[],
+            vec![observation("Foreign", ConditionStatus::True, "x")],
+            Some(1),
+            &at(1),
+        );
         let merged = merge(
             &foreign,
             vec![observation("Ready", ConditionStatus::True, "y")],

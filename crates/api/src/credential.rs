@@ -73,3 +73,74 @@ impl std::fmt::Debug for ClusterCredential {
         f.write_str("ClusterCredential")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn specification_is_read_and_never_shown() {
+        let spec: TokenCredentialRequestSpec = serde_json::from_value(json!({
+            "token": "very-secret",
+            "authenticator": {"apiGroup": "g", "kind": "JWTAuthenticator", "name": "n"},
+        }))
+        .unwrap();
+        assert_eq!(spec.token.expose_secret(), "very-secret");
+        assert_eq!(spec.authenticator.api_group.as_deref(), Some("g"));
+        assert!(!format!("{spec:?}").contains("very-secret"));
+    }
+
+    #[test]
+    fn absent_fields_are_empty() {
+        let spec: TokenCredentialRequestSpec = serde_json::from_value(json!({})).unwrap();
+        assert_eq!(spec.token.expose_secret(), "");
+        assert_eq!(spec.authenticator, AuthenticatorReference::default());
+    }
+
+    #[test]
+    fn empty_reference_prints_like_go() {
+        assert_eq!(
+            serde_json::to_string(&AuthenticatorReference::default()).unwrap(),
+            r#"{"apiGroup":null,"kind":"","name":""}"#
+        );
+    }
+
+    #[test]
+    fn status_prints_like_go() {
+        let success = TokenCredentialRequestStatus {
+            credential: Some(ClusterCredential {
+                expiration_timestamp: Time(Timestamp::new(1_795_000_000, 999_999_999).unwrap()),
+                token: String::new(),
+                client_certificate_data: "cert".to_owned(),
+                client_key_data: "key".to_owned(),
+            }),
+            message: None,
+        };
+        assert_eq!(
+            serde_json::to_string(&success).unwrap(),
+            r#"{"credential":{"expirationTimestamp":"2026-11-18T11:06:40Z","clientCertificateData":"cert","clientKeyData":"key"}}"#
+        );
+        let failure = TokenCredentialRequestStatus {
+            credential: None,
+            message: Some(AUTHENTICATION_FAILED.to_owned()),
+        };
+        assert_eq!(
+            serde_json::to_string(&failure).unwrap(),
+            r#"{"message":"authentication failed"}"#
+        );
+    }
+
+    #[test]
+    fn credentials_are_not_debug_printed() {
+        let credential: ClusterCredential = serde_json::from_value(json!({
+            "expirationTimestamp": "2026-11-23T19:34:43Z",
+            "clientKeyData": "very-secret",
+        }))
+        .unwrap();
+        assert_eq!(format!("{credential:?}"), "ClusterCredential");
+    }
+}

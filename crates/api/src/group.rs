@@ -128,6 +128,8 @@ pub fn is_dns1123_subdomain(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -161,14 +163,40 @@ mod tests {
             (&default, Some(internal), Some(internal)),
             (&default, Some("other.group"), Some("other.group")),
             (&default, None, None),
-            (&custom, Some("authentication.concierge.walrus.example.com"), Some(internal)),
+            (
+                &custom,
+                Some("authentication.concierge.walrus.example.com"),
+                Some(internal),
+            ),
             (&custom, Some(internal), None),
             (&custom, Some("xwalrus.example.com"), None),
             (&custom, Some("walrus.example.com"), None),
             (&custom, None, None),
         ];
         for (suffix, given, expected) in cases {
-            assert_eq!(suffix.unsuffixed_group(given).as_deref(), expected, "{suffix} {given:?}");
+            assert_eq!(
+                suffix.unsuffixed_group(given).as_deref(),
+                expected,
+                "{suffix} {given:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn own_groups_map_back_whatever_the_suffix(suffix in "[a-z0-9]{1,9}(\\.[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?){1,4}") {
+            let suffix = ApiGroupSuffix::parse(suffix).unwrap();
+            prop_assert_eq!(
+                suffix.unsuffixed_group(Some(&suffix.authentication_group())),
+                Some(ApiGroupSuffix::default().authentication_group())
+            );
+        }
+
+        #[test]
+        fn arbitrary_groups_do_not_panic(suffix in "[a-z]{1,3}\\.[a-z]{1,3}", given in ".{0,40}") {
+            let suffix = ApiGroupSuffix::parse(suffix).unwrap();
+            let mapped = suffix.unsuffixed_group(Some(&given));
+            prop_assert_eq!(mapped.is_some(), given.ends_with(&format!(".{suffix}")));
         }
     }
 }

@@ -48,3 +48,32 @@ pub struct UserInfo {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Vec<String>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_prints_like_go_and_keeps_group_order() {
+        let status = WhoAmIRequestStatus {
+            kubernetes_user_info: KubernetesUserInfo {
+                user: UserInfo {
+                    username: "alice".to_owned(),
+                    uid: String::new(),
+                    groups: vec!["ops".to_owned(), "devs".to_owned()],
+                    extra: BTreeMap::from([(
+                        "authentication.kubernetes.io/credential-id".to_owned(),
+                        vec!["X509SHA256=00".to_owned()],
+                    )]),
+                },
+                audiences: Vec::new(),
+            },
+        };
+        let wire = r#"{"kubernetesUserInfo":{"user":{"username":"alice","groups":["ops","devs"],"extra":{"authentication.kubernetes.io/credential-id":["X509SHA256=00"]}}}}"#;
+        assert_eq!(serde_json::to_string(&status).unwrap(), wire);
+        assert_eq!(
+            serde_json::from_str::<WhoAmIRequestStatus>(wire).unwrap(),
+            status
+        );
+    }
+}

@@ -65,7 +65,11 @@ pub struct ImpersonationProxyServiceSpec {
     #[serde(default, rename = "type")]
     pub type_: ImpersonationProxyServiceType,
     /// `spec.loadBalancerIP` of the Service.
-    #[serde(default, skip_serializing_if = "Option::is_none", rename = "loadBalancerIP")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "loadBalancerIP"
+    )]
     #[schemars(length(min = 1, max = 255))]
     pub load_balancer_ip: Option<String>,
     /// Annotations of the Service.
@@ -128,7 +132,9 @@ pub struct Strategy {
 }
 
 /// Ways to get a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum StrategyType {
     /// Certificates signed with the cluster's own key.
     KubeClusterSigningCertificate,
@@ -214,4 +220,99 @@ pub struct ImpersonationProxyInfo {
     /// CA of the proxy as base64 of PEM.
     #[schemars(length(min = 1))]
     pub certificate_authority_data: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn full_object_keeps_every_field() {
+        let wire = json!({
+            "apiVersion": "config.concierge.pinniped.dev/v1alpha1",
+            "kind": "CredentialIssuer",
+            "metadata": {"name": "haulout"},
+            "spec": {
+                "impersonationProxy": {
+                    "mode": "disabled",
+                    "service": {"type": "None", "loadBalancerIP": "192.0.2.1", "annotations": {"a": "b"}},
+                    "externalEndpoint": "proxy.example.com",
+                    "tls": {"certificateAuthorityData": "Zm9v", "secretName": "proxy"},
+                },
+            },
+            "status": {
+                "strategies": [
+                    {
+                        "type": "KubeClusterSigningCertificate",
+                        "status": "Success",
+                        "reason": "FetchedKey",
+                        "message": "key was fetched successfully",
+                        "lastUpdateTime": "2026-11-23T19:34:43Z",
+                        "frontend": {
+                            "type": "TokenCredentialRequestAPI",
+                            "tokenCredentialRequestInfo": {
+                                "server": "https://k.example.com",
+                                "certificateAuthorityData": "Zm9v",
+                            },
+                        },
+                    },
+                    {
+                        "type": "ImpersonationProxy",
+                        "status": "Success",
+                        "reason": "Listening",
+                        "message": "m",
+                        "lastUpdateTime": "2026-11-23T19:34:43Z",
+                        "frontend": {
+                            "type": "ImpersonationProxy",
+                            "impersonationProxyInfo": {
+                                "endpoint": "https://p.example.com",
+                                "certificateAuthorityData": "Zm9v",
+                            },
+                        },
+                    },
+                ],
+            },
+        });
+        let parsed: CredentialIssuer = serde_json::from_value(wire.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), wire);
+    }
+
+    #[test]
+    fn service_defaults_to_a_load_balancer() {
+        let spec: ImpersonationProxySpec = serde_json::from_value(json!({"mode": "auto"})).unwrap();
+        assert_eq!(
+            spec.service.type_,
+            ImpersonationProxyServiceType::LoadBalancer
+        );
+    }
+
+    /// Clients read the list without looking whether it is there.
+    #[test]
+    fn empty_strategies_are_printed() {
+        assert_eq!(
+            serde_json::to_value(CredentialIssuerStatus::default()).unwrap(),
+            json!({"strategies": []})
+        );
+    }
+
+    #[test]
+    fn every_reason_has_its_word() {
+        let words = [
+            (StrategyReason::Listening, "Listening"),
+            (StrategyReason::Pending, "Pending"),
+            (StrategyReason::Disabled, "Disabled"),
+            (StrategyReason::ErrorDuringSetup, "ErrorDuringSetup"),
+            (StrategyReason::CouldNotFetchKey, "CouldNotFetchKey"),
+            (
+                StrategyReason::CouldNotGetClusterInfo,
+                "CouldNotGetClusterInfo",
+            ),
+            (StrategyReason::FetchedKey, "FetchedKey"),
+        ];
+        for (reason, word) in words {
+            assert_eq!(serde_json::to_value(reason).unwrap(), json!(word));
+        }
+    }
 }

@@ -109,3 +109,89 @@ impl SigningFailureReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request() -> serde_json::Value {
+        json!({
+            "auditId": "a-1",
+            "username": "alice",
+            "groups": ["b", "a"],
+            "extra": {"example.com/team": ["x", "y"]},
+            "publicKey": "MFkw",
+            "lifetimeSeconds": 300,
+        })
+    }
+
+    #[test]
+    fn request_keeps_its_shape() {
+        let parsed: CertificateRequest = serde_json::from_value(request()).unwrap();
+        assert_eq!(parsed.groups, ["b", "a"]);
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), request());
+    }
+
+    /// An agent must not sign half of what a newer webhook asked for.
+    #[test]
+    fn unknown_fields_are_refused() {
+        let mut wire = request();
+        wire["dnsNames"] = json!(["kubernetes"]);
+        assert!(serde_json::from_value::<CertificateRequest>(wire).is_err());
+    }
+
+    #[test]
+    fn lifetime_is_a_whole_number_of_seconds_from_zero() {
+        for bad in [json!(-1), json!(1.5), json!("300"), json!(u64::MAX)] {
+            let mut wire = request();
+            wire["lifetimeSeconds"] = bad.clone();
+            assert!(
+                serde_json::from_value::<CertificateRequest>(wire).is_err(),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn evidence_is_seen() {
+        let mut wire = request();
+        wire["evidence"] = json!({"token": "t"});
+        let parsed: CertificateRequest = serde_json::from_value(wire).unwrap();
+        assert!(parsed.evidence.is_some());
+    }
+
+    #[test]
+    fn response_keeps_its_shape() {
+        let wire = json!({
+            "certificate": "pem",
+            "notBefore": 1,
+            "notAfter": 2,
+            "x509Sha256": "00",
+            "agentTimeMillis": 3,
+        });
+        let parsed: CertificateResponse = serde_json::from_value(wire.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), wire);
+    }
+
+    #[test]
+    fn failure_word_and_label_are_one() {
+        let reasons = [
+            (SigningFailureReason::InvalidRequest, 400),
+            (SigningFailureReason::Unauthenticated, 401),
+            (SigningFailureReason::RefusedByPolicy, 403),
+            (SigningFailureReason::RateLimited, 429),
+            (SigningFailureReason::KeyUnavailable, 503),
+            (SigningFailureReason::PolicyUnavailable, 503),
+            (SigningFailureReason::Internal, 500),
+        ];
+        for (reason, status) in reasons {
+            assert_eq!(
+                serde_json::to_value(reason).unwrap(),
+                json!(reason.as_str())
+            );
+            assert_eq!(reason.http_status(), status);
+        }
+    }
+}
