@@ -1,0 +1,88 @@
+//! What turns a token into a user: one trait, and the registry in which the controllers put its implementations.
+
+pub mod registry;
+
+use std::{error::Error, fmt, time::SystemTime};
+
+use futures_util::future::BoxFuture;
+use haulout_api::identity::UserInfo;
+use secrecy::SecretString;
+
+/// Group of the authenticators' kinds as registry keys hold it, whatever suffix is configured.
+pub const API_GROUP: &str = "authentication.concierge.pinniped.dev";
+
+/// Kind of `JWTAuthenticator` objects.
+pub const JWT_KIND: &str = "JWTAuthenticator";
+
+/// Names one authenticator: the reference of a `TokenCredentialRequest` with its group mapped to the default suffix.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AuthenticatorKey {
+    /// API group with the default suffix, as `ApiGroupSuffix::unsuffixed_group` gives it.
+    pub api_group: String,
+    /// Kind of the object, for example [`JWT_KIND`].
+    pub kind: String,
+    /// Name of the object.
+    pub name: String,
+}
+
+impl AuthenticatorKey {
+    /// Key of the `JWTAuthenticator` called `name`.
+    pub fn jwt(name: impl Into<String>) -> Self {
+        Self {
+            api_group: API_GROUP.to_owned(),
+            kind: JWT_KIND.to_owned(),
+            name: name.into(),
+        }
+    }
+}
+
+/// Judges tokens on behalf of one authenticator object.
+pub trait TokenAuthenticator: Send + Sync {
+    /// Gives the user whom `token` stands for at the time `now`.
+    ///
+    /// `Ok(None)` is a token that this authenticator does not judge: no JWT, or another issuer's.
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a SecretString,
+        now: SystemTime,
+    ) -> BoxFuture<'a, Result<Option<UserInfo>, AuthenticationError>>;
+}
+
+/// Why a token was refused: a text for the log, which never holds the token, and one word for metrics.
+pub struct AuthenticationError {
+    reason: &'static str,
+    cause: Box<dyn Error + Send + Sync>,
+}
+
+impl AuthenticationError {
+    /// Wraps what an authenticator reports; `reason` becomes a metric label, so it comes from a small fixed set.
+    pub fn new(reason: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            reason,
+            cause: cause.into(),
+        }
+    }
+
+    /// One word from a small fixed set.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
+impl fmt::Debug for AuthenticationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AuthenticationError({}: {})", self.reason, self.cause)
+    }
+}
+
+impl fmt::Display for AuthenticationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl Error for AuthenticationError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.source()
+    }
+}

@@ -1,0 +1,128 @@
+//! Authenticators in force, read without a lock by every login.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+
+use super::{AuthenticatorKey, TokenAuthenticator};
+
+type Authenticators = HashMap<AuthenticatorKey, Arc<dyn TokenAuthenticator>>;
+
+/// Authenticators by key. Reads are lock-free; the controllers write.
+#[derive(Default)]
+pub struct AuthenticatorRegistry {
+    authenticators: ArcSwap<Authenticators>,
+}
+
+impl AuthenticatorRegistry {
+    /// Puts `authenticator` in force, in place of an earlier one of the same key.
+    pub fn insert(&self, key: &AuthenticatorKey, authenticator: &Arc<dyn TokenAuthenticator>) {
+        self.authenticators.rcu(|current| {
+            let mut next = Authenticators::clone(current);
+            next.insert(key.clone(), Arc::clone(authenticator));
+            next
+        });
+    }
+
+    /// Takes the authenticator of `key` out of force.
+    pub fn remove(&self, key: &AuthenticatorKey) {
+        self.authenticators.rcu(|current| {
+            let mut next = Authenticators::clone(current);
+            next.remove(key);
+            next
+        });
+    }
+
+    /// The authenticator of exactly this key.
+    pub fn get(&self, key: &AuthenticatorKey) -> Option<Arc<dyn TokenAuthenticator>> {
+        self.authenticators.load().get(key).map(Arc::clone)
+    }
+
+    /// Whether no authenticator is in force.
+    pub fn is_empty(&self) -> bool {
+        self.authenticators.load().is_empty()
+    }
+}
+
+impl fmt::Debug for AuthenticatorRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.authenticators.load().keys())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use futures_util::{FutureExt, future::BoxFuture};
+    use haulout_api::identity::UserInfo;
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::authenticators::AuthenticationError;
+
+    struct Always(&'static str);
+
+    impl TokenAuthenticator for Always {
+        fn authenticate<'a>(
+            &'a self,
+            _: &'a SecretString,
+            _: SystemTime,
+        ) -> BoxFuture<'a, Result<Option<UserInfo>, AuthenticationError>> {
+            let username = self.0.to_owned();
+            async {
+                Ok(Some(UserInfo {
+                    username,
+                    ..UserInfo::default()
+                }))
+            }
+            .boxed()
+        }
+    }
+
+    fn username(registry: &AuthenticatorRegistry, key: &AuthenticatorKey) -> Option<String> {
+        let token = SecretString::from("t");
+        let authenticator = registry.get(key)?;
+        let answer = authenticator.authenticate(&token, SystemTime::UNIX_EPOCH);
+        let user = answer.now_or_never().unwrap().unwrap().unwrap();
+        Some(user.username)
+    }
+
+    #[test]
+    fn only_the_exact_key_finds_an_authenticator() {
+        let registry = AuthenticatorRegistry::default();
+        let key = AuthenticatorKey::jwt("a");
+        registry.insert(&key, &(Arc::new(Always("one")) as _));
+        assert_eq!(username(&registry, &key).as_deref(), Some("one"));
+        for other in [
+            AuthenticatorKey {
+                name: "b".into(),
+                ..key.clone()
+            },
+            AuthenticatorKey {
+                kind: "WebhookAuthenticator".into(),
+                ..key.clone()
+            },
+            AuthenticatorKey {
+                api_group: String::new(),
+                ..key.clone()
+            },
+        ] {
+            assert!(registry.get(&other).is_none(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_later_authenticator_replaces_and_a_removed_one_is_gone() {
+        let registry = AuthenticatorRegistry::default();
+        let key = AuthenticatorKey::jwt("a");
+        registry.insert(&key, &(Arc::new(Always("one")) as _));
+        registry.insert(&key, &(Arc::new(Always("two")) as _));
+        assert_eq!(username(&registry, &key).as_deref(), Some("two"));
+        registry.remove(&key);
+        assert!(registry.get(&key).is_none());
+        assert!(registry.is_empty());
+    }
+}
