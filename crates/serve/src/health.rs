@@ -1,1 +1,11 @@
-//! Health checks, metrics and the version of the program.
+//! Health checks in the manner of Kubernetes, metrics, and the version of the program.
+
+mod checks;
+mod metrics;
+#[cfg(test)]
+mod tests;
+mod version;
+
+pub use self::checks::{HealthRegistry, Scope, router};
+pub use self::metrics::Metrics;
+pub use self::version::{version_info, version_router};

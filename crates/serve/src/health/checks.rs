@@ -1,0 +1,188 @@
+//! `/healthz`, `/livez`, `/readyz`: the endpoints, parameters and text of Kubernetes
+//! (`k8s.io/apiserver/pkg/server/healthz`), except that a failed check says why: these pages are
+//! for administrators.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+/// Which endpoints a check counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// `healthz`, `livez` and `readyz`: a failure that a restart may heal.
+    Everywhere,
+    /// `readyz` only: a failure that means "send requests elsewhere".
+    Readiness,
+}
+
+/// The named checks of a process, asked at each request; `ping`, which never fails, comes first.
+pub struct HealthRegistry {
+    checks: Vec<Check>,
+}
+
+struct Check {
+    name: &'static str,
+    scope: Scope,
+    run: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+impl HealthRegistry {
+    /// A registry that holds `ping` alone.
+    pub fn new() -> Self {
+        Self { checks: Vec::new() }.with_check("ping", Scope::Everywhere, || Ok(()))
+    }
+
+    /// Adds a check. It runs on the request's thread, so it only looks at state that others keep;
+    /// an error is one line for the administrator, without secrets.
+    #[must_use]
+    pub fn with_check(
+        mut self,
+        name: &'static str,
+        scope: Scope,
+        run: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.checks.push(Check {
+            name,
+            scope,
+            run: Box::new(run),
+        });
+        self
+    }
+}
+
+impl Default for HealthRegistry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for HealthRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.checks.iter().map(|check| check.name))
+            .finish()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Endpoint {
+    Healthz,
+    Livez,
+    Readyz,
+}
+
+impl Endpoint {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Healthz => "healthz",
+            Self::Livez => "livez",
+            Self::Readyz => "readyz",
+        }
+    }
+
+    fn asks(self, check: &Check) -> bool {
+        match check.scope {
+            Scope::Everywhere => true,
+            Scope::Readiness => matches!(self, Self::Readyz),
+        }
+    }
+}
+
+/// The three endpoints with `?verbose`, `?exclude=NAME` (repeatable) and a path for each check.
+pub fn router(registry: &Arc<HealthRegistry>) -> Router {
+    [Endpoint::Healthz, Endpoint::Livez, Endpoint::Readyz]
+        .into_iter()
+        .fold(Router::new(), |router, endpoint| {
+            let name = endpoint.name();
+            let (all, one) = (Arc::clone(registry), Arc::clone(registry));
+            router
+                .route(
+                    &format!("/{name}"),
+                    get(move |query: Query<Vec<(String, String)>>| async move {
+                        all.report(endpoint, &query)
+                    }),
+                )
+                .route(
+                    &format!("/{name}/{{check}}"),
+                    get(move |Path(check): Path<String>| async move {
+                        one.report_one(endpoint, &check)
+                    }),
+                )
+        })
+}
+
+impl HealthRegistry {
+    fn report(&self, endpoint: Endpoint, query: &[(String, String)]) -> Response {
+        let verbose = query.iter().any(|(key, _)| key == "verbose");
+        let mut unmatched: Vec<&str> = query
+            .iter()
+            .filter(|(key, _)| key == "exclude")
+            .map(|(_, name)| &**name)
+            .collect();
+        let excluded = unmatched.clone();
+
+        let mut lines = String::new();
+        let mut failed = Vec::new();
+        for check in self.checks.iter().filter(|check| endpoint.asks(check)) {
+            let name = check.name;
+            if excluded.contains(&name) {
+                unmatched.retain(|other| *other != name);
+                lines += &format!("[+]{name} excluded: ok\n");
+            } else if let Err(reason) = (check.run)() {
+                lines += &format!("[-]{name} failed: {reason}\n");
+                failed.push(name);
+            } else {
+                lines += &format!("[+]{name} ok\n");
+            }
+        }
+        if !unmatched.is_empty() {
+            let names: Vec<String> = unmatched.iter().map(|name| format!("{name:?}")).collect();
+            lines += &format!(
+                "warn: some health checks cannot be excluded: no matches for {}\n",
+                names.join(",")
+            );
+        }
+
+        let endpoint = endpoint.name();
+        if !failed.is_empty() {
+            tracing::debug!(endpoint, ?failed, "health checks failed");
+            text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("{lines}{endpoint} check failed\n"),
+            )
+        } else if verbose {
+            text(StatusCode::OK, format!("{lines}{endpoint} check passed\n"))
+        } else {
+            text(StatusCode::OK, "ok".to_owned())
+        }
+    }
+
+    fn report_one(&self, endpoint: Endpoint, name: &str) -> Response {
+        let check = self
+            .checks
+            .iter()
+            .find(|check| check.name == name && endpoint.asks(check));
+        match check.map(|check| (check.run)()) {
+            None => text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
+            Some(Ok(())) => text(StatusCode::OK, "ok".to_owned()),
+            Some(Err(reason)) => text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("internal server error: {reason}\n"),
+            ),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-cache, private"),
+    ];
+    (status, headers, body).into_response()
+}
