@@ -1,0 +1,142 @@
+//! PEM bundles of certificates, and what can be read from one certificate.
+
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use der::Decode;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+use crate::certificate::RawParts;
+use crate::pem;
+use crate::profile::Validity;
+
+/// Why text or bytes are no certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// There is no PEM block of a certificate.
+    #[error("found no CERTIFICATE block in the PEM text")]
+    Empty,
+    /// The PEM text is broken.
+    #[error("failed to read the PEM text")]
+    Pem(#[source] rustls_pki_types::pem::Error),
+    /// A certificate is not X.509.
+    #[error("failed to parse the certificate")]
+    Certificate(#[source] der::Error),
+}
+
+/// Certificates in the order of their text, each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateBundle {
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl CertificateBundle {
+    /// Reads the `CERTIFICATE` blocks of a PEM text, at least one; other blocks and text between
+    /// them do not count.
+    pub fn parse_pem(pem: &[u8]) -> Result<Self, BundleError> {
+        let certificates = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(BundleError::Pem)?;
+        if certificates.is_empty() {
+            return Err(BundleError::Empty);
+        }
+        for certificate in &certificates {
+            parse(certificate)?;
+        }
+        Ok(Self::of(certificates))
+    }
+
+    /// The certificates, each complete and parsable.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
+    /// SHA-256 over all certificates in their order, to notice a change.
+    pub fn sha256(&self) -> [u8; 32] {
+        let mut digest = Context::new(&SHA256);
+        for certificate in &self.certificates {
+            digest.update(certificate);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(digest.finish().as_ref());
+        out
+    }
+
+    /// One PEM block for each certificate.
+    pub fn to_pem(&self) -> String {
+        self.certificates
+            .iter()
+            .map(|certificate| pem::encode(pem::CERTIFICATE, certificate))
+            .collect()
+    }
+
+    /// These certificates and then those of `other` that are not among them.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self::of(self.certificates.iter().chain(&other.certificates).cloned())
+    }
+
+    fn of(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
+        let mut unique = Vec::new();
+        for certificate in certificates {
+            if !unique.contains(&certificate) {
+                unique.push(certificate);
+            }
+        }
+        Self {
+            certificates: unique,
+        }
+    }
+}
+
+/// The common name of a DER certificate; none when there is none, or the DER is broken.
+pub fn common_name(certificate_der: &[u8]) -> Option<String> {
+    let certificate = parse(certificate_der).ok()?;
+    let name = certificate.tbs_certificate().subject();
+    name.common_name()
+        .ok()?
+        .map(|name| name.value().into_owned())
+}
+
+/// The URIs among the subject alternative names of a DER certificate; none when the DER is broken.
+pub fn uri_sans(certificate_der: &[u8]) -> Vec<String> {
+    let Ok(certificate) = parse(certificate_der) else {
+        return Vec::new();
+    };
+    let names = certificate.tbs_certificate().get_extension();
+    let Ok(Some((_critical, SubjectAltName(names)))) = names else {
+        return Vec::new();
+    };
+    names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::UniformResourceIdentifier(uri) => Some(uri.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The validity of a DER certificate.
+pub fn validity(certificate_der: &[u8]) -> Result<Validity, BundleError> {
+    let certificate = parse(certificate_der)?;
+    let validity = certificate.tbs_certificate().validity();
+    Ok(Validity {
+        not_before: SystemTime::from(validity.not_before),
+        not_after: SystemTime::from(validity.not_after),
+    })
+}
+
+/// The `SubjectPublicKeyInfo` of a DER certificate, as it stands there.
+pub fn spki_der(certificate_der: &[u8]) -> Result<Vec<u8>, BundleError> {
+    RawParts::read(certificate_der)
+        .map(|parts| parts.spki.to_vec())
+        .map_err(BundleError::Certificate)
+}
+
+pub(crate) fn parse(certificate_der: &[u8]) -> Result<Certificate, BundleError> {
+    Certificate::from_der(certificate_der).map_err(BundleError::Certificate)
+}
