@@ -1,1 +1,247 @@
 //! Trust in client certificates, decided per request.
+//!
+//! The handshake proves only that a client holds its key. Whether its certificate counts is asked
+//! for each request against the bundle in force, so a swapped CA takes effect on connections that
+//! are already open.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
+use haulout_pki::bundle::{self, BundleError, CertificateBundle};
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use crate::listener::PeerCertificates;
+
+/// How many verdicts are kept for one bundle. Only certificates of a trusted CA take a place.
+const VERDICTS: usize = 256;
+
+/// A client whose certificate chains to a trusted CA and is meant for client authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedClient {
+    /// The common name of the subject, if there is one.
+    pub common_name: Option<String>,
+    /// The URI subject alternative names.
+    pub uris: Vec<String>,
+    /// The beginning of the leaf's validity.
+    pub not_before: SystemTime,
+    /// The end of the leaf's validity.
+    pub not_after: SystemTime,
+    /// SHA-256 over the leaf's DER, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Why a client is not trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientTrustError {
+    /// The client showed no certificate.
+    #[error("no client certificate was presented")]
+    NoCertificate,
+    /// No CA is trusted at this time.
+    #[error("no client CA is trusted at present; the CA bundle is empty or expired")]
+    NoAuthority,
+    /// The chain leads to no trusted CA, is out of its dates, or is not for client authentication.
+    #[error("failed to verify the client certificate")]
+    Untrusted(#[source] rustls::Error),
+    /// The certificate verified, but its contents cannot be read.
+    #[error("failed to read the client certificate")]
+    Unreadable(#[source] BundleError),
+}
+
+/// The CAs that client certificates must chain to; replaced as a whole, read without waiting.
+pub struct ClientTrust {
+    in_force: ArcSwap<InForce>,
+}
+
+/// One bundle with the verdicts that were reached under it, which end together.
+struct InForce {
+    authorities: Vec<Authority>,
+    verdicts: Mutex<HashMap<Arc<[CertificateDer<'static>]>, Verdict>>,
+}
+
+struct Authority {
+    certificate: CertificateDer<'static>,
+    validity: Window,
+}
+
+#[derive(Clone)]
+struct Verdict {
+    client: Arc<VerifiedClient>,
+    /// While all that the verdict rests on is valid.
+    holds: Window,
+}
+
+/// A span of time, both ends included.
+#[derive(Clone, Copy)]
+struct Window {
+    from: SystemTime,
+    to: SystemTime,
+}
+
+impl ClientTrust {
+    /// Trusts nobody, until a bundle is given.
+    pub fn new() -> Self {
+        Self {
+            in_force: ArcSwap::from_pointee(InForce::new(Vec::new())),
+        }
+    }
+
+    /// Trusts the CAs of `bundle` and no others, from the next request on, open connections
+    /// included. A CA whose dates cannot be read is left out.
+    pub fn replace(&self, bundle: &CertificateBundle) {
+        let authorities = bundle
+            .certificates()
+            .iter()
+            .filter_map(|certificate| {
+                let validity = window(certificate).ok()?;
+                Some(Authority {
+                    certificate: certificate.clone(),
+                    validity,
+                })
+            })
+            .collect();
+        self.in_force.store(Arc::new(InForce::new(authorities)));
+    }
+
+    /// The client behind `peer`, if its chain verifies at `now`, as Go's `x509.Verify` for
+    /// client authentication judges: a CA out of its dates does not count.
+    ///
+    /// The full check costs about 70 µs; a success is kept for as long as the bundle stays and
+    /// every certificate that it rests on is valid.
+    pub fn verify(
+        &self,
+        peer: &PeerCertificates,
+        now: SystemTime,
+    ) -> Result<Arc<VerifiedClient>, ClientTrustError> {
+        if peer.0.is_empty() {
+            return Err(ClientTrustError::NoCertificate);
+        }
+        let in_force = self.in_force.load();
+        if let Some(client) = in_force.known(peer, now) {
+            return Ok(client);
+        }
+        let verdict = in_force.judge(peer, now)?;
+        in_force.remember(peer, verdict.clone(), now);
+        Ok(verdict.client)
+    }
+}
+
+impl Default for ClientTrust {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ClientTrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let authorities = self.in_force.load().authorities.len();
+        f.debug_struct("ClientTrust")
+            .field("authorities", &authorities)
+            .finish()
+    }
+}
+
+impl InForce {
+    fn new(authorities: Vec<Authority>) -> Self {
+        Self {
+            authorities,
+            verdicts: Mutex::default(),
+        }
+    }
+
+    fn known(&self, peer: &PeerCertificates, now: SystemTime) -> Option<Arc<VerifiedClient>> {
+        let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = verdicts.get(&peer.0)?;
+        verdict
+            .holds
+            .contains(now)
+            .then(|| Arc::clone(&verdict.client))
+    }
+
+    fn remember(&self, peer: &PeerCertificates, verdict: Verdict, now: SystemTime) {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if verdicts.len() >= VERDICTS {
+            verdicts.retain(|_, kept| kept.holds.contains(now));
+        }
+        if verdicts.len() >= VERDICTS {
+            verdicts.clear();
+        }
+        verdicts.insert(Arc::clone(&peer.0), verdict);
+    }
+
+    /// The full check. The trust anchors are chosen anew each time, because webpki does not look
+    /// at an anchor's own dates.
+    fn judge(&self, peer: &PeerCertificates, now: SystemTime) -> Result<Verdict, ClientTrustError> {
+        let (leaf, intermediates) = peer
+            .0
+            .split_first()
+            .ok_or(ClientTrustError::NoCertificate)?;
+        let mut roots = RootCertStore::empty();
+        let mut holds = Vec::new();
+        for authority in self.authorities.iter().filter(|a| a.validity.contains(now)) {
+            if roots.add(authority.certificate.clone()).is_ok() {
+                holds.push(authority.validity);
+            }
+        }
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crate::tls::provider())
+                .build()
+                .map_err(|_no_root| ClientTrustError::NoAuthority)?;
+        let since_epoch = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        verifier
+            .verify_client_cert(leaf, intermediates, UnixTime::since_unix_epoch(since_epoch))
+            .map_err(ClientTrustError::Untrusted)?;
+
+        let validity = window(leaf).map_err(ClientTrustError::Unreadable)?;
+        for certificate in intermediates {
+            holds.push(window(certificate).map_err(ClientTrustError::Unreadable)?);
+        }
+        let client = VerifiedClient {
+            common_name: bundle::common_name(leaf),
+            uris: bundle::uri_sans(leaf),
+            not_before: validity.from,
+            not_after: validity.to,
+            sha256: hex(digest(&SHA256, leaf).as_ref()),
+        };
+        let holds = holds.into_iter().fold(validity, Window::intersect);
+        Ok(Verdict {
+            client: Arc::new(client),
+            holds,
+        })
+    }
+}
+
+impl Window {
+    fn contains(self, time: SystemTime) -> bool {
+        self.from <= time && time <= self.to
+    }
+
+    fn intersect(self, other: Self) -> Self {
+        Self {
+            from: self.from.max(other.from),
+            to: self.to.min(other.to),
+        }
+    }
+}
+
+fn window(certificate: &[u8]) -> Result<Window, BundleError> {
+    let validity = bundle::validity(certificate)?;
+    Ok(Window {
+        from: validity.not_before,
+        to: validity.not_after,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,1 +1,199 @@
 //! The accept loop: connections in, requests out.
+//!
+//! Our own rather than axum-server's 0.9, whose source shows four things that do not fit: it
+//! spawns detached tasks that outlive a dropped server, drops handshakes in progress when it
+//! drains, starts HTTP/2 streams on detached tasks as well, and tells nobody when a panic ends one.
+//! The parts that are hard (HTTP/1, HTTP/2, TLS) are hyper and rustls in either case.
+
+mod connection;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::FutureExt;
+use rustls_pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::connection::{Connections, Transport};
+use crate::tls::ServingStore;
+
+/// How long the loop rests after an error that is not one connection's own, such as no free file
+/// descriptor: long enough not to spin, short enough that nobody notices.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Request extension: the chain (leaf first) whose key the client proved to hold, empty when it
+/// showed none. Shared by all requests of a connection. Proof of possession only; see
+/// [`ClientTrust`](crate::client_trust::ClientTrust).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificates(pub Arc<[CertificateDer<'static>]>);
+
+/// Request extension: the address at the other end of the TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// What one connection may use. The default fits door A, whose connections come from the
+/// aggregator and carry everybody's logins: no idle timeout, no age limit, and room for many
+/// clients that hang up at once.
+#[derive(Clone, Debug)]
+pub struct ListenerLimits {
+    /// From TCP accept to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// From the handshake to the head of the first request; afterwards HTTP/2 may idle for ever.
+    pub first_request_timeout: Duration,
+    /// For each HTTP/1 request head, the idle time before it included.
+    pub header_read_timeout: Duration,
+    /// Requests at a time on one HTTP/2 connection.
+    pub max_concurrent_streams: u32,
+    /// HTTP/2 streams that a client may have reset before they were looked at, and resets that it
+    /// may provoke, before the connection is closed for abuse. Each hung-up login at the API
+    /// server is such a reset on the shared connection.
+    pub max_reset_streams: usize,
+    /// All header names and values of a request, in bytes (HTTP/2 adds 32 for each). The
+    /// aggregator sends one header per group of the user.
+    pub max_header_bytes: u32,
+    /// HTTP/1 header lines per request; HTTP/2 counts bytes only.
+    pub max_headers: usize,
+    /// Interval of HTTP/2 pings, by which a peer that vanished is noticed.
+    pub ping_interval: Duration,
+    /// How long the answer to a ping may take.
+    pub ping_timeout: Duration,
+}
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(5),
+            first_request_timeout: Duration::from_secs(5),
+            header_read_timeout: Duration::from_secs(30),
+            max_concurrent_streams: 1000,
+            max_reset_streams: 4000,
+            max_header_bytes: 256 * 1024,
+            max_headers: 1024,
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Serves `router` over TLS until `drain` is cancelled, then ends gracefully: no new connections,
+/// HTTP/2 clients are told by GOAWAY with the highest stream id, a ping and a final GOAWAY, and
+/// what is in flight has `grace` to end. Connections still open then are dropped.
+///
+/// A client that connects before `store` has a certificate is hung up on. When this function
+/// returns, or its future is dropped, no task of its own is left.
+///
+/// # Errors
+///
+/// None at present: errors of accept are logged and survived.
+pub async fn serve_tls(
+    listener: TcpListener,
+    store: Arc<ServingStore>,
+    limits: ListenerLimits,
+    router: Router,
+    drain: CancellationToken,
+    grace: Duration,
+) -> io::Result<()> {
+    serve(
+        listener,
+        Transport::Tls(store),
+        limits,
+        router,
+        drain,
+        grace,
+    )
+    .await
+}
+
+/// As [`serve_tls`], in plain HTTP/1.1, for probes and scrapers.
+///
+/// # Errors
+///
+/// As [`serve_tls`].
+pub async fn serve_plain(
+    listener: TcpListener,
+    limits: ListenerLimits,
+    router: Router,
+    drain: CancellationToken,
+    grace: Duration,
+) -> io::Result<()> {
+    serve(listener, Transport::Plain, limits, router, drain, grace).await
+}
+
+async fn serve(
+    listener: TcpListener,
+    transport: Transport,
+    limits: ListenerLimits,
+    router: Router,
+    drain: CancellationToken,
+    grace: Duration,
+) -> io::Result<()> {
+    let tasks = TaskTracker::new();
+    let abort = CancellationToken::new();
+    let _abort_when_dropped = abort.clone().drop_guard();
+    let connections = Arc::new(Connections {
+        transport,
+        limits,
+        // Lets axum prepare its routes once instead of per request.
+        router: router.with_state(()),
+        drain: drain.clone(),
+        abort: abort.clone(),
+        tasks: tasks.clone(),
+    });
+    let start = |(stream, address): (TcpStream, SocketAddr)| {
+        tasks.spawn(Arc::clone(&connections).run(stream, address));
+    };
+
+    while let Some(accepted) = drain.run_until_cancelled(accept(&listener)).await {
+        start(accepted);
+    }
+    // Closing the listener would reset what the kernel has accepted in our name.
+    while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+        start(accepted);
+    }
+    drop(listener);
+
+    tasks.close();
+    if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
+        tracing::warn!(
+            connections = tasks.len(),
+            "dropping connections that did not end in time"
+        );
+        abort.cancel();
+        tasks.wait().await;
+    }
+    Ok(())
+}
+
+/// The next connection, however many errors come before it.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut failing = false;
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(%error, "failed to accept connections, trying on");
+                    failing = true;
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,232 @@
+use std::sync::Arc;
+
+use axum::routing::get;
+use axum::{Extension, Router};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::listener::{ListenerLimits, PeerCertificates};
+use crate::test_peers::{
+    GRACE, TestAuthority, TestCertificate, TestClient, TestServer, connect, day,
+};
+
+fn identity(
+    chain_of: &TestCertificate,
+    key_of: &TestCertificate,
+) -> Result<ServingIdentity, IdentityError> {
+    ServingIdentity::from_pem(chain_of.chain_pem.as_bytes(), key_of.key_pem.as_bytes())
+}
+
+#[test]
+fn identities_that_a_peer_could_not_use_are_refused() {
+    let authority = TestAuthority::new("ca");
+    let (one, other) = (authority.server(), authority.server());
+    assert!(matches!(
+        identity(&one, &other),
+        Err(IdentityError::KeyMismatch)
+    ));
+    assert!(matches!(
+        ServingIdentity::from_pem(b"", one.key_pem.as_bytes()),
+        Err(IdentityError::Chain(_))
+    ));
+    assert!(matches!(
+        ServingIdentity::from_pem(one.chain_pem.as_bytes(), one.chain_pem.as_bytes()),
+        Err(IdentityError::Key(_))
+    ));
+    assert!(identity(&one, &one).is_ok());
+}
+
+#[test]
+fn the_store_tells_what_is_published() {
+    let store = ServingStore::new();
+    assert!(!store.is_published());
+    assert_eq!(store.not_after(), None);
+    let leaf = TestAuthority::new("ca").client("dated", |_| ());
+    store.publish(identity(&leaf, &leaf).unwrap()).unwrap();
+    assert!(store.is_published());
+    assert_eq!(store.not_after(), Some(day(2027, 1, 1)));
+}
+
+#[test]
+fn debug_output_shows_no_key() {
+    let leaf = TestAuthority::new("ca").server();
+    let shown = format!(
+        "{:?} {:?}",
+        identity(&leaf, &leaf).unwrap(),
+        leaf.identity()
+    );
+    assert!(!shown.contains("key"), "{shown}");
+}
+
+/// Answers with the number of certificates that the client showed.
+fn certificate_counter() -> Router {
+    Router::new().route(
+        "/",
+        get(|Extension(peer): Extension<PeerCertificates>| async move { peer.0.len().to_string() }),
+    )
+}
+
+#[tokio::test]
+async fn a_client_may_come_with_or_without_a_certificate() {
+    let server = TestServer::start(certificate_counter()).await;
+    assert_eq!(
+        server.client(None).await.get_text("/").await,
+        (200, "0".to_owned())
+    );
+    // Anybody's certificate: trust is not the handshake's business.
+    let stranger = TestAuthority::new("stranger")
+        .client("x", |_| ())
+        .identity();
+    assert_eq!(
+        server.client(Some(stranger)).await.get_text("/").await,
+        (200, "1".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_without_its_key_ends_the_handshake() {
+    let server = TestServer::start(certificate_counter()).await;
+    let authority = TestAuthority::new("ca");
+    let (victim, thief) = (
+        authority.client("victim", |_| ()),
+        authority.client("thief", |_| ()),
+    );
+    let stolen = stolen_identity(&victim, &thief);
+    let mut config = (*client_config(&server.authority.bundle(), None).unwrap()).clone();
+    config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(stolen));
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let connected = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await;
+    // In TLS 1.3 the client is done before the server has judged its signature.
+    if let Ok(stream) = connected {
+        let client = TestClient::over(stream).await;
+        assert!(client.get("/").await.is_err());
+    }
+}
+
+fn stolen_identity(
+    chain_of: &TestCertificate,
+    key_of: &TestCertificate,
+) -> rustls::sign::CertifiedKey {
+    use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
+    let key = PrivateKeyDer::from_pem_slice(key_of.key_pem.as_bytes()).unwrap();
+    let key = PROVIDER.key_provider.load_private_key(key).unwrap();
+    rustls::sign::CertifiedKey::new(vec![chain_of.der.clone()], key)
+}
+
+#[tokio::test]
+async fn tls_1_2_is_refused() {
+    let server = TestServer::start(certificate_counter()).await;
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(server.authority.bundle().certificates()[0].clone())
+        .unwrap();
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    assert!(
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn the_client_checks_the_servers_chain_and_name() {
+    let server = TestServer::start(certificate_counter()).await;
+    let other = TestAuthority::new("other CA");
+    assert!(connect(server.address, &other, None).await.is_err());
+
+    let config = client_config(&server.authority.bundle(), None).unwrap();
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let name = "elsewhere".try_into().unwrap();
+    assert!(
+        TlsConnector::from(config)
+            .connect(name, stream)
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn no_handshake_succeeds_before_a_certificate_is_published() {
+    let limits = ListenerLimits::default();
+    let server = TestServer::start_unpublished(certificate_counter(), limits, GRACE).await;
+    assert!(server.connect(None).await.is_err());
+    server
+        .store
+        .publish(server.authority.serving_identity())
+        .unwrap();
+    assert!(server.connect(None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_swapped_certificate_counts_for_new_connections_and_keeps_old_ones() {
+    let server = TestServer::start(certificate_counter()).await;
+    let kept = server.client(None).await;
+    assert_eq!(kept.get_text("/").await.0, 200);
+
+    let new_authority = TestAuthority::new("new");
+    server
+        .store
+        .publish(new_authority.serving_identity())
+        .unwrap();
+    assert_eq!(kept.get_text("/").await.0, 200);
+    assert!(server.connect(None).await.is_err());
+    assert!(connect(server.address, &new_authority, None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_identity_can_be_given_later() {
+    let server = TestServer::start(certificate_counter()).await;
+    let identity = Arc::new(ClientIdentity::new());
+    let without = server.client(Some(Arc::clone(&identity))).await;
+    assert_eq!(without.get_text("/").await.1, "0");
+
+    let leaf = TestAuthority::new("ca").client("webhook", |_| ());
+    let stranger = TestAuthority::new("ca").client("other", |_| ());
+    assert!(
+        identity
+            .publish(leaf.chain_pem.as_bytes(), stranger.key_pem.as_bytes())
+            .is_err()
+    );
+    identity
+        .publish(leaf.chain_pem.as_bytes(), leaf.key_pem.as_bytes())
+        .unwrap();
+    assert_eq!(
+        server.client(Some(identity)).await.get_text("/").await.1,
+        "1"
+    );
+    assert_eq!(
+        without.get_text("/").await.1,
+        "0",
+        "an open connection keeps what it showed"
+    );
+}
+
+#[tokio::test]
+async fn every_connection_makes_the_full_handshake() {
+    let server = TestServer::start(certificate_counter()).await;
+    let mut config = (*client_config(&server.authority.bundle(), None).unwrap()).clone();
+    config.resumption = Resumption::in_memory_sessions(8);
+    let connector = TlsConnector::from(Arc::new(config));
+    for _ in 0..2 {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let stream = connector.connect(name, stream).await.unwrap();
+        assert_eq!(
+            stream.get_ref().1.handshake_kind(),
+            Some(rustls::HandshakeKind::Full)
+        );
+        let client = TestClient::over(stream).await;
+        assert_eq!(client.get_text("/").await.0, 200);
+    }
+}
