@@ -1,0 +1,108 @@
+//! `haulout`: the kubectl credential plugin.
+//!
+//! [`run`] is the whole program with its surroundings passed in. What kubectl runs is
+//! [`login static`](arguments::StaticLogin); it answers from the credential cache before anything else is set up, so that
+//! the common case costs little more than starting a process.
+
+mod arguments;
+mod credential_cache;
+mod exchange;
+mod exec_credential;
+mod login_static;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use arguments::{Arguments, Command, Login};
+
+/// Looks up an environment variable.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// What is wrong with how the program was called.
+const USAGE: u8 = 2;
+
+/// Runs the program: `arguments` with the program's name first, results to `stdout`, everything else to `stderr`.
+///
+/// The exit code is 0 when it worked, 1 when it did not, 2 when it was called wrongly.
+pub fn run(
+    arguments: &[OsString],
+    environment: Environment<'_>,
+    now: SystemTime,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> ExitCode {
+    let parsed = match Arguments::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => return explain_usage(&error, stdout, stderr),
+    };
+    let result = match parsed.command {
+        Command::Login(Login::Static(login)) => {
+            let surroundings = login_static::Surroundings {
+                arguments: arguments.get(1..).unwrap_or_default(),
+                environment,
+                now,
+            };
+            login_static::run(&login, &surroundings, stdout, stderr)
+        }
+        Command::Version => writeln!(stdout, "haulout {}", env!("CARGO_PKG_VERSION"))
+            .map_err(login_static::LoginError::Print),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when stderr is closed.
+            drop(writeln!(stderr, "Error: {}", chain(&error)));
+            if error.is_usage() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Prints help or version to stdout, complaints to stderr.
+fn explain_usage(error: &clap::Error, stdout: &mut dyn Write, stderr: &mut dyn Write) -> ExitCode {
+    let (printed, code) = if !error.use_stderr() {
+        (write!(stdout, "{}", error.render()), ExitCode::SUCCESS)
+    } else if is_positional(error) {
+        // It may be a token whose flag was forgotten, so it is not repeated.
+        (
+            writeln!(stderr, "Error: unexpected argument without a flag"),
+            ExitCode::from(USAGE),
+        )
+    } else {
+        (write!(stderr, "{}", error.render()), ExitCode::from(USAGE))
+    };
+    if printed.is_ok() {
+        code
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn is_positional(error: &clap::Error) -> bool {
+    error.kind() == ErrorKind::UnknownArgument
+        && matches!(
+            error.get(ContextKind::InvalidArg),
+            Some(ContextValue::String(argument)) if !argument.starts_with('-')
+        )
+}
+
+/// The error and its causes in one line, as Go's wrapped errors read.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

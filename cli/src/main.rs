@@ -1,1 +1,20 @@
-fn main() {}
+//! `haulout`: the kubectl credential plugin.
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+fn main() -> ExitCode {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the command line's one reading of the clock; everything below takes the time as an argument"
+    )]
+    let now = SystemTime::now();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    haulout::run(
+        &arguments,
+        &|name| std::env::var_os(name),
+        now,
+        &mut std::io::stdout().lock(),
+        &mut std::io::stderr().lock(),
+    )
+}

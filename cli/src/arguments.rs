@@ -1,0 +1,205 @@
+//! What the program takes on its command line; flags are those of Pinniped's CLI, so that its exec stanzas work.
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use haulout_api::group::DEFAULT_SUFFIX;
+
+/// kubectl with your company login.
+#[derive(Debug, Parser)]
+#[command(
+    name = "haulout",
+    version,
+    disable_help_subcommand = true,
+    args_override_self = true
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Gets a credential for kubectl; run by kubectl from a kubeconfig's exec stanza.
+    #[command(subcommand)]
+    Login(Login),
+    /// Prints the version.
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Login {
+    /// Exchanges a token that you have already, such as a CI job's, for a credential.
+    #[command(args_override_self = true)]
+    Static(Box<StaticLogin>),
+}
+
+/// Flags of `login static`.
+#[derive(Args)]
+pub(crate) struct StaticLogin {
+    /// The token. Other users of this machine can see it in the process list: prefer --token-env.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) token: String,
+
+    /// Environment variable that holds the token; wins over --token.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "VARIABLE"
+    )]
+    pub(crate) token_env: String,
+
+    #[command(flatten)]
+    pub(crate) concierge: ConciergeFlags,
+
+    /// File that keeps credentials until they expire; empty for none [default: credentials.yaml in
+    /// $XDG_CONFIG_HOME/pinniped, shared with the pinniped command].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_cache: Option<String>,
+}
+
+/// Where the token is exchanged.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConciergeFlags {
+    /// Exchange the token for a client certificate; without this flag the token itself is the credential.
+    #[arg(
+        long,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true",
+        hide_default_value = true,
+        hide_possible_values = true,
+        value_name = "BOOL"
+    )]
+    pub(crate) enable_concierge: bool,
+
+    /// Kind of the authenticator that knows the token's issuer: jwt or webhook.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TYPE"
+    )]
+    pub(crate) concierge_authenticator_type: String,
+
+    /// Name of the authenticator.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NAME"
+    )]
+    pub(crate) concierge_authenticator_name: String,
+
+    /// URL of the Kubernetes API server, or of Haulout's direct endpoint.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "URL"
+    )]
+    pub(crate) concierge_endpoint: String,
+
+    /// CA certificates that may sign the endpoint's certificate, as base64 of PEM; this system's roots if empty.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "BASE64"
+    )]
+    pub(crate) concierge_ca_bundle_data: String,
+
+    /// API group suffix that the cluster's installation uses.
+    #[arg(long, default_value = DEFAULT_SUFFIX, value_name = "SUFFIX")]
+    pub(crate) concierge_api_group_suffix: String,
+
+    /// Ignored; old kubeconfigs carry it.
+    #[arg(long, hide = true, value_name = "NAMESPACE")]
+    pub(crate) concierge_namespace: Option<String>,
+}
+
+impl std::fmt::Debug for StaticLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StaticLogin")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Box<StaticLogin>, clap::Error> {
+        let arguments = ["haulout", "login", "static"].iter().chain(flags);
+        match Arguments::try_parse_from(arguments)?.command {
+            Command::Login(Login::Static(login)) => Ok(login),
+            Command::Version => panic!("parsed as version"),
+        }
+    }
+
+    /// The order and spelling that `pinniped get kubeconfig` writes.
+    #[test]
+    fn stanzas_of_pinniped_parse() {
+        let login = parse(&[
+            "--enable-concierge",
+            "--concierge-api-group-suffix=pinniped.example.com",
+            "--concierge-authenticator-name=supervisor",
+            "--concierge-authenticator-type=jwt",
+            "--concierge-endpoint=https://k.example.com",
+            "--concierge-ca-bundle-data=Zm9v",
+            "--concierge-namespace=pinniped-concierge",
+            "--credential-cache=",
+            "--token-env=TOKEN",
+        ])
+        .unwrap();
+        assert!(login.concierge.enable_concierge);
+        assert_eq!(
+            login.concierge.concierge_api_group_suffix,
+            "pinniped.example.com"
+        );
+        assert_eq!(login.concierge.concierge_authenticator_name, "supervisor");
+        assert_eq!(login.concierge.concierge_authenticator_type, "jwt");
+        assert_eq!(login.concierge.concierge_endpoint, "https://k.example.com");
+        assert_eq!(login.concierge.concierge_ca_bundle_data, "Zm9v");
+        assert_eq!(login.credential_cache.as_deref(), Some(""));
+        assert_eq!(login.token_env, "TOKEN");
+    }
+
+    #[test]
+    fn flags_read_as_gos_do() {
+        assert!(
+            !parse(&["--enable-concierge=false"])
+                .unwrap()
+                .concierge
+                .enable_concierge
+        );
+        assert_eq!(parse(&["--token", "a"]).unwrap().token, "a");
+        assert_eq!(
+            parse(&["--token=a", "--token=b"]).unwrap().token,
+            "b",
+            "the last one wins"
+        );
+        assert_eq!(parse(&["--token="]).unwrap().token, "");
+        assert_eq!(
+            parse(&[]).unwrap().concierge.concierge_api_group_suffix,
+            DEFAULT_SUFFIX
+        );
+        assert_eq!(parse(&[]).unwrap().credential_cache, None);
+        for bad in [
+            &["extra"][..],
+            &["--nope"],
+            &["--token"],
+            &["--enable-concierge=maybe"],
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_not_debug_printed() {
+        assert_eq!(
+            format!("{:?}", parse(&["--token=very-secret"]).unwrap()),
+            "StaticLogin"
+        );
+    }
+}

@@ -1,0 +1,299 @@
+//! Exchanges a token for a client certificate: one anonymous `TokenCredentialRequest`.
+
+mod error;
+mod parameters;
+
+use std::time::{Duration, SystemTime};
+
+use haulout_api::credential::{ClusterCredential, KIND, PLURAL, TokenCredentialRequestStatus};
+use haulout_api::group::VERSION;
+use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use error::ExchangeError;
+pub(crate) use parameters::{ParameterError, Parameters};
+
+/// For the whole exchange, the second try included.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before the second try where the server names none: longer than a rotation or restart of the webhook takes.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A server that asks for more patience than this gets none.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// An answer holds a certificate and a key; one with 300 groups has 30 kB.
+const MAX_BYTES: usize = 1 << 20;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    kind: &'static str,
+    api_version: String,
+    metadata: Empty,
+    spec: Spec<'a>,
+    status: Empty,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct Spec<'a> {
+    token: &'a str,
+    authenticator: Authenticator<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Authenticator<'a> {
+    api_group: String,
+    kind: &'static str,
+    name: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    kind: String,
+    #[serde(default)]
+    status: TokenCredentialRequestStatus,
+}
+
+/// The `message` of a Kubernetes `Status`.
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    message: String,
+}
+
+/// Exchanges `token`. Sends no `Authorization` header, follows no redirect, trusts only the CA of `parameters` if it has one.
+///
+/// A server that is overloaded or restarting (429, 502, 503, 504) is asked once more.
+pub(crate) fn exchange(
+    parameters: &Parameters,
+    token: &SecretString,
+    now: SystemTime,
+) -> Result<ClusterCredential, ExchangeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ExchangeError::Runtime)?;
+    let credential = runtime.block_on(async {
+        let work = async {
+            let client = client(parameters)?;
+            match attempt(&client, parameters, token).await {
+                Err(error) => {
+                    let Some(pause) = error.pause_before_retry() else {
+                        return Err(error);
+                    };
+                    tokio::time::sleep(pause).await;
+                    attempt(&client, parameters, token).await
+                }
+                done => done,
+            }
+        };
+        tokio::time::timeout(TIMEOUT, work)
+            .await
+            .map_err(|_| ExchangeError::TimedOut {
+                authority: parameters.authority(),
+            })?
+    })?;
+    if SystemTime::from(credential.expiration_timestamp.0) <= now {
+        return Err(ExchangeError::ExpiredOnArrival);
+    }
+    Ok(credential)
+}
+
+fn client(parameters: &Parameters) -> Result<Client, ExchangeError> {
+    // A second call finds it installed, which is as good.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let mut builder = Client::builder()
+        .user_agent(concat!("haulout/", env!("CARGO_PKG_VERSION")))
+        .https_only(true)
+        .http1_only() // one request; kube-apiserver closes anonymous HTTP/2 connections after each
+        .tls_version_min(reqwest::tls::Version::TLS_1_3)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT);
+    if let Some(pem) = &parameters.ca_bundle {
+        let roots = Certificate::from_pem_bundle(pem).map_err(ExchangeError::Client)?;
+        builder = builder.tls_certs_only(roots);
+    }
+    builder.build().map_err(ExchangeError::Client)
+}
+
+async fn attempt(
+    client: &Client,
+    parameters: &Parameters,
+    token: &SecretString,
+) -> Result<ClusterCredential, ExchangeError> {
+    let group = parameters.suffix.login_group();
+    let request = Request {
+        kind: KIND,
+        api_version: format!("{group}/{VERSION}"),
+        metadata: Empty {},
+        spec: Spec {
+            token: token.expose_secret(),
+            authenticator: Authenticator {
+                api_group: parameters.suffix.authentication_group(),
+                kind: parameters.authenticator_kind,
+                name: &parameters.authenticator_name,
+            },
+        },
+        status: Empty {},
+    };
+    let url = url(&parameters.endpoint, &group);
+    let response = client
+        .post(url)
+        .header(ACCEPT, "application/json")
+        .json(&request)
+        .send()
+        .await
+        .map_err(|error| ExchangeError::from_transport(error, parameters))?;
+    let status = response.status();
+    let headers = response.headers().clone();
+    let body = read(response, parameters).await?;
+    if status.is_success() {
+        credential(&body, &headers)
+    } else {
+        Err(refusal(status, &headers, &body, parameters))
+    }
+}
+
+fn url(endpoint: &Url, group: &str) -> Url {
+    let mut url = endpoint.clone();
+    let path = format!(
+        "{}/apis/{group}/{VERSION}/{PLURAL}",
+        endpoint.path().trim_end_matches('/')
+    );
+    url.set_path(&path);
+    url
+}
+
+async fn read(mut response: Response, parameters: &Parameters) -> Result<Vec<u8>, ExchangeError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| ExchangeError::from_transport(error, parameters))?
+    {
+        if body.len() + chunk.len() > MAX_BYTES {
+            return Err(ExchangeError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn credential(body: &[u8], headers: &HeaderMap) -> Result<ClusterCredential, ExchangeError> {
+    let answer = serde_json::from_slice::<Answer>(body)
+        .ok()
+        .filter(|answer| answer.kind == KIND)
+        .ok_or(ExchangeError::NotAnAnswer)?;
+    if let Some(message) = answer.status.message {
+        return Err(ExchangeError::Refused {
+            message: printable(&message),
+            audit_id: audit_id(headers),
+        });
+    }
+    answer
+        .status
+        .credential
+        .filter(|credential| {
+            !credential.token.is_empty()
+                || !(credential.client_certificate_data.is_empty()
+                    || credential.client_key_data.is_empty())
+        })
+        .ok_or(ExchangeError::UnknownCause)
+}
+
+fn refusal(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    parameters: &Parameters,
+) -> ExchangeError {
+    let message = printable(
+        &serde_json::from_slice::<Status>(body)
+            .unwrap_or_default()
+            .message,
+    );
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let suffix = parameters.suffix.to_string();
+    match status {
+        StatusCode::UNAUTHORIZED => ExchangeError::AnonymousPathNotOpen { suffix },
+        StatusCode::FORBIDDEN => ExchangeError::Forbidden { message },
+        StatusCode::NOT_FOUND => ExchangeError::NotInstalled { suffix },
+        StatusCode::TOO_MANY_REQUESTS => ExchangeError::TooManyRequests {
+            retry_after: header(RETRY_AFTER).and_then(|value| value.parse().ok()),
+        },
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            ExchangeError::Unavailable { status, message }
+        }
+        status if status.is_redirection() => ExchangeError::Redirected {
+            to: header(LOCATION).map(printable).unwrap_or_default(),
+        },
+        status => ExchangeError::Status { status, message },
+    }
+}
+
+/// The identifier by which the cluster's administrator finds this login in the logs, if it looks like one.
+fn audit_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("audit-id")?.to_str().ok()?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (!id.is_empty() && id.len() <= 64 && id.bytes().all(allowed)).then(|| id.to_owned())
+}
+
+/// A server's text, fit for a terminal: at most 300 characters, no control characters.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(300)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_is_appended_to_the_endpoint() {
+        let cases = [
+            (
+                "https://k.example.com",
+                "https://k.example.com/apis/g/v1alpha1/tokencredentialrequests",
+            ),
+            (
+                "https://k:6443/",
+                "https://k:6443/apis/g/v1alpha1/tokencredentialrequests",
+            ),
+            (
+                "https://r/k8s/c-1/",
+                "https://r/k8s/c-1/apis/g/v1alpha1/tokencredentialrequests",
+            ),
+        ];
+        for (endpoint, expected) in cases {
+            assert_eq!(url(&Url::parse(endpoint).unwrap(), "g").as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn audit_ids_that_are_none_are_not_shown() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("audit-id", value.parse().unwrap());
+            audit_id(&headers)
+        };
+        assert_eq!(of("d6e1c0f8-1.a_B").as_deref(), Some("d6e1c0f8-1.a_B"));
+        assert_eq!(of("a b"), None);
+        assert_eq!(of(""), None);
+        assert_eq!(of(&"a".repeat(65)), None);
+        assert_eq!(audit_id(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn texts_of_the_server_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\nc"), "a [2Jb  c");
+        assert_eq!(printable(&"x".repeat(1000)).len(), 300);
+    }
+}

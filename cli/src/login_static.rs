@@ -1,0 +1,146 @@
+//! `haulout login static`: a token that the user has already becomes a credential for kubectl.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use haulout_api::credential::ClusterCredential;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::Environment;
+use crate::arguments::StaticLogin;
+use crate::credential_cache::{self, CacheError, CredentialCache};
+use crate::exchange::{self, ExchangeError, ParameterError, Parameters};
+use crate::exec_credential::{CredentialStatus, ExecInfo};
+
+/// Why there is no credential.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoginError {
+    #[error("one of --token or --token-env must be set")]
+    NoToken,
+    #[error("--token-env variable \"{0}\" is not set")]
+    VariableNotSet(String),
+    #[error("--token-env variable \"{0}\" is empty")]
+    VariableEmpty(String),
+    #[error("--token-env variable \"{0}\" is not UTF-8 text")]
+    VariableNotText(String),
+    #[error("invalid Concierge parameters")]
+    Parameters(#[source] ParameterError),
+    #[error("could not complete Concierge credential exchange")]
+    Exchange(#[source] ExchangeError),
+    #[error("failed to encode the credential")]
+    Encode(#[source] serde_json::Error),
+    #[error("failed to print the result")]
+    Print(#[source] io::Error),
+}
+
+impl LoginError {
+    /// Whether the command line is at fault.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::NoToken | Self::Parameters(_))
+    }
+}
+
+/// What the command takes from around it.
+pub(crate) struct Surroundings<'a> {
+    /// The whole command line without the program's name; part of the cache key.
+    pub(crate) arguments: &'a [OsString],
+    pub(crate) environment: Environment<'a>,
+    pub(crate) now: SystemTime,
+}
+
+/// Prints an `ExecCredential`: from the cache if it can, else from an exchange, else the token itself.
+pub(crate) fn run(
+    login: &StaticLogin,
+    surroundings: &Surroundings<'_>,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<(), LoginError> {
+    if login.token.is_empty() && login.token_env.is_empty() {
+        return Err(LoginError::NoToken);
+    }
+    let parameters = login
+        .concierge
+        .enable_concierge
+        .then(|| Parameters::parse(&login.concierge))
+        .transpose()
+        .map_err(LoginError::Parameters)?;
+    let token = token(login, surroundings.environment)?;
+    let info = (surroundings.environment)("KUBERNETES_EXEC_INFO")
+        .and_then(|text| text.into_string().ok())
+        .map(|text| ExecInfo::parse(&text))
+        .unwrap_or_default();
+    let credential = match parameters {
+        Some(parameters) => cached_or(login, surroundings, &token, &info, stderr, || {
+            exchange::exchange(&parameters, &token, surroundings.now)
+        })?,
+        None => CredentialStatus::from_token(token.expose_secret()),
+    };
+    let line = credential
+        .to_exec_credential(info.version)
+        .map_err(LoginError::Encode)?;
+    stdout
+        .write_all(line.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(LoginError::Print)
+}
+
+fn token(login: &StaticLogin, environment: Environment<'_>) -> Result<SecretString, LoginError> {
+    let variable = &login.token_env;
+    if variable.is_empty() {
+        return Ok(login.token.clone().into());
+    }
+    let value = environment(variable)
+        .ok_or_else(|| LoginError::VariableNotSet(variable.clone()))?
+        .into_string()
+        .map_err(|_| LoginError::VariableNotText(variable.clone()))?;
+    if value.is_empty() {
+        return Err(LoginError::VariableEmpty(variable.clone()));
+    }
+    Ok(value.into())
+}
+
+/// The cached credential, else that of `exchange`, which is then cached.
+///
+/// A fault of the cache never fails a login; `PINNIPED_DEBUG=true` shows it.
+fn cached_or(
+    login: &StaticLogin,
+    surroundings: &Surroundings<'_>,
+    token: &SecretString,
+    info: &ExecInfo,
+    stderr: &mut dyn Write,
+    exchange: impl FnOnce() -> Result<ClusterCredential, ExchangeError>,
+) -> Result<CredentialStatus, LoginError> {
+    let Surroundings {
+        arguments,
+        environment,
+        now,
+    } = *surroundings;
+    let path = match login.credential_cache.as_deref() {
+        Some("") => None,
+        Some(path) => Some(path.into()),
+        None => CredentialCache::default_path(environment),
+    };
+    let Some(cache) = path.map(CredentialCache::new) else {
+        return exchange().map(Into::into).map_err(LoginError::Exchange);
+    };
+    let debug = environment("PINNIPED_DEBUG").is_some_and(|value| value == "true");
+    let mut report = |error: &CacheError| {
+        if debug {
+            // A debug line that cannot be printed is no reason to fail a login.
+            drop(writeln!(stderr, "Debug: {}", crate::chain(error)));
+        }
+    };
+    let key = credential_cache::key(arguments, token.expose_secret(), info.cluster.as_deref())
+        .map_err(LoginError::Encode)?;
+    match cache.get(&key, now) {
+        Ok(Some(credential)) => return Ok(credential),
+        Ok(None) => {}
+        Err(error) => report(&error),
+    }
+    let credential = exchange().map_err(LoginError::Exchange)?.into();
+    if let Err(error) = cache.put(&key, &credential, now) {
+        report(&error);
+    }
+    Ok(credential)
+}
