@@ -1,91 +1,28 @@
 //! A CA: load it from PEM, check that its parts belong together, sign with it, make a new one.
 
+mod error;
+mod issue;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
 use zeroize::Zeroizing;
 
+pub use self::error::{AuthorityError, IssueError};
+pub use self::issue::IssuedCertificate;
+use self::issue::ToBeSigned;
 use crate::bundle::{self, BundleError, CertificateBundle};
 use crate::certificate::RawParts;
-use crate::encode::{DerWriter, SEQUENCE, TimeOutOfRange, hex};
+use crate::encode::DerWriter;
 use crate::pem;
 use crate::profile::{self, AlternativeName, ClientSubject, Purpose, Validity};
-use crate::secret_key::{KeyError, KeyPair, SigningKey, is_p256_spki};
-
-/// `[0] EXPLICIT INTEGER 2`: X.509 version 3.
-const VERSION_3: &[u8] = &[0xa0, 0x03, 0x02, 0x01, 0x02];
-
-/// Why a certificate and a key are not a CA that can sign.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthorityError {
-    /// The certificate file cannot be read.
-    #[error("failed to read the CA certificate")]
-    Certificate(#[source] BundleError),
-    /// The key file cannot be read.
-    #[error("failed to read the CA key")]
-    Key(#[source] KeyError),
-    /// No certificate of the file has the key's public half.
-    #[error("the CA key does not belong to the CA certificate; both files must be of the same CA")]
-    Mismatch,
-    /// The certificate says that it is no CA, or that its key may not sign certificates.
-    #[error("the certificate is not a CA that may sign certificates")]
-    NotAuthority,
-    /// The end of the CA's validity has passed.
-    #[error("the CA certificate has expired; renew the cluster's CA")]
-    Expired,
-    /// The CA's validity has not begun.
-    #[error("the CA certificate is not valid yet; check the clock of this machine")]
-    NotYetValid,
-}
-
-/// Why a certificate was not issued.
-#[derive(Debug, thiserror::Error)]
-pub enum IssueError {
-    /// A client certificate needs a user.
-    #[error("the username is empty")]
-    EmptyUsername,
-    /// A DNS name or URI is empty or not ASCII.
-    #[error("a DNS name or URI is empty or not ASCII")]
-    AlternativeName,
-    /// The public key is not one uncompressed P-256 key.
-    #[error("the public key is not a DER SubjectPublicKeyInfo of an uncompressed P-256 point")]
-    PublicKey,
-    /// The certificate would end before it begins, or outside of the years 1970 to 9999.
-    #[error("the validity of the certificate is empty or out of range")]
-    Validity,
-    /// No key could be made.
-    #[error("failed to make a key")]
-    Key(#[source] KeyError),
-    /// The library gave no random bytes.
-    #[error("failed to draw a serial number")]
-    Serial,
-    /// The library did not sign.
-    #[error("failed to sign")]
-    Signature,
-}
-
-/// A certificate just signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuedCertificate {
-    /// One PEM `CERTIFICATE` block.
-    pub pem: String,
-    /// The same as DER.
-    pub der: Vec<u8>,
-    /// The serial number, hexadecimal.
-    pub serial: String,
-    /// SHA-256 over the DER, lower-case hexadecimal; Kubernetes logs it as `X509SHA256=`.
-    pub x509_sha256: String,
-    /// The first second of its validity.
-    pub not_before: SystemTime,
-    /// The last second of its validity, never after the CA's own.
-    pub not_after: SystemTime,
-}
+use crate::secret_key::{KeyPair, SigningKey, is_p256_spki};
 
 /// A new CA; the key is a secret.
 pub struct GeneratedAuthority {
@@ -242,6 +179,12 @@ impl SigningAuthority {
         &self.spki
     }
 
+    /// Whether a signature takes so long (RSA: most of a millisecond and more) that it is better
+    /// made off the threads that serve connections.
+    pub fn signs_slowly(&self) -> bool {
+        matches!(self.key, SigningKey::Rsa(_))
+    }
+
     fn issue(
         &self,
         leaf: Leaf<'_>,
@@ -323,65 +266,6 @@ struct Leaf<'a> {
     size_hint: usize,
     purpose: Purpose,
     names: &'a [AlternativeName<'a>],
-}
-
-/// A certificate but for its subject and extensions.
-struct ToBeSigned<'a> {
-    issuer: &'a [u8],
-    size_hint: usize,
-    public_key: &'a [u8],
-    validity: Validity,
-}
-
-impl ToBeSigned<'_> {
-    fn sign(
-        self,
-        key: &SigningKey,
-        subject: impl FnOnce(&mut DerWriter),
-        extensions: impl FnOnce(&mut DerWriter),
-    ) -> Result<IssuedCertificate, IssueError> {
-        let validity = self.validity.whole_seconds();
-        if validity.not_after <= validity.not_before {
-            return Err(IssueError::Validity);
-        }
-        let mut serial = [0; 16];
-        rand::fill(&mut serial).map_err(|Unspecified| IssueError::Serial)?;
-        let algorithm = key.algorithm_identifier();
-
-        let mut dated = Ok(());
-        let mut tbs = DerWriter::with_capacity(self.size_hint);
-        tbs.nested(SEQUENCE, |out| {
-            out.raw(VERSION_3);
-            out.unsigned(&serial);
-            out.raw(algorithm);
-            out.raw(self.issuer);
-            dated = validity.write(out);
-            subject(out);
-            out.raw(self.public_key);
-            extensions(out);
-        });
-        dated.map_err(|TimeOutOfRange| IssueError::Validity)?;
-        let tbs = tbs.into_vec();
-        let signature = key
-            .sign(&tbs)
-            .map_err(|Unspecified| IssueError::Signature)?;
-
-        let mut certificate = DerWriter::with_capacity(tbs.len() + signature.len() + 32);
-        certificate.nested(SEQUENCE, |out| {
-            out.raw(&tbs);
-            out.raw(algorithm);
-            out.bits(&signature);
-        });
-        let der = certificate.into_vec();
-        Ok(IssuedCertificate {
-            pem: pem::encode(pem::CERTIFICATE, &der),
-            serial: hex(&serial),
-            x509_sha256: hex(digest(&SHA256, &der).as_ref()),
-            not_before: validity.not_before,
-            not_after: validity.not_after,
-            der,
-        })
-    }
 }
 
 /// What Go's `x509.Certificate.CheckSignatureFrom` asks of an issuer, and its dates.

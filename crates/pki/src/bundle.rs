@@ -140,3 +140,77 @@ pub fn spki_der(certificate_der: &[u8]) -> Result<Vec<u8>, BundleError> {
 pub(crate) fn parse(certificate_der: &[u8]) -> Result<Certificate, BundleError> {
     Certificate::from_der(certificate_der).map_err(BundleError::Certificate)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::authority::generate_authority;
+
+    fn ca(common_name: &str) -> String {
+        let lasting = Validity {
+            not_before: UNIX_EPOCH,
+            not_after: UNIX_EPOCH + Duration::from_secs(60),
+        };
+        generate_authority(common_name, lasting)
+            .unwrap()
+            .certificate_pem
+    }
+
+    fn bundle(pem: &str) -> CertificateBundle {
+        CertificateBundle::parse_pem(pem.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn text_between_blocks_does_not_count() {
+        let (a, b) = (ca("a"), ca("b"));
+        let text = format!("# first\n{a}\n# second\n{b}-----BEGIN X-----\n-----END X-----\n");
+        assert_eq!(bundle(&text).to_pem(), format!("{a}{b}"));
+    }
+
+    #[test]
+    fn union_keeps_order_and_drops_what_is_there_already() {
+        let (a, b, c) = (ca("a"), ca("b"), ca("c"));
+        let both = bundle(&format!("{a}{b}")).union(&bundle(&format!("{b}{c}{c}")));
+        assert_eq!(both.to_pem(), format!("{a}{b}{c}"));
+    }
+
+    #[test]
+    fn the_hash_changes_with_the_contents_alone() {
+        let (a, b) = (ca("a"), ca("b"));
+        let hash = bundle(&a).sha256();
+        assert_eq!(bundle(&format!("# comment\n{a}")).sha256(), hash);
+        assert_ne!(bundle(&b).sha256(), hash);
+        assert_ne!(bundle(&format!("{a}{b}")).sha256(), hash);
+    }
+
+    #[test]
+    fn broken_text_is_refused() {
+        let whole = ca("a");
+        for (text, reason) in [
+            (String::new(), "found no CERTIFICATE"),
+            ("hello".to_owned(), "found no CERTIFICATE"),
+            (whole.replace("-----END", "-----DNE"), "failed to read"),
+            (
+                pem::encode(pem::CERTIFICATE, b"junk"),
+                "failed to parse the certificate",
+            ),
+        ] {
+            let error = CertificateBundle::parse_pem(text.as_bytes()).unwrap_err();
+            assert!(error.to_string().starts_with(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn facts_of_one_certificate() {
+        let bundle = bundle(&ca("the CA"));
+        let certificate = &bundle.certificates()[0];
+        assert_eq!(common_name(certificate).unwrap(), "the CA");
+        assert_eq!(validity(certificate).unwrap().not_before, UNIX_EPOCH);
+        assert!(uri_sans(certificate).is_empty());
+        assert!(spki_der(certificate).unwrap().starts_with(&[0x30, 0x59]));
+        assert_eq!(common_name(b"junk"), None);
+        assert!(validity(b"junk").is_err() && spki_der(b"junk").is_err());
+    }
+}
