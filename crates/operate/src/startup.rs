@@ -1,0 +1,100 @@
+//! The first things that a process does: crypto, its own protection, logs.
+
+mod json;
+
+use std::io;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How much is logged and in which form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// The least severe level that is logged.
+    pub level: LogLevel,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// Level of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Warnings and errors.
+    #[serde(rename = "")]
+    Quiet,
+    /// Also what an administrator wants to know of normal operation.
+    #[default]
+    Info,
+    /// Also what helps to find a fault.
+    Debug,
+    /// Everything; never credentials.
+    Trace,
+}
+
+/// Form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For a terminal.
+    Text,
+}
+
+/// Why the process could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// A log was set up before.
+    #[error("failed to set up the log: one is set up already")]
+    Log(#[source] tracing_subscriber::util::TryInitError),
+    /// The kernel refused to protect the process's memory.
+    #[error("failed to forbid core dumps of this process")]
+    Harden(#[source] rustix::io::Errno),
+}
+
+/// Makes aws-lc-rs the process's TLS cryptography. To be called first, and harmless when called again.
+pub fn install_crypto_provider() {
+    // An error says that a provider is installed already, which is what is wanted.
+    let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// Forbids core dumps and reading this process's memory by others of the same user.
+///
+/// # Errors
+/// The kernel refused.
+pub fn harden_process() -> Result<(), StartupError> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(StartupError::Harden)?;
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).map_err(StartupError::Harden)
+}
+
+/// Sends the log to stderr.
+///
+/// # Errors
+/// The process has a log already.
+pub fn init_logging(settings: &LogSettings) -> Result<(), StartupError> {
+    let filter = match settings.level {
+        LogLevel::Quiet => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let registry = tracing_subscriber::registry().with(filter);
+    let text = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    match settings.format {
+        LogFormat::Json => registry
+            .with(text.event_format(json::JsonLines).with_ansi(false))
+            .try_init(),
+        LogFormat::Text => registry.with(text).try_init(),
+    }
+    .map_err(StartupError::Log)
+}
