@@ -1,0 +1,133 @@
+//! `haulout login static` against a real HTTPS server.
+
+mod cache;
+mod exchange;
+mod failures;
+mod server;
+mod usage;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use server::Server;
+
+/// Seconds since the epoch at which every test runs: 2026-11-18T11:06:40Z.
+const NOW: u64 = 1_795_000_000;
+const TOKEN: &str = "header.very-secret-payload.signature";
+
+/// What one run of the program gave.
+struct Outcome {
+    code: ExitCode,
+    stdout: String,
+    stderr: String,
+}
+
+impl Outcome {
+    fn credential(&self) -> Value {
+        assert_eq!(self.code, ExitCode::SUCCESS, "{}", self.stderr);
+        assert_eq!(self.stdout.matches('\n').count(), 1, "one line");
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
+    /// Checks that it failed with `code`, printed nothing but an error, and kept the token to itself.
+    fn error(&self, code: u8) -> &str {
+        assert_eq!(self.code, ExitCode::from(code), "{}", self.stderr);
+        assert_eq!(self.stdout, "");
+        assert!(!self.stderr.contains(TOKEN), "{}", self.stderr);
+        &self.stderr
+    }
+}
+
+/// A user's machine: a home folder, environment variables and a clock.
+struct Machine {
+    home: tempfile::TempDir,
+    variables: HashMap<&'static str, OsString>,
+    now: u64,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let variables = HashMap::from([("HOME", home.path().as_os_str().to_owned())]);
+        Self {
+            home,
+            variables,
+            now: NOW,
+        }
+    }
+
+    fn set(&mut self, name: &'static str, value: &str) -> &mut Self {
+        self.variables.insert(name, value.into());
+        self
+    }
+
+    fn cache_file(&self) -> PathBuf {
+        self.home.path().join(".config/pinniped/credentials.yaml")
+    }
+
+    fn run(&self, flags: &[&str]) -> Outcome {
+        let arguments: Vec<OsString> = ["haulout"]
+            .iter()
+            .chain(flags)
+            .map(OsString::from)
+            .collect();
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let code = haulout::run(
+            &arguments,
+            &|name| self.variables.get(name).cloned(),
+            SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
+            &mut stdout,
+            &mut stderr,
+        );
+        Outcome {
+            code,
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// Logs in at `server` with the flags of a usual stanza and `more`.
+    fn login(&self, server: &Server, more: &[&str]) -> Outcome {
+        let endpoint = format!("--concierge-endpoint={}", server.url());
+        let ca = format!("--concierge-ca-bundle-data={}", server.ca_base64());
+        let token = format!("--token={TOKEN}");
+        let flags = [
+            "login",
+            "static",
+            "--enable-concierge",
+            "--concierge-api-group-suffix=pinniped.dev",
+            "--concierge-authenticator-name=supervisor",
+            "--concierge-authenticator-type=jwt",
+            &endpoint,
+            &ca,
+            &token,
+        ];
+        self.run(&[&flags[..], more].concat())
+    }
+}
+
+/// A good answer whose certificate ends five minutes after [`NOW`].
+fn success() -> Value {
+    answer(json!({
+        "credential": {
+            "expirationTimestamp": "2026-11-18T11:11:40Z",
+            "clientCertificateData": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "clientKeyData": "-----BEGIN PRIVATE KEY-----\nBBBB\n-----END PRIVATE KEY-----\n",
+        },
+    }))
+}
+
+fn answer(status: Value) -> Value {
+    json!({
+        "kind": "TokenCredentialRequest",
+        "apiVersion": "login.concierge.pinniped.dev/v1alpha1",
+        "metadata": {"creationTimestamp": null},
+        "spec": {"authenticator": {"apiGroup": null, "kind": "", "name": ""}},
+        "status": status,
+    })
+}

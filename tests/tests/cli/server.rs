@@ -1,0 +1,171 @@
+//! An HTTPS server that gives prepared answers and remembers what it was asked.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::{IntoResponse, Response};
+use axum_server::tls_rustls::RustlsConfig;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::SupportedProtocolVersion;
+use rustls_pki_types::PrivateKeyDer;
+use serde_json::Value;
+
+/// One request as it arrived.
+pub(crate) struct Received {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+#[derive(Clone, Default)]
+struct Shared {
+    answers: Arc<Mutex<VecDeque<Response>>>,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+/// Stops when dropped.
+pub(crate) struct Server {
+    address: SocketAddr,
+    ca_pem: String,
+    shared: Shared,
+    handle: axum_server::Handle<SocketAddr>,
+}
+
+impl Server {
+    /// Speaks TLS 1.3 and gives `answers` in turn.
+    pub(crate) fn start<R: IntoResponse>(answers: impl IntoIterator<Item = R>) -> Self {
+        Self::start_with(&[&rustls::version::TLS13], answers)
+    }
+
+    pub(crate) fn start_with<R: IntoResponse>(
+        versions: &[&'static SupportedProtocolVersion],
+        answers: impl IntoIterator<Item = R>,
+    ) -> Self {
+        let (config, ca_pem) = tls(versions);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Shared::default();
+        shared
+            .answers
+            .lock()
+            .unwrap()
+            .extend(answers.into_iter().map(IntoResponse::into_response));
+        let handle = axum_server::Handle::new();
+        let router = Router::new().fallback(respond).with_state(shared.clone());
+        let serve = {
+            let handle = handle.clone();
+            async move {
+                axum_server::from_tcp_rustls(listener, config)
+                    .unwrap()
+                    .handle(handle)
+                    .serve(router.into_make_service())
+                    .await
+                    .unwrap();
+            }
+        };
+        std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(serve);
+        });
+        Self {
+            address,
+            ca_pem,
+            shared,
+            handle,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn ca_base64(&self) -> String {
+        STANDARD.encode(&self.ca_pem)
+    }
+
+    pub(crate) fn received(&self) -> std::sync::MutexGuard<'_, Vec<Received>> {
+        self.shared.received.lock().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+    }
+}
+
+/// A JSON answer with `status`.
+pub(crate) fn json(status: u16, body: &Value) -> Response {
+    with_headers(
+        status,
+        [("content-type", "application/json")],
+        body.to_string(),
+    )
+}
+
+pub(crate) fn with_headers<const N: usize>(
+    status: u16,
+    headers: [(&'static str, &'static str); N],
+    body: impl Into<axum::body::Body>,
+) -> Response {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    response.body(body.into()).unwrap()
+}
+
+async fn respond(
+    State(shared): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    shared.received.lock().unwrap().push(Received {
+        method,
+        uri,
+        headers,
+        body,
+    });
+    let answer = shared.answers.lock().unwrap().pop_front();
+    answer.unwrap_or_else(|| with_headers(500, [], "asked more often than expected"))
+}
+
+fn tls(versions: &[&'static SupportedProtocolVersion]) -> (RustlsConfig, String) {
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()])
+        .unwrap()
+        .signed_by(&key, &ca)
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![leaf.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    (RustlsConfig::from_config(Arc::new(config)), ca.pem())
+}

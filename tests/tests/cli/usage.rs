@@ -1,0 +1,106 @@
+//! Being called wrongly, and asking for help.
+
+use std::process::ExitCode;
+
+use crate::{Machine, TOKEN};
+
+#[test]
+fn wrong_calls_exit_with_2() {
+    let token = format!("--token={TOKEN}");
+    let cases: [(&[&str], &str); 8] = [
+        (&[], "Usage: haulout"),
+        (&["login"], "Usage: haulout login"),
+        (&["nope"], "unrecognized subcommand 'nope'"),
+        (
+            &["login", "static"],
+            "Error: one of --token or --token-env must be set\n",
+        ),
+        (
+            &["login", "static", &token, "--enable-concierge"],
+            "Error: invalid Concierge parameters: authenticator name must not be empty\n",
+        ),
+        (
+            &[
+                "login",
+                "static",
+                &token,
+                "--enable-concierge",
+                "--concierge-authenticator-name=n",
+            ],
+            "Error: invalid Concierge parameters: endpoint must not be empty\n",
+        ),
+        (
+            &[
+                "login",
+                "static",
+                &token,
+                "--enable-concierge",
+                "--concierge-authenticator-name=n",
+                "--concierge-endpoint=https://k",
+                "--concierge-authenticator-type=jwt",
+                "--concierge-ca-bundle-data=%",
+            ],
+            "Error: invalid Concierge parameters: invalid CA bundle data: not base64",
+        ),
+        (
+            &["login", "static", "--nope"],
+            "unexpected argument '--nope'",
+        ),
+    ];
+    for (flags, expected) in cases {
+        let outcome = Machine::new().run(flags);
+        assert!(outcome.error(2).contains(expected), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn token_variables_fail_apart() {
+    let mut machine = Machine::new();
+    let flags = ["login", "static", "--token-env=T"];
+    assert_eq!(
+        machine.run(&flags).error(1),
+        "Error: --token-env variable \"T\" is not set\n"
+    );
+    machine.set("T", "");
+    assert_eq!(
+        machine.run(&flags).error(1),
+        "Error: --token-env variable \"T\" is empty\n"
+    );
+    machine.set("T", "value");
+    assert_eq!(machine.run(&flags).credential()["status"]["token"], "value");
+}
+
+/// Forgetting a flag's name must not put a token into a CI system's log.
+#[test]
+fn stray_token_is_not_repeated() {
+    for stray in [
+        &["login", "static", TOKEN][..],
+        &["login", "static", "--token=x", TOKEN],
+    ] {
+        assert_eq!(
+            Machine::new().run(stray).error(2),
+            "Error: unexpected argument without a flag\n"
+        );
+    }
+    let misspelt = format!("--tokn={TOKEN}");
+    Machine::new().run(&["login", "static", &misspelt]).error(2);
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let version = format!("haulout {}\n", env!("CARGO_PKG_VERSION"));
+    for flags in [&["version"][..], &["--version"]] {
+        let outcome = Machine::new().run(flags);
+        assert_eq!(
+            (outcome.code, outcome.stdout, outcome.stderr),
+            (ExitCode::SUCCESS, version.clone(), String::new())
+        );
+    }
+    let help = Machine::new().run(&["login", "static", "--help"]);
+    assert_eq!(help.code, ExitCode::SUCCESS);
+    assert_eq!(help.stderr, "");
+    for flag in ["--token-env", "--enable-concierge", "--credential-cache"] {
+        assert!(help.stdout.contains(flag), "{flag}");
+    }
+    assert!(!help.stdout.contains("--concierge-namespace"), "deprecated");
+}
