@@ -136,7 +136,7 @@ fn flag_names_the_file() {
 
 #[test]
 fn failed_login_is_not_cached() {
-    let refused = answer(json!({"message": "authentication failed"}));
+    let refused = answer(&json!({"message": "authentication failed"}));
     let server = Server::start([server::json(201, &refused), server::json(201, &success())]);
     let machine = Machine::new();
     machine.login(&server, &[]).error(1);

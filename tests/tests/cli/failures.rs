@@ -37,7 +37,7 @@ fn status(code: u16, message: &str) -> Response {
 
 #[test]
 fn refused_login_shows_the_message_and_where_the_reason_is() {
-    let refused = answer(json!({"message": "authentication failed"}));
+    let refused = answer(&json!({"message": "authentication failed"}));
     let plain = fail(vec![server::json(201, &refused)]);
     assert_eq!(plain, ("login failed: authentication failed".to_owned(), 1));
     let (text, _) = fail(vec![with_headers(
@@ -168,7 +168,7 @@ fn answer_without_a_usable_credential_is_an_unknown_cause() {
     let mut no_certificate = success();
     no_certificate["status"]["credential"]["clientCertificateData"] = json!("");
     let nothing = json!({"kind": "TokenCredentialRequest"});
-    for body in [no_key, no_certificate, nothing, answer(json!({}))] {
+    for body in [no_key, no_certificate, nothing, answer(&json!({}))] {
         let (text, _) = fail(vec![server::json(201, &body)]);
         assert!(text.starts_with("login failed: unknown cause"), "{text}");
     }
@@ -180,7 +180,7 @@ fn control_characters_of_a_server_are_not_printed() {
     assert!(text.chars().all(|c| !c.is_control()), "{text:?}");
     let (text, _) = fail(vec![server::json(
         201,
-        &answer(json!({"message": "x\u{1b}[31my\n"})),
+        &answer(&json!({"message": "x\u{1b}[31my\n"})),
     )]);
     assert!(text.chars().all(|c| !c.is_control()), "{text:?}");
 }

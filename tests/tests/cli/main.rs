@@ -1,4 +1,5 @@
 //! `haulout login static` against a real HTTPS server.
+#![cfg(test)]
 
 mod cache;
 mod exchange;
@@ -113,7 +114,7 @@ impl Machine {
 
 /// A good answer whose certificate ends five minutes after [`NOW`].
 fn success() -> Value {
-    answer(json!({
+    answer(&json!({
         "credential": {
             "expirationTimestamp": "2026-11-18T11:11:40Z",
             "clientCertificateData": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -122,7 +123,7 @@ fn success() -> Value {
     }))
 }
 
-fn answer(status: Value) -> Value {
+fn answer(status: &Value) -> Value {
     json!({
         "kind": "TokenCredentialRequest",
         "apiVersion": "login.concierge.pinniped.dev/v1alpha1",
