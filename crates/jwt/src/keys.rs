@@ -1,0 +1,268 @@
+//! The keys of one issuer, kept fresh: fetched again when a token needs it, seldom enough that nobody can make us flood
+//! the issuer, and forgotten when they can no longer be confirmed.
+
+mod set;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, Semaphore, watch};
+use url::Url;
+
+use crate::client::{CALL_TIMEOUT, CallError, IssuerClient};
+
+pub use set::{Algorithm, KeySet, KeySetError};
+
+/// Least time between two calls that tokens cause.
+pub const ON_DEMAND_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Time after which the keys are fetched again unasked, so that withdrawn ones die.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// Longest use of keys that could not be fetched again.
+pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// Pause after a failed fetch.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Most logins that wait for a fetch; while an issuer hangs, further ones fail at once instead of filling the memory.
+const MAX_WAITING: usize = 1024;
+
+/// Why an issuer's keys could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The call failed.
+    #[error("oidc: get keys failed: {0}")]
+    Call(#[from] CallError),
+    /// The answer is no JWK set.
+    #[error(transparent)]
+    Set(#[from] KeySetError),
+}
+
+/// The keys of one issuer. Reading them takes no lock.
+pub struct KeyCache {
+    client: IssuerClient,
+    jwks_uri: Url,
+    current: ArcSwap<Dated>,
+    last_error: Mutex<Option<Arc<FetchError>>>,
+    demand: Mutex<Demand>,
+    demanded: Notify,
+    served: watch::Sender<u64>,
+    waiting: Semaphore,
+}
+
+struct Dated {
+    keys: Arc<KeySet>,
+    fetched_at: SystemTime,
+}
+
+impl KeyCache {
+    /// Fetches the keys a first time.
+    ///
+    /// # Errors
+    /// [`FetchError`]: without keys there is nothing to keep.
+    pub async fn fetch(
+        client: IssuerClient,
+        jwks_uri: Url,
+        now: SystemTime,
+    ) -> Result<Self, FetchError> {
+        let keys = fetch_keys(&client, &jwks_uri).await?;
+        Ok(Self {
+            client,
+            jwks_uri,
+            current: ArcSwap::from_pointee(Dated {
+                keys: Arc::new(keys),
+                fetched_at: now,
+            }),
+            last_error: Mutex::new(None),
+            demand: Mutex::default(),
+            demanded: Notify::new(),
+            served: watch::Sender::new(0),
+            waiting: Semaphore::new(MAX_WAITING),
+        })
+    }
+
+    /// Where the keys come from.
+    pub fn jwks_uri(&self) -> &Url {
+        &self.jwks_uri
+    }
+
+    /// Why the latest fetch failed, or `None` if it did not.
+    pub fn last_error(&self) -> Option<Arc<FetchError>> {
+        lock(&self.last_error).clone()
+    }
+
+    /// The keys in force at `now`; `None` once they could not be confirmed for [`MAX_AGE`].
+    pub fn current(&self, now: SystemTime) -> Option<Arc<KeySet>> {
+        let dated = self.current.load();
+        within(dated.fetched_at, now, MAX_AGE).then(|| Arc::clone(&dated.keys))
+    }
+
+    /// Fetches the keys every [`REFRESH_INTERVAL`], sooner after a failure, and when a token needs it; never ends.
+    ///
+    /// All calls are made here and none in a login's own task, so that a client that hangs up cannot waste one.
+    pub async fn keep_fresh(&self, now: impl Fn() -> SystemTime) {
+        let mut pause = REFRESH_INTERVAL;
+        loop {
+            let demanded = tokio::time::timeout(pause, self.demanded.notified()).await;
+            if demanded.is_ok() && !self.is_demanded() {
+                // The fetch that just ended began after the demand and has met it.
+                continue;
+            }
+            pause = match self.refresh(now()).await {
+                Ok(()) => REFRESH_INTERVAL,
+                Err(()) => RETRY_INTERVAL,
+            };
+        }
+    }
+
+    /// Keys other than `seen`, fetched if that is allowed now; `None` when there are none.
+    ///
+    /// Logins that come while a fetch is under way share it.
+    pub(crate) async fn newer(
+        &self,
+        seen: Option<&Arc<KeySet>>,
+        now: SystemTime,
+    ) -> Option<Arc<KeySet>> {
+        let other = |keys: &Arc<KeySet>| seen.is_none_or(|seen| !Arc::ptr_eq(seen, keys));
+        if let Some(keys) = self.current(now).filter(other) {
+            return Some(keys);
+        }
+        let mut served = self.served.subscribe();
+        let decision = lock(&self.demand).ask(now, *served.borrow());
+        let number = match decision {
+            Decision::Fetch(number) => {
+                self.demanded.notify_one();
+                number
+            }
+            Decision::Wait(number) => number,
+            Decision::Refuse => return None,
+        };
+        let _place = self.waiting.try_acquire().ok()?;
+        // A fetch that nobody asked for may be under way before ours begins.
+        let answered = served.wait_for(|served| *served >= number);
+        tokio::time::timeout(2 * CALL_TIMEOUT, answered)
+            .await
+            .ok()?
+            .ok()?;
+        self.current(now).filter(other)
+    }
+
+    fn is_demanded(&self) -> bool {
+        *self.served.borrow() < lock(&self.demand).asked
+    }
+
+    async fn refresh(&self, now: SystemTime) -> Result<(), ()> {
+        let number = lock(&self.demand).asked;
+        let outcome = match fetch_keys(&self.client, &self.jwks_uri).await {
+            Ok(keys) => {
+                self.current.store(Arc::new(Dated {
+                    keys: Arc::new(keys),
+                    fetched_at: now,
+                }));
+                *lock(&self.last_error) = None;
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(jwks_uri = %self.jwks_uri, %error, "failed to fetch keys of an issuer");
+                *lock(&self.last_error) = Some(Arc::new(error));
+                Err(())
+            }
+        };
+        self.served.send_replace(number);
+        outcome
+    }
+}
+
+impl fmt::Debug for KeyCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyCache")
+            .field("jwks_uri", &self.jwks_uri.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What tokens asked for. The issuer is called at most once per [`ON_DEMAND_INTERVAL`] on their behalf.
+#[derive(Debug, Default)]
+struct Demand {
+    /// Number of the latest fetch that was granted.
+    asked: u64,
+    asked_at: Option<SystemTime>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    /// Start the fetch of this number.
+    Fetch(u64),
+    /// The fetch of this number is under way.
+    Wait(u64),
+    /// The answer of a moment ago still counts.
+    Refuse,
+}
+
+impl Demand {
+    /// Decides at `now`, when the fetches up to `served` are done.
+    fn ask(&mut self, now: SystemTime, served: u64) -> Decision {
+        if served < self.asked {
+            return Decision::Wait(self.asked);
+        }
+        if self
+            .asked_at
+            .is_some_and(|at| within(at, now, ON_DEMAND_INTERVAL))
+        {
+            return Decision::Refuse;
+        }
+        self.asked += 1;
+        self.asked_at = Some(now);
+        Decision::Fetch(self.asked)
+    }
+}
+
+/// Whether `now` lies less than `span` after `start`. A clock that was set back before `start` counts as past it.
+fn within(start: SystemTime, now: SystemTime, span: Duration) -> bool {
+    now.duration_since(start).is_ok_and(|age| age < span)
+}
+
+async fn fetch_keys(client: &IssuerClient, jwks_uri: &Url) -> Result<KeySet, FetchError> {
+    Ok(KeySet::parse(&client.get(jwks_uri.clone()).await?)?)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
+    }
+
+    #[test]
+    fn tokens_cause_at_most_one_fetch_per_interval() {
+        let mut demand = Demand::default();
+        assert_eq!(demand.ask(at(0), 0), Decision::Fetch(1));
+        for second in 0..30 {
+            assert_eq!(
+                demand.ask(at(second), 0),
+                Decision::Wait(1),
+                "one at a time, however long it takes"
+            );
+        }
+        for second in 0..10 {
+            assert_eq!(demand.ask(at(second), 1), Decision::Refuse, "{second}");
+        }
+        assert_eq!(demand.ask(at(10), 1), Decision::Fetch(2));
+        assert_eq!(demand.ask(at(10), 2), Decision::Refuse);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stop_fetching() {
+        let mut demand = Demand::default();
+        assert_eq!(demand.ask(at(1000), 0), Decision::Fetch(1));
+        assert_eq!(demand.ask(at(0), 1), Decision::Fetch(2));
+    }
+}

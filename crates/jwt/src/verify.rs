@@ -1,0 +1,314 @@
+//! The one strict check of a token: signed with RS256 or ES256 by a key of the issuer, for our audience, and valid now.
+
+mod compact;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value};
+
+use crate::foreign;
+use crate::keys::{Algorithm, KeyCache, KeySet};
+use compact::CompactToken;
+
+/// How far ahead `nbf` may lie (go-oidc 2.5, which Kubernetes uses). `exp` has no leeway, and `iat` is not judged.
+const NOT_BEFORE_LEEWAY: Duration = Duration::from_secs(60);
+
+/// Why a token is refused.
+///
+/// The texts follow Kubernetes' OIDC authenticator; text from the token is escaped and cut, and the token itself is in
+/// none of them.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It is no JSON Web Token in compact form.
+    #[error(
+        "not a JWT: expected three parts in base64url, of which the first two are JSON objects"
+    )]
+    NotJwt,
+    /// It is another issuer's.
+    #[error("issued by \"{found}\", while this authenticator has \"{expected}\"")]
+    OtherIssuer {
+        /// The configured issuer.
+        expected: String,
+        /// The token's issuer.
+        found: String,
+    },
+    /// The token or one of its parts is longer than any that an issuer makes.
+    #[error("oidc: verify token: {part} is longer than {limit} bytes")]
+    TooLarge {
+        /// What is too long.
+        part: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A header parameter has the wrong type or stands twice.
+    #[error("oidc: verify token: header is malformed")]
+    Header,
+    /// It is signed with another algorithm than the two accepted ones, or not at all.
+    #[error(
+        "oidc: verify token: oidc: id token signed with unsupported algorithm, expected [\"RS256\" \"ES256\"] got \"{0}\""
+    )]
+    UnsupportedAlgorithm(String),
+    /// The header has `crit`: something must be understood that is not (RFC 7515, 4.1.11).
+    #[error("oidc: verify token: header has critical parameters, none of which are supported")]
+    Critical,
+    /// The header's `typ` names another kind of token than one that identifies a user (RFC 8725, 3.11).
+    #[error("oidc: verify token: token is of type \"{0}\", which does not identify a user")]
+    Type(String),
+    /// The payload is itself a token (RFC 7519, 5.2).
+    #[error("oidc: verify token: nested tokens are not supported")]
+    Nested,
+    /// A claim stands twice.
+    #[error("oidc: verify token: a claim stands twice")]
+    DuplicateClaim,
+    /// A required claim is absent.
+    #[error("oidc: verify token: claim \"{0}\" is missing")]
+    MissingClaim(&'static str),
+    /// A registered claim has the wrong type.
+    #[error("oidc: verify token: claim \"{0}\" has the wrong type")]
+    ClaimType(&'static str),
+    /// It is meant for others, for example for another cluster.
+    #[error("oidc: verify token: oidc: expected audience \"{expected}\" got {found}")]
+    Audience {
+        /// The configured audience.
+        expected: String,
+        /// The token's audiences.
+        found: String,
+    },
+    /// It is no longer valid.
+    #[error("oidc: verify token: oidc: token is expired (Token Expiry: {0} in seconds since 1970)")]
+    Expired(String),
+    /// It is not valid yet.
+    #[error(
+        "oidc: verify token: oidc: current time is before the nbf (not before) time: {0} in seconds since 1970"
+    )]
+    NotYetValid(String),
+    /// The issuer publishes no key that the token can have been signed with.
+    #[error("oidc: verify token: failed to verify signature: the issuer has no key for it{}", of_key(.0))]
+    UnknownKey(Option<String>),
+    /// No key of the issuer made the signature.
+    #[error("oidc: verify token: failed to verify signature: failed to verify id token signature{}", of_key(.0))]
+    Signature(Option<String>),
+    /// The issuer's keys could not be confirmed for so long that none is trusted.
+    #[error(
+        "oidc: verify token: the keys of the issuer are out of date because it cannot be reached"
+    )]
+    KeysOutdated,
+}
+
+impl TokenError {
+    /// One word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotJwt => "not_jwt",
+            Self::OtherIssuer { .. } => "other_issuer",
+            Self::TooLarge { .. } => "too_large",
+            Self::Header => "header",
+            Self::UnsupportedAlgorithm(_) => "algorithm",
+            Self::Critical => "critical",
+            Self::Type(_) => "type",
+            Self::Nested => "nested",
+            Self::DuplicateClaim => "duplicate_claim",
+            Self::MissingClaim(_) => "missing_claim",
+            Self::ClaimType(_) => "claim_type",
+            Self::Audience { .. } => "audience",
+            Self::Expired(_) => "expired",
+            Self::NotYetValid(_) => "not_yet_valid",
+            Self::UnknownKey(_) => "unknown_key",
+            Self::Signature(_) => "signature",
+            Self::KeysOutdated => "keys_outdated",
+        }
+    }
+
+    /// Whether the token is none that this issuer could have made, which is no error but simply no login
+    /// (Kubernetes' OIDC authenticator leaves such tokens to others).
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::NotJwt | Self::OtherIssuer { .. })
+    }
+
+    /// Whether the token may be good under keys that the issuer has published since.
+    fn may_pass_with_newer_keys(&self) -> bool {
+        matches!(self, Self::UnknownKey(_) | Self::Signature(None))
+    }
+}
+
+/// The claims of a token. `Debug` shows none of them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Claims(Map<String, Value>);
+
+impl Claims {
+    /// The claim of this name; it may be JSON's `null`.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// All claims.
+    pub fn as_object(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+impl From<Map<String, Value>> for Claims {
+    fn from(claims: Map<String, Value>) -> Self {
+        Self(claims)
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Claims")
+    }
+}
+
+/// Verifies the tokens of one issuer for one audience.
+#[derive(Debug)]
+pub struct Verifier {
+    expectations: Expectations,
+    keys: Arc<KeyCache>,
+}
+
+impl Verifier {
+    /// A verifier whose keys come from `keys`.
+    pub fn new(expectations: Expectations, keys: Arc<KeyCache>) -> Self {
+        Self { expectations, keys }
+    }
+
+    /// The claims of `token`, if it is good at `now`. Waits only when the issuer's keys must be fetched for it.
+    ///
+    /// # Errors
+    /// [`TokenError`] says why it is not.
+    pub async fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
+        let check = |keys: Option<&KeySet>| self.expectations.check(token, keys, now);
+        let seen = self.keys.current(now);
+        match check(seen.as_deref()) {
+            Err(error) if error.may_pass_with_newer_keys() || error == TokenError::KeysOutdated => {
+                match self.keys.newer(seen.as_ref(), now).await {
+                    Some(newer) => check(Some(&newer)),
+                    None => Err(error),
+                }
+            }
+            verdict => verdict,
+        }
+    }
+}
+
+/// What a token must say, apart from being signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectations {
+    /// The one accepted `iss`, compared byte for byte.
+    pub issuer: String,
+    /// Must be among `aud`.
+    pub audience: String,
+}
+
+impl Expectations {
+    /// The claims of `token`, if it is good at `now` under `keys`; without keys every token that needs one is refused.
+    ///
+    /// The cheapest checks come first, so that a signature is computed only for tokens that say the right things. The
+    /// claims need no second look after it: the signature is over the very bytes that they were read from.
+    ///
+    /// # Errors
+    /// [`TokenError`], the first that applies.
+    pub fn check(
+        &self,
+        token: &str,
+        keys: Option<&KeySet>,
+        now: SystemTime,
+    ) -> Result<Claims, TokenError> {
+        let token = CompactToken::parse(token)?;
+        self.check_issuer(&token.claims)?;
+        self.check_audience(&token.claims)?;
+        check_time(&token.claims, now)?;
+        check_signature(&token, keys.ok_or(TokenError::KeysOutdated)?)?;
+        Ok(Claims(token.claims))
+    }
+
+    fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
+        match claims.get("iss") {
+            Some(Value::String(issuer)) if *issuer == self.issuer => Ok(()),
+            Some(Value::String(issuer)) => Err(TokenError::OtherIssuer {
+                expected: self.issuer.clone(),
+                found: foreign(issuer),
+            }),
+            Some(_) => Err(TokenError::ClaimType("iss")),
+            None => Err(TokenError::MissingClaim("iss")),
+        }
+    }
+
+    fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
+        let audience = claims.get("aud").ok_or(TokenError::MissingClaim("aud"))?;
+        let listed = match audience {
+            Value::String(one) => *one == self.audience,
+            Value::Array(many) if many.iter().all(Value::is_string) => {
+                many.iter().any(|one| one == self.audience.as_str())
+            }
+            _ => return Err(TokenError::ClaimType("aud")),
+        };
+        match listed {
+            true => Ok(()),
+            false => Err(TokenError::Audience {
+                expected: self.audience.clone(),
+                found: foreign(&audience.to_string()),
+            }),
+        }
+    }
+}
+
+fn check_time(claims: &Map<String, Value>, now: SystemTime) -> Result<(), TokenError> {
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64();
+    let expiry = numeric_date(claims, "exp")?.ok_or(TokenError::MissingClaim("exp"))?;
+    if now >= expiry {
+        return Err(TokenError::Expired(expiry.to_string()));
+    }
+    match numeric_date(claims, "nbf")? {
+        Some(start) if now + NOT_BEFORE_LEEWAY.as_secs_f64() < start => {
+            Err(TokenError::NotYetValid(start.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Seconds since 1970, with or without a fraction (RFC 7519, 2, `NumericDate`).
+fn numeric_date(
+    claims: &Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<f64>, TokenError> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(value) => value.as_f64().map(Some).ok_or(TokenError::ClaimType(name)),
+    }
+}
+
+fn check_signature(token: &CompactToken<'_>, keys: &KeySet) -> Result<(), TokenError> {
+    let algorithm = match token.algorithm {
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+    };
+    let key_id = token.key_id.as_deref();
+    let mut refusal: fn(Option<String>) -> TokenError = TokenError::UnknownKey;
+    for candidate in keys.candidates(token.algorithm, key_id) {
+        let verified = jsonwebtoken::crypto::verify(
+            token.signature,
+            token.message.as_bytes(),
+            &candidate.key,
+            algorithm,
+        );
+        if verified.is_ok_and(|verified| verified) {
+            return Ok(());
+        }
+        refusal = TokenError::Signature;
+    }
+    Err(refusal(key_id.map(foreign)))
+}
+
+fn of_key(id: &Option<String>) -> String {
+    id.as_ref()
+        .map_or_else(String::new, |id| format!(" (key \"{id}\")"))
+}
+
+#[cfg(test)]
+mod tests;

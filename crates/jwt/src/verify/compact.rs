@@ -1,0 +1,123 @@
+//! The compact form of a signed token (RFC 7515, 7.1), taken apart but not yet believed.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
+use serde_json::{Map, Value};
+
+use super::TokenError;
+use crate::foreign;
+use crate::json::{self, ObjectError};
+use crate::keys::Algorithm;
+
+/// Most bytes of a token. Those with hundreds of groups have 20 KiB.
+const TOKEN_LIMIT: usize = 64 * 1024;
+
+/// Most bytes of the encoded header. Those with a certificate chain have 6 KiB.
+const HEADER_LIMIT: usize = 8 * 1024;
+
+/// Most bytes of the encoded signature: that of an RSA key of 8192 bits.
+const SIGNATURE_LIMIT: usize = 1366;
+
+/// A token whose form is right, and which claims to be signed as we accept it.
+pub(super) struct CompactToken<'a> {
+    /// What the signature is over.
+    pub(super) message: &'a str,
+    /// Encoded as in the token.
+    pub(super) signature: &'a str,
+    pub(super) algorithm: Algorithm,
+    pub(super) key_id: Option<String>,
+    pub(super) claims: Map<String, Value>,
+}
+
+impl<'a> CompactToken<'a> {
+    pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
+        limit("token", token, TOKEN_LIMIT)?;
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::NotJwt)?;
+        let (header, payload) = message.split_once('.').ok_or(TokenError::NotJwt)?;
+        if payload.contains('.') {
+            return Err(TokenError::NotJwt);
+        }
+        limit("header", header, HEADER_LIMIT)?;
+        limit("signature", signature, SIGNATURE_LIMIT)?;
+        let (algorithm, key_id) = Header::parse(&decode(header)?)?.judge()?;
+        let claims = json::parse_object(&decode(payload)?).map_err(|error| match error {
+            ObjectError::Malformed => TokenError::NotJwt,
+            ObjectError::Duplicate => TokenError::DuplicateClaim,
+        })?;
+        Ok(Self {
+            message,
+            signature,
+            algorithm,
+            key_id,
+            claims,
+        })
+    }
+}
+
+/// The parameters that decide. Keys and certificates that a token brings along (`jwk`, `jku`, `x5c`, `x5u`) do not.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    typ: Option<String>,
+    cty: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+}
+
+impl Header {
+    fn parse(json: &[u8]) -> Result<Self, TokenError> {
+        serde_json::from_slice(json).map_err(|error| match error.is_data() {
+            true => TokenError::Header,
+            false => TokenError::NotJwt,
+        })
+    }
+
+    fn judge(self) -> Result<(Algorithm, Option<String>), TokenError> {
+        let algorithm = Algorithm::from_name(&self.alg)
+            .ok_or_else(|| TokenError::UnsupportedAlgorithm(foreign(&self.alg)))?;
+        if self.crit {
+            return Err(TokenError::Critical);
+        }
+        if let Some(name) = self.typ.filter(|name| is_other_type(name)) {
+            return Err(TokenError::Type(foreign(&name)));
+        }
+        if self.cty.is_some_and(|cty| media_subtype(&cty) == "jwt") {
+            return Err(TokenError::Nested);
+        }
+        // An empty id names no key (go-jose treats it so).
+        Ok((algorithm, self.kid.filter(|id| !id.is_empty())))
+    }
+}
+
+/// Whether a `typ` declares a token that is no ID token and no access token (RFC 9068), such as `logout+jwt`.
+fn is_other_type(name: &str) -> bool {
+    let subtype = media_subtype(name);
+    subtype.ends_with("+jwt") && subtype != "at+jwt"
+}
+
+/// Media types in headers may leave out `application/`, and case does not count (RFC 7515, 4.1.9).
+fn media_subtype(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    lower
+        .strip_prefix("application/")
+        .map_or_else(|| lower.clone(), str::to_owned)
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+/// Strict: no padding, no other alphabet, no bits left over; there is one encoding for each content.
+fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::NotJwt)
+}
+
+fn limit(part: &'static str, text: &str, limit: usize) -> Result<(), TokenError> {
+    match text.len() <= limit {
+        true => Ok(()),
+        false => Err(TokenError::TooLarge { part, limit }),
+    }
+}
