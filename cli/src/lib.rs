@@ -1,7 +1,7 @@
 //! `haulout`: the kubectl credential plugin.
 //!
 //! [`run`] is the whole program with its surroundings passed in. What kubectl runs is
-//! [`login static`](arguments::StaticLogin); it answers from the credential cache before anything else is set up, so that
+//! `login static`; it answers from the credential cache before anything else is set up, so that
 //! the common case costs little more than starting a process.
 
 mod arguments;
