@@ -1,9 +1,19 @@
 //! The plumbing of an aggregated API server: TLS, trust in peers, connections, health, and the
 //! HTTP conventions of the Kubernetes API.
 
+pub mod audit_id;
+pub mod authorize;
 pub mod client_trust;
+pub mod encoding;
+pub mod front_proxy;
+mod go_quote;
 pub mod health;
+pub mod kinds;
+pub mod list;
 pub mod listener;
+pub mod negotiate;
+pub mod request;
+pub mod status;
 pub mod tls;
 
 #[cfg(test)]

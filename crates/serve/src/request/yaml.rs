@@ -1,0 +1,50 @@
+//! Bodies in YAML become JSON first, as in Kubernetes (`sigs.k8s.io/yaml`).
+
+use serde_saphyr::{DuplicateKeyPolicy, Error};
+
+use super::fields::Faults;
+use crate::go_quote::{GoQuoted, clip};
+
+/// The one document in `body` as JSON. A key that stands twice is noted, and its last value taken.
+///
+/// # Errors
+/// Where the fault is. The parser's own text is not repeated, because it shows the lines around.
+pub(super) fn to_json(body: &[u8], faults: &mut Faults) -> Result<String, String> {
+    let tree = match parse(body, DuplicateKeyPolicy::Error) {
+        Err(error) => {
+            let Some(fault) = duplicate_key(&error) else {
+                return Err(place_of(&error));
+            };
+            faults.note(fault);
+            parse(body, DuplicateKeyPolicy::LastWins).map_err(|error| place_of(&error))?
+        }
+        Ok(tree) => tree,
+    };
+    Ok(tree.to_string())
+}
+
+fn parse(body: &[u8], duplicate_keys: DuplicateKeyPolicy) -> Result<serde_json::Value, Error> {
+    let options = serde_saphyr::options! { duplicate_keys: duplicate_keys, with_snippet: false };
+    let tree: Option<serde_json::Value> = serde_saphyr::from_slice_with_options(body, options)?;
+    Ok(tree.unwrap_or_default())
+}
+
+fn place_of(error: &Error) -> String {
+    match error.location() {
+        Some(at) => format!("yaml: line {}: not the YAML of one document", at.line()),
+        None => "yaml: not the YAML of one document".to_owned(),
+    }
+}
+
+/// In the words of Go's parser.
+fn duplicate_key(error: &Error) -> Option<String> {
+    let Error::DuplicateMappingKey { key, location } = error else {
+        return None;
+    };
+    let key = clip(key.as_deref().unwrap_or_default(), 253);
+    Some(format!(
+        "line {}: key {} already set in map",
+        location.line(),
+        GoQuoted(key)
+    ))
+}
