@@ -1,1 +1,82 @@
-fn main() {}
+//! Developer commands; `cargo xtask --help` lists them.
+
+mod bench;
+mod cluster;
+mod manifests;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The local cluster to develop against
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Measure CPU, memory and latency against the budget
+    Bench(bench::Arguments),
+    /// Write CRDs and RBAC from code into `manifests/`
+    Manifests {
+        /// Compare only, and fail if a file differs
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let code = runtime.block_on(async {
+        tokio::select! {
+            // Dropping the command's future ends and removes whatever it started.
+            code = interruption() => code,
+            code = run(arguments.command) => code.unwrap_or_else(|error| fail(&error)),
+        }
+    });
+    // A thread may still wait for a lock or a file; nothing depends on it.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Cluster(command) => cluster::run(command).await?,
+        Command::Bench(arguments) => bench::run(arguments).await?,
+        Command::Manifests { check } => manifests::run(check)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for Ctrl-C, SIGTERM or SIGHUP and gives the exit code that shells expect.
+async fn interruption() -> ExitCode {
+    let wait = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut stream) => drop(stream.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+        u8::try_from(kind.as_raw_value())
+            .map_or(ExitCode::FAILURE, |signal| ExitCode::from(128 + signal))
+    };
+    tokio::select! {
+        code = wait(SignalKind::interrupt()) => code,
+        code = wait(SignalKind::terminate()) => code,
+        code = wait(SignalKind::hangup()) => code,
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    output::complain(&format!("error: {error:#}"));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,142 @@
+//! `cargo xtask cluster`: a cluster that stays up until it is taken down.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Subcommand;
+use haulout_tests::cluster::{
+    Cluster, ClusterOptions, KubernetesBinaries, Profile, admin_kubeconfig, end_kept_cluster,
+    kept_cluster_folder, kept_clusters, sweep_lost_clusters,
+};
+
+use crate::output::{say, step};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a cluster and leave it up
+    Up {
+        /// kubeadm or talos
+        #[arg(long, default_value_t)]
+        profile: Profile,
+        /// Add a node that runs pods
+        #[arg(long)]
+        node: bool,
+    },
+    /// End clusters that were left up, and remove all they left
+    Down {
+        /// Only the cluster of this profile
+        #[arg(long)]
+        profile: Option<Profile>,
+    },
+    /// Print `export` lines for a shell: KUBECONFIG and PATH
+    Env {
+        /// The cluster of this profile; needed when both are up
+        #[arg(long)]
+        profile: Option<Profile>,
+    },
+}
+
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Up { node: true, .. } => {
+            bail!("--node does not exist yet: it comes with the in-cluster issue")
+        }
+        Command::Up { profile, .. } => up(profile).await,
+        Command::Down { profile } => down(profile),
+        Command::Env { profile } => env(profile).await,
+    }
+}
+
+async fn up(profile: Profile) -> anyhow::Result<()> {
+    let options = ClusterOptions {
+        keep_as: Some(profile.name().to_owned()),
+        ..ClusterOptions::new(profile)
+    };
+    let folder = step(&format!("start a cluster, profile {profile}"), async {
+        Cluster::start(options).await?.keep()
+    })
+    .await?;
+    say(&format!("state, keys and logs: {}", folder.display()));
+    say(&format!(
+        "to use it:  eval \"$(cargo xtask cluster env --profile {profile})\""
+    ));
+    say(&format!(
+        "to end it:  cargo xtask cluster down --profile {profile}"
+    ));
+    Ok(())
+}
+
+fn down(profile: Option<Profile>) -> anyhow::Result<()> {
+    sweep_lost_clusters();
+    let names: Vec<String> = kept_clusters()?
+        .into_iter()
+        .filter(|name| profile.is_none_or(|profile| name == profile.name()))
+        .collect();
+    ensure!(!names.is_empty(), "no such cluster is up");
+    for name in names {
+        end_kept_cluster(&name)?;
+        say(&format!("ended {name}"));
+    }
+    Ok(())
+}
+
+async fn env(profile: Option<Profile>) -> anyhow::Result<()> {
+    let kept = kept_clusters()?;
+    let name = choose(&kept, profile)?;
+    let kubeconfig = admin_kubeconfig(&kept_cluster_folder(name)?);
+    let binaries = KubernetesBinaries::find_or_build().await?;
+    say(&format!("export KUBECONFIG={}", quote(&kubeconfig)));
+    say(&format!(
+        "export PATH={}:\"$PATH\"",
+        quote(binaries.folder())
+    ));
+    Ok(())
+}
+
+fn choose(kept: &[String], profile: Option<Profile>) -> anyhow::Result<&str> {
+    let mut fitting = kept
+        .iter()
+        .filter(|name| profile.is_none_or(|profile| *name == profile.name()));
+    let name = fitting
+        .next()
+        .context("no such cluster is up; start one with `cargo xtask cluster up`")?;
+    ensure!(
+        fitting.next().is_none(),
+        "several clusters are up ({}): say which with --profile",
+        kept.join(", ")
+    );
+    Ok(name)
+}
+
+/// A path as one word for a POSIX shell.
+fn quote(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_cluster_needs_no_name() {
+        let kept = ["talos".to_owned()];
+        assert_eq!(choose(&kept, None).unwrap(), "talos");
+        assert_eq!(choose(&kept, Some(Profile::Talos)).unwrap(), "talos");
+        assert!(choose(&kept, Some(Profile::Kubeadm)).is_err());
+        assert!(choose(&[], None).is_err());
+    }
+
+    #[test]
+    fn two_clusters_need_a_name() {
+        let kept = ["kubeadm".to_owned(), "talos".to_owned()];
+        let error = choose(&kept, None).unwrap_err().to_string();
+        assert!(error.contains("--profile"), "{error}");
+        assert_eq!(choose(&kept, Some(Profile::Talos)).unwrap(), "talos");
+    }
+
+    #[test]
+    fn paths_are_quoted_for_a_shell() {
+        assert_eq!(quote(Path::new("/a b/c")), "'/a b/c'");
+        assert_eq!(quote(Path::new("/it's")), r"'/it'\''s'");
+    }
+}

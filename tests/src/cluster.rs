@@ -1,0 +1,320 @@
+//! A real Kubernetes control plane as processes on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
+//!
+//! Everything of a cluster stands in one folder below `HAULOUT_STATE` (default `target/clusters`) and on ports of its own,
+//! so that several run side by side. Dropping a [`Cluster`] ends its processes and removes its folder; if the owner is
+//! killed, the kernel kills the processes and the next start removes the folder.
+
+mod binaries;
+mod control_plane;
+mod kubeconfig;
+mod kubectl;
+mod pki;
+mod poll;
+mod ports;
+mod process;
+mod profile;
+mod progress;
+mod state;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::json;
+
+pub use self::binaries::KubernetesBinaries;
+pub use self::kubeconfig::{Credential, write_kubeconfig};
+pub use self::kubectl::Kubectl;
+pub use self::pki::{AGENT_USER, ClusterPki, Pair};
+pub use self::poll::wait_for;
+pub use self::ports::free_ports;
+pub use self::process::{Launch, Process};
+pub use self::profile::{Anonymous, LOGIN_PATH, Profile};
+pub use self::state::{end_kept_cluster, kept_cluster_folder, kept_clusters, sweep_lost_clusters};
+use control_plane::ControlPlane;
+use state::StateFolder;
+
+const ADMIN_KUBECONFIG: &str = "admin.kubeconfig";
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How often a start is tried when another program takes a port between its choice and its use.
+const PORT_TRIES: usize = 3;
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// Whose cluster it resembles.
+    pub profile: Profile,
+    /// What anonymous requests may reach; [`Profile::anonymous`] unless changed.
+    pub anonymous: Anonymous,
+    /// Further arguments of kube-apiserver.
+    pub api_server_arguments: Vec<String>,
+    /// Name under which the cluster can be left up by [`Cluster::keep`]; its processes then do not die with this one.
+    pub keep_as: Option<String>,
+}
+
+impl ClusterOptions {
+    /// The profile as it is defined, to be ended with this process.
+    pub fn new(profile: Profile) -> Self {
+        Self {
+            profile,
+            anonymous: profile.anonymous(),
+            api_server_arguments: Vec::new(),
+            keep_as: None,
+        }
+    }
+}
+
+/// A part of the control plane.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Component {
+    /// etcd.
+    Etcd,
+    /// kube-apiserver.
+    ApiServer,
+    /// kube-controller-manager.
+    ControllerManager,
+    /// kube-scheduler.
+    Scheduler,
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    // Dropped in this order: who calls goes before who is called, and the folder last.
+    scheduler: Process,
+    controller_manager: Process,
+    api_server: Process,
+    etcd: Process,
+    kubectl: Kubectl,
+    pki: ClusterPki,
+    binaries: KubernetesBinaries,
+    server: String,
+    options: ClusterOptions,
+    folder: StateFolder,
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until it serves; the Kubernetes binaries are built first if they are missing.
+    ///
+    /// # Errors
+    /// Binaries cannot be had, or a component ended or did not become ready within a minute: the text then has the end of
+    /// its log.
+    pub async fn start(options: ClusterOptions) -> anyhow::Result<Self> {
+        let binaries = KubernetesBinaries::find_or_build().await?;
+        let mut tries = 1;
+        loop {
+            match Self::start_once(&options, &binaries).await {
+                Err(error) if tries < PORT_TRIES && ports::is_clash(&error) => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    async fn start_once(
+        options: &ClusterOptions,
+        binaries: &KubernetesBinaries,
+    ) -> anyhow::Result<Self> {
+        let state = StateFolder::create(options.keep_as.as_deref(), options.profile)?;
+        let folder = state.path();
+        let pki = ClusterPki::create(&folder.join("pki"), options.profile)?;
+        let plane = ControlPlane::new(folder, binaries, &pki, options)?;
+        let server = plane.server();
+        let kubectl = Kubectl::new(
+            binaries.program("kubectl"),
+            plane.kubeconfig("admin")?,
+            folder.join("kubectl-cache"),
+        );
+
+        let mut etcd = Process::start(plane.etcd())?;
+        let mut api_server = Process::start(plane.api_server()?)?;
+        let parts = &mut [&mut etcd, &mut api_server];
+        wait_for("kube-apiserver ready", READY_LIMIT, parts, async || {
+            kubectl.run(["get", "--raw", "/readyz"]).await
+        })
+        .await?;
+        let mut controller_manager = Process::start(plane.controller_manager()?)?;
+        let scheduler = Process::start(plane.scheduler()?)?;
+        let parts = &mut [&mut api_server, &mut controller_manager];
+        wait_for(
+            "kube-controller-manager ready",
+            READY_LIMIT,
+            parts,
+            async || {
+                // What it makes first in each namespace; pods and token requests need both.
+                kubectl
+                    .run(["get", "-n", "kube-public", "serviceaccount/default"])
+                    .await?;
+                kubectl
+                    .run(["get", "-n", "kube-public", "configmap/kube-root-ca.crt"])
+                    .await
+            },
+        )
+        .await?;
+        if options.profile == Profile::Kubeadm {
+            kubectl.apply(&cluster_info(&server, &pki)?).await?;
+        }
+
+        Ok(Self {
+            scheduler,
+            controller_manager,
+            api_server,
+            etcd,
+            kubectl,
+            binaries: binaries.clone(),
+            server,
+            options: options.clone(),
+            pki,
+            folder: state,
+        })
+    }
+
+    /// Profile that it was started with.
+    pub fn profile(&self) -> Profile {
+        self.options.profile
+    }
+
+    /// Folder with everything that belongs to the cluster; more may be put into it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// URL of kube-apiserver, `https://127.0.0.1:PORT`.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// kubectl as `kubernetes-admin`, a member of `system:masters`.
+    pub fn kubectl(&self) -> &Kubectl {
+        &self.kubectl
+    }
+
+    /// Its keys and certificates.
+    pub fn pki(&self) -> &ClusterPki {
+        &self.pki
+    }
+
+    /// The Kubernetes programs that it runs.
+    pub fn binaries(&self) -> &KubernetesBinaries {
+        &self.binaries
+    }
+
+    /// Path of a CA certificate that signs kube-apiserver's serving certificate.
+    pub fn ca_certificate(&self) -> PathBuf {
+        self.pki.signing_pair().certificate
+    }
+
+    /// Whether its processes survive this one.
+    pub fn is_detached(&self) -> bool {
+        self.options.keep_as.is_some()
+    }
+
+    /// Writes a kubeconfig for another user into the cluster's folder and gives its path.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn kubeconfig(&self, name: &str, credential: &Credential) -> anyhow::Result<PathBuf> {
+        let path = self.folder().join(format!("{name}.kubeconfig"));
+        write_kubeconfig(&path, &self.server, &self.ca_certificate(), credential)?;
+        Ok(path)
+    }
+
+    /// The process of a component, to be looked at, signalled or killed.
+    pub fn process(&mut self, component: Component) -> &mut Process {
+        match component {
+            Component::Etcd => &mut self.etcd,
+            Component::ApiServer => &mut self.api_server,
+            Component::ControllerManager => &mut self.controller_manager,
+            Component::Scheduler => &mut self.scheduler,
+        }
+    }
+
+    /// Kills a component, starts it again and waits until kube-apiserver is ready.
+    ///
+    /// # Errors
+    /// It did not become ready within a minute.
+    pub async fn restart(&mut self, component: Component) -> anyhow::Result<()> {
+        self.process(component).restart()?;
+        let parts = &mut [&mut self.etcd, &mut self.api_server];
+        wait_for("kube-apiserver ready", READY_LIMIT, parts, async || {
+            self.kubectl.run(["get", "--raw", "/readyz"]).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Leaves the cluster up, for [`end_kept_cluster`] to end, and gives its folder.
+    ///
+    /// # Errors
+    /// The cluster was not started with `keep_as`.
+    pub fn keep(self) -> anyhow::Result<PathBuf> {
+        ensure!(
+            self.is_detached(),
+            "the cluster was not started to be left up"
+        );
+        let path = self.folder().to_owned();
+        self.folder.keep()?;
+        for process in [
+            self.scheduler,
+            self.controller_manager,
+            self.api_server,
+            self.etcd,
+        ] {
+            process.release();
+        }
+        Ok(path)
+    }
+}
+
+/// Path of the administrator's kubeconfig in a cluster's folder.
+pub fn admin_kubeconfig(folder: &Path) -> PathBuf {
+    folder.join(ADMIN_KUBECONFIG)
+}
+
+/// Root of the checkout that this was compiled from.
+pub fn workspace_root() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
+}
+
+/// `kube-public/cluster-info` and the right of everybody to read it, as `kubeadm init` makes them.
+fn cluster_info(server: &str, pki: &ClusterPki) -> anyhow::Result<String> {
+    let role = "kubeadm:bootstrap-signer-clusterinfo";
+    let metadata = |name: &str| json!({ "namespace": "kube-public", "name": name });
+    let kubeconfig = kubeconfig::cluster_info(server, &pki.signing_pair().certificate)
+        .context("failed to write cluster-info")?;
+    let list = json!({
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": metadata("cluster-info"),
+                "data": { "kubeconfig": kubeconfig },
+            },
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "Role",
+                "metadata": metadata(role),
+                "rules": [{
+                    "apiGroups": [""],
+                    "resources": ["configmaps"],
+                    "resourceNames": ["cluster-info"],
+                    "verbs": ["get"],
+                }],
+            },
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": metadata(role),
+                "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role },
+                "subjects": [{
+                    "apiGroup": "rbac.authorization.k8s.io",
+                    "kind": "User",
+                    "name": "system:anonymous",
+                }],
+            },
+        ],
+    });
+    Ok(list.to_string())
+}
