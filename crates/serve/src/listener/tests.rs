@@ -1,5 +1,6 @@
 mod drain;
 mod hang_up;
+mod raw_connection;
 
 use std::process::Command;
 

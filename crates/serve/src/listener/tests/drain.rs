@@ -1,15 +1,23 @@
 //! How a server ends: what is in flight is answered, nothing is left behind.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashSet;
+use std::mem;
+use std::sync::Mutex;
 
-use axum::body::Body;
-use axum::http::Request;
-use hyper::client::conn::http2::SendRequest;
-use tokio::sync::Notify;
+use axum::body::Bytes;
+use axum::http::{Request, Uri};
+use axum::routing::post;
+use h2::RecvStream;
+use h2::client::SendRequest;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use super::raw_connection::{GOAWAY, PING, RawConnection};
 use super::*;
 use crate::test_peers::{connect, get_request, text};
+
+/// The stream id of a GOAWAY that draws no line yet.
+const NO_LAST_STREAM: u32 = (1 << 31) - 1;
 
 /// `/held` answers once `release` is notified; `started` tells that it was asked.
 #[derive(Clone, Default)]
@@ -79,9 +87,7 @@ async fn an_idle_connection_does_not_delay_the_end() {
 #[tokio::test]
 async fn a_handshake_in_progress_may_still_make_its_request() {
     let server = TestServer::start(hello()).await;
-    let (address, authority) = (server.address, TestAuthority::new("unused"));
-    drop(authority);
-    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = TcpStream::connect(server.address).await.unwrap();
     let config = crate::tls::client_config(&server.authority.bundle(), None).unwrap();
     let served = server.begin_drain();
     let name = "localhost".try_into().unwrap();
@@ -135,70 +141,39 @@ async fn a_dropped_server_takes_its_connections_along() {
     drop(client.ended.await.unwrap());
 }
 
-/// Clients ask without a pause while servers come and go; a request may be repeated only if it
-/// was never sent.
+/// Clients ask without a pause while servers come and go. A request may be repeated only if no
+/// server has begun it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restarts_lose_no_request() {
-    let answered = Arc::new(AtomicUsize::new(0));
-    let slowly = Router::new().route(
-        "/",
-        get(|| async {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            "x".repeat(4096)
-        }),
-    );
-    let first = TestServer::start(slowly.clone()).await;
+    let begun = Arc::new(Mutex::new(HashSet::new()));
+    let router = slowly_answering(&begun);
     let authority = Arc::new(TestAuthority::new("CA of all"));
-    first.store.publish(authority.serving_identity()).unwrap();
-    let (current, address) = tokio::sync::watch::channel(first.address);
+    let mut running = TestServer::start(router.clone()).await;
+    running.store.publish(authority.serving_identity()).unwrap();
+    let (current, address) = watch::channel(running.address);
     let stop = CancellationToken::new();
-
     let mut clients = JoinSet::new();
-    for _ in 0..8 {
-        let (address, stop, authority) = (address.clone(), stop.clone(), Arc::clone(&authority));
-        let answered = Arc::clone(&answered);
-        clients.spawn(async move {
-            let mut connection: Option<SendRequest<Body>> = None;
-            let mut unsent: Option<Request<Body>> = None;
-            while !stop.is_cancelled() {
-                let requests = match connection.as_mut().filter(|open| !open.is_closed()) {
-                    Some(open) => open,
-                    None => {
-                        let to = *address.borrow();
-                        let Ok(stream) = connect(to, &authority, None).await else {
-                            continue;
-                        };
-                        connection.insert(TestClient::over(stream).await.requests)
-                    }
-                };
-                let request = unsent.take().unwrap_or_else(|| get_request("/"));
-                match requests.try_send_request(request).await {
-                    Ok(response) => {
-                        let (status, body) = text(response).await;
-                        assert_eq!((status, body.len()), (200, 4096));
-                        answered.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Err(mut error) => {
-                        unsent = error.take_message();
-                        assert!(unsent.is_some(), "lost a request: {:?}", error.into_error());
-                        connection = None;
-                    }
-                }
-            }
-        });
+    for number in 0..8 {
+        let client = Client {
+            number,
+            sequence: 0,
+            address: address.clone(),
+            authority: Arc::clone(&authority),
+            begun: Arc::clone(&begun),
+            connections: TaskTracker::new(),
+        };
+        clients.spawn(client.ask_until(stop.clone()));
     }
-
-    let mut running = first;
     for _ in 0..20 {
-        let seen = answered.load(Ordering::Relaxed);
-        while answered.load(Ordering::Relaxed) < seen + 100 {
+        let before = begun.lock().unwrap().len();
+        while begun.lock().unwrap().len() < before + 100 {
             assert!(clients.try_join_next().is_none(), "a client has failed");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let next = TestServer::start(slowly.clone()).await;
+        let next = TestServer::start(router.clone()).await;
         next.store.publish(authority.serving_identity()).unwrap();
         current.send_replace(next.address);
-        std::mem::replace(&mut running, next)
+        mem::replace(&mut running, next)
             .begin_drain()
             .await
             .unwrap()
@@ -208,4 +183,108 @@ async fn restarts_lose_no_request() {
     while let Some(client) = clients.join_next().await {
         client.unwrap();
     }
+}
+
+fn slowly_answering(begun: &Arc<Mutex<HashSet<String>>>) -> Router {
+    let begun = Arc::clone(begun);
+    Router::new().fallback(move |uri: Uri| async move {
+        begun.lock().unwrap().insert(uri.path().to_owned());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        "x".repeat(4096)
+    })
+}
+
+/// One request at a time, on the h2 crate directly: hyper's client fails a request that it has
+/// just sent when a GOAWAY arrives in the same moment, even one that spares the request.
+struct Client {
+    number: usize,
+    sequence: usize,
+    address: watch::Receiver<SocketAddr>,
+    authority: Arc<TestAuthority>,
+    begun: Arc<Mutex<HashSet<String>>>,
+    connections: TaskTracker,
+}
+
+impl Client {
+    async fn ask_until(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let to = *self.address.borrow();
+            let Ok(stream) = connect(to, &self.authority, None).await else {
+                continue;
+            };
+            let Ok((requests, connection)) = h2::client::handshake(stream).await else {
+                continue;
+            };
+            drop(self.connections.spawn(connection));
+            self.ask_on(requests, &stop).await;
+        }
+    }
+
+    /// Asks on one connection until it takes no more requests.
+    async fn ask_on(&mut self, requests: SendRequest<Bytes>, stop: &CancellationToken) {
+        let mut requests = requests;
+        while !stop.is_cancelled() {
+            let Ok(ready) = requests.ready().await else {
+                return;
+            };
+            requests = ready;
+            let path = format!("/{}-{}", self.number, self.sequence);
+            let request = Request::get(format!("https://localhost{path}"))
+                .body(())
+                .unwrap();
+            let Ok((response, _)) = requests.send_request(request, true) else {
+                return;
+            };
+            match response.await {
+                Ok(response) => {
+                    assert_eq!(response.status(), 200);
+                    assert_eq!(length(response.into_body()).await, 4096);
+                    self.sequence += 1;
+                }
+                Err(error) => {
+                    let lost = self.begun.lock().unwrap().contains(&path);
+                    assert!(!lost, "a request was begun and not answered: {error:?}");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn length(mut body: RecvStream) -> usize {
+    let mut length = 0;
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        length += data.len();
+    }
+    length
+}
+
+/// What a client sends before it has seen the first GOAWAY is served like any other request: the
+/// server waits for the answer to its ping before it draws the line.
+#[tokio::test]
+async fn what_crosses_with_the_goaway_is_answered() {
+    let router = Router::new().route("/", post(|| async { "answered" }));
+    let server = TestServer::start(router).await;
+    let mut connection = RawConnection::open(&server).await;
+    let first = connection.post("/");
+    connection.send().await;
+    connection.expect_answers(&[first]).await;
+
+    let served = server.begin_drain();
+    let (last, error) = connection.expect(GOAWAY).await.last_stream_and_error();
+    assert_eq!((last, error), (NO_LAST_STREAM, 0));
+    let ping = connection.expect(PING).await;
+    let crossing: Vec<u32> = (0..100).map(|_| connection.post("/")).collect();
+    connection.send().await;
+    connection.expect_answers(&crossing).await;
+
+    let late = connection.post("/");
+    connection.answer_ping(&ping);
+    connection.send().await;
+    let (last, error) = connection.expect(GOAWAY).await.last_stream_and_error();
+    assert_eq!((last, error), (late, 0));
+    connection.expect_answers(&[late]).await;
+    served.await.unwrap().unwrap();
 }
