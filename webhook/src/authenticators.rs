@@ -1,6 +1,9 @@
 //! What turns a token into a user: one trait, and the registry in which the controllers put its implementations.
 
+pub mod jwt;
+pub mod metrics;
 pub mod registry;
+pub(crate) mod trust;
 
 use std::{error::Error, fmt, time::SystemTime};
 

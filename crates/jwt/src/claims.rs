@@ -45,11 +45,11 @@ impl ClaimError {
     /// One word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NoUsername(_) | Self::UsernameType(_) => "username_claim",
-            Self::EmailNotVerified => "email_not_verified",
-            Self::GroupsType(_) => "groups_claim",
-            Self::DistributedGroups(_) => "distributed_groups",
-            Self::TokenIdType => "token_id",
+            Self::NoUsername(_) | Self::UsernameType(_) => "UsernameClaim",
+            Self::EmailNotVerified => "EmailNotVerified",
+            Self::GroupsType(_) => "GroupsClaim",
+            Self::DistributedGroups(_) => "DistributedGroups",
+            Self::TokenIdType => "TokenId",
         }
     }
 }

@@ -176,11 +176,11 @@ fn unsigned_and_differently_signed_tokens_are_refused() {
         "none", "None", "", "HS256", "ES384", "ES512", "RS384", "RS512", "PS256", "EdDSA", "es256",
         "dir",
     ] {
-        assert_eq!(with_header(json!({"alg": alg})), "algorithm", "{alg}");
+        assert_eq!(with_header(json!({"alg": alg})), "UnsupportedAlgorithm", "{alg}");
     }
     let claims = good_claims().to_string();
     let unsigned = format!("{}.{}.", b64(r#"{"alg":"none"}"#), b64(&claims));
-    assert_eq!(outcome(check(&unsigned)), "algorithm");
+    assert_eq!(outcome(check(&unsigned)), "UnsupportedAlgorithm");
 
     let message = format!("{}.{}", b64(r#"{"alg":"ES384"}"#), b64(&claims));
     let es384 = format!("{message}.{}", b64(ec_signature(&EC384, &message)));
@@ -195,7 +195,7 @@ fn unsigned_and_differently_signed_tokens_are_refused() {
             &key_set(&[ec_jwk(&EC, None)]),
             Duration::from_secs(NOW)
         )),
-        "algorithm"
+        "UnsupportedAlgorithm"
     );
 }
 
@@ -211,7 +211,7 @@ fn hmac_with_a_public_key_is_refused() {
             );
             assert_eq!(
                 outcome(check(&format!("{message}.{}", b64(tag)))),
-                "algorithm"
+                "UnsupportedAlgorithm"
             );
         }
     }
@@ -225,7 +225,7 @@ fn a_key_is_used_with_its_own_algorithm_only() {
     );
     assert_eq!(
         outcome(check(&token)),
-        "unknown_key",
+        "UnknownKey",
         "the only key of this id is RSA"
     );
     let both = key_set(&[
@@ -247,7 +247,7 @@ fn a_key_is_used_with_its_own_algorithm_only() {
         b64(good_claims().to_string())
     );
     let mislabelled = format!("{message}.{}", b64(ec_signature(&EC, &message)));
-    assert_eq!(outcome(check(&mislabelled)), "signature");
+    assert_eq!(outcome(check(&mislabelled)), "WrongSignature");
 }
 
 #[test]
@@ -268,12 +268,12 @@ fn signatures_of_other_keys_are_refused() {
             &KeySet::default(),
             Duration::from_secs(NOW)
         )),
-        "unknown_key"
+        "UnknownKey"
     );
     for signature in ["", "AA", &b64([0; 64]), &b64([0; 63]), "!!"] {
         assert_eq!(
             outcome(check(&format!("{message}.{signature}"))),
-            "signature",
+            "WrongSignature",
             "{signature}"
         );
     }
@@ -298,7 +298,7 @@ fn keys_that_a_token_brings_along_give_no_trust() {
             b64(good_claims().to_string())
         );
         let forged = format!("{message}.{}", b64(ec_signature(&OTHER_EC, &message)));
-        assert_eq!(outcome(check(&forged)), "signature", "{parameter}");
+        assert_eq!(outcome(check(&forged)), "WrongSignature", "{parameter}");
         assert_eq!(with_header(parameter), "good", "and do no harm");
     }
 }
@@ -306,16 +306,16 @@ fn keys_that_a_token_brings_along_give_no_trust() {
 #[test]
 fn header_parameters_that_change_the_meaning_are_refused() {
     for crit in [json!(["exp"]), json!([]), json!(null), json!("b64")] {
-        assert_eq!(with_header(json!({"crit": crit})), "critical", "{crit}");
+        assert_eq!(with_header(json!({"crit": crit})), "CriticalHeader", "{crit}");
     }
     for typ in ["logout+jwt", "application/secevent+jwt", "DPoP+JWT"] {
-        assert_eq!(with_header(json!({"typ": typ})), "type", "{typ}");
+        assert_eq!(with_header(json!({"typ": typ})), "UnsupportedType", "{typ}");
     }
     for typ in ["JWT", "jwt", "at+jwt", "application/at+jwt", "anything"] {
         assert_eq!(with_header(json!({"typ": typ})), "good", "{typ}");
     }
     for cty in ["JWT", "jwt", "application/jwt"] {
-        assert_eq!(with_header(json!({"cty": cty})), "nested", "{cty}");
+        assert_eq!(with_header(json!({"cty": cty})), "NestedToken", "{cty}");
     }
     for wrong_type in [
         json!({"alg": 1}),
@@ -323,16 +323,16 @@ fn header_parameters_that_change_the_meaning_are_refused() {
         json!({"typ": []}),
         json!({"cty": {}}),
     ] {
-        assert_eq!(with_header(wrong_type.clone()), "header", "{wrong_type}");
+        assert_eq!(with_header(wrong_type.clone()), "MalformedHeader", "{wrong_type}");
     }
     let claims = good_claims().to_string();
     assert_eq!(
         outcome(check(&es256(r#"{"alg":"none","alg":"ES256"}"#, &claims))),
-        "header"
+        "MalformedHeader"
     );
     assert_eq!(
         outcome(check(&es256(r#"{"typ":"JWT"}"#, &claims))),
-        "header",
+        "MalformedHeader",
         "no alg"
     );
 }
@@ -348,7 +348,7 @@ fn key_ids_are_compared_and_nothing_else() {
         "ключ",
         &"x".repeat(5000),
     ] {
-        assert_eq!(with_header(json!({"kid": id})), "unknown_key", "{id:?}");
+        assert_eq!(with_header(json!({"kid": id})), "UnknownKey", "{id:?}");
         let keys = key_set(&[ec_jwk(&EC, Some(id))]);
         let token = es256(
             &json!({"alg": "ES256", "kid": id}).to_string(),
@@ -371,7 +371,7 @@ fn key_ids_are_compared_and_nothing_else() {
 #[test]
 fn what_must_be_said_must_be_said() {
     for name in ["iss", "aud", "exp"] {
-        assert_eq!(without_claim(name), "missing_claim", "{name}");
+        assert_eq!(without_claim(name), "MissingClaim", "{name}");
     }
     assert_eq!(without_claim("username"), "good");
 }
@@ -384,12 +384,12 @@ fn the_issuer_is_one_text_and_equal() {
         "https://ISSUER.example.com",
         "issuer.example.com",
     ] {
-        assert_eq!(with_claim("iss", json!(other)), "other_issuer", "{other}");
+        assert_eq!(with_claim("iss", json!(other)), "OtherIssuer", "{other}");
     }
     for wrong_type in [json!([ISSUER]), json!({"a": ISSUER}), json!(null), json!(1)] {
         assert_eq!(
             with_claim("iss", wrong_type.clone()),
-            "claim_type",
+            "WrongClaimType",
             "{wrong_type}"
         );
     }
@@ -406,7 +406,7 @@ fn the_audience_is_ours() {
         json!([]),
         json!(["cluster-2", "CLUSTER-1"]),
     ] {
-        assert_eq!(with_claim("aud", other.clone()), "audience", "{other}");
+        assert_eq!(with_claim("aud", other.clone()), "WrongAudience", "{other}");
     }
     for wrong_type in [
         json!(null),
@@ -416,7 +416,7 @@ fn the_audience_is_ours() {
     ] {
         assert_eq!(
             with_claim("aud", wrong_type.clone()),
-            "claim_type",
+            "WrongClaimType",
             "{wrong_type}"
         );
     }
@@ -435,12 +435,12 @@ fn expiry_has_no_leeway() {
     let token = good_token();
     let at = |millis: u64| outcome(check_at(&token, Duration::from_millis(NOW * 1000 + millis)));
     assert_eq!(at(119_999), "good");
-    assert_eq!(at(120_000), "expired");
-    assert_eq!(at(121_000), "expired");
+    assert_eq!(at(120_000), "Expired");
+    assert_eq!(at(121_000), "Expired");
     assert_eq!(with_claim("exp", json!(NOW as f64 + 0.5)), "good");
-    assert_eq!(with_claim("exp", json!(NOW as f64 - 0.5)), "expired");
+    assert_eq!(with_claim("exp", json!(NOW as f64 - 0.5)), "Expired");
     for past in [json!(0), json!(-1), json!(NOW), json!(NOW - 1)] {
-        assert_eq!(with_claim("exp", past.clone()), "expired", "{past}");
+        assert_eq!(with_claim("exp", past.clone()), "Expired", "{past}");
     }
     for wrong_type in [
         json!((NOW + 120).to_string()),
@@ -450,7 +450,7 @@ fn expiry_has_no_leeway() {
     ] {
         assert_eq!(
             with_claim("exp", wrong_type.clone()),
-            "claim_type",
+            "WrongClaimType",
             "{wrong_type}"
         );
     }
@@ -459,10 +459,10 @@ fn expiry_has_no_leeway() {
 #[test]
 fn not_before_has_a_minute_of_leeway_and_issued_at_is_not_judged() {
     assert_eq!(with_claim("nbf", json!(NOW + 59)), "good");
-    assert_eq!(with_claim("nbf", json!(NOW + 61)), "not_yet_valid");
-    assert_eq!(with_claim("nbf", json!(NOW as f64 + 60.5)), "not_yet_valid");
-    assert_eq!(with_claim("nbf", json!("0")), "claim_type");
-    assert_eq!(with_claim("nbf", json!(null)), "claim_type");
+    assert_eq!(with_claim("nbf", json!(NOW + 61)), "NotYetValid");
+    assert_eq!(with_claim("nbf", json!(NOW as f64 + 60.5)), "NotYetValid");
+    assert_eq!(with_claim("nbf", json!("0")), "WrongClaimType");
+    assert_eq!(with_claim("nbf", json!(null)), "WrongClaimType");
     assert_eq!(with_claim("iat", json!(NOW + 100_000)), "good");
 }
 
@@ -471,14 +471,14 @@ fn duplicate_claims_are_refused() {
     for extra in [
         format!(r#""iss":"{ISSUER}""#),
         r#""groups":["system:masters"]"#.to_owned(),
-        r#""nested":{"a":1,"a":2}"#.to_owned(),
+        r#""NestedToken":{"a":1,"a":2}"#.to_owned(),
     ] {
         let claims = good_claims()
             .to_string()
             .replacen('{', &format!("{{{extra},"), 1);
         assert_eq!(
             outcome(check(&es256(&es256_header().to_string(), &claims))),
-            "duplicate_claim",
+            "DuplicateClaim",
             "{extra}"
         );
     }
@@ -509,9 +509,9 @@ fn only_the_compact_form_is_a_token() {
         format!("{header}.{}.{signature}", b64("{}x")),
         format!("{header}.{}.{signature}", b64("not json")),
         format!("{}.{payload}.{signature}", b64("not json")),
-        json!({"payload": payload, "protected": header, "signature": signature}).to_string(),
+        json!({"payload": payload, "protected": header, "WrongSignature": signature}).to_string(),
     ] {
-        assert_eq!(outcome(check(&other)), "not_jwt", "{other}");
+        assert_eq!(outcome(check(&other)), "NotJwt", "{other}");
     }
 }
 
@@ -536,25 +536,25 @@ fn base64_that_is_not_canonical_is_refused() {
         .nth(position(last) + 1)
         .unwrap();
     let twin = format!("{message}.{}{other}", signature.get(..85).unwrap());
-    assert_eq!(outcome(check(&twin)), "signature");
-    assert_eq!(outcome(check(&format!("{token}=="))), "signature");
+    assert_eq!(outcome(check(&twin)), "WrongSignature");
+    assert_eq!(outcome(check(&format!("{token}=="))), "WrongSignature");
     let spaced = es256(r#"{"alg":"ES256" }"#, &good_claims().to_string());
     let (header, rest) = spaced.split_once('.').unwrap();
     assert_eq!(header.len() % 4, 2);
     let twin = format!("{}{}.{rest}", header.get(..header.len() - 1).unwrap(), "R");
-    assert_eq!(outcome(check(&twin)), "not_jwt");
+    assert_eq!(outcome(check(&twin)), "NotJwt");
 }
 
 #[test]
 fn oversized_tokens_are_refused_before_they_are_read() {
-    assert_eq!(outcome(check(&"a".repeat(65 * 1024))), "too_large");
+    assert_eq!(outcome(check(&"a".repeat(65 * 1024))), "TooLarge");
     assert_eq!(
         with_header(json!({"kid": "x".repeat(9 * 1024)})),
-        "too_large"
+        "TooLarge"
     );
     assert_eq!(
         outcome(check(&format!("{}{}", good_token(), "A".repeat(1400)))),
-        "too_large"
+        "TooLarge"
     );
     assert_eq!(
         with_claim("groups", json!(vec!["g".repeat(100); 300])),
@@ -570,7 +570,7 @@ fn the_cheap_faults_are_found_before_a_signature_is_computed() {
         b64(es256_header().to_string()),
         b64(json!({"iss": ISSUER, "aud": AUDIENCE, "exp": NOW - 1}).to_string())
     );
-    assert_eq!(outcome(check(&format!("{message}.AAAA"))), "expired");
+    assert_eq!(outcome(check(&format!("{message}.AAAA"))), "Expired");
     let expectations = Expectations {
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
@@ -585,7 +585,7 @@ fn the_cheap_faults_are_found_before_a_signature_is_computed() {
             .check(&format!("{message}.AAAA"), None, now)
             .unwrap_err()
             .reason(),
-        "expired"
+        "Expired"
     );
 }
 

@@ -1,0 +1,170 @@
+//! Watches `JWTAuthenticator` objects, puts good ones into the registry, and writes what is wrong with the others into
+//! their status.
+//!
+//! Each object has a task of its own: an issuer that hangs delays nobody else, a deleted or edited object need not wait for
+//! it, and whatever breaks one object breaks only that. Every replica fills its registry; only the leader writes.
+
+mod findings;
+mod judge;
+mod status;
+mod tend;
+
+use std::collections::{HashMap, HashSet};
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use haulout_api::authenticator::JWTAuthenticator;
+use haulout_api::group::ApiGroupSuffix;
+use haulout_operate::clock::Clock;
+use haulout_operate::leader::Leadership;
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::authenticators::AuthenticatorKey;
+use crate::authenticators::metrics::AuthenticatorMetrics;
+use crate::authenticators::registry::AuthenticatorRegistry;
+
+/// What the controller works with.
+#[derive(Debug)]
+pub struct Context {
+    /// The objects, of the configured group.
+    pub objects: Api<DynamicObject>,
+    /// Where authenticators in force are put.
+    pub registry: Arc<AuthenticatorRegistry>,
+    /// Asked before each write.
+    pub leadership: Leadership,
+    /// For the age of keys and the times in conditions.
+    pub clock: Clock,
+    /// Runs one task for each object and one for each issuer.
+    pub tracker: TaskTracker,
+    /// Counts objects by phase.
+    pub metrics: AuthenticatorMetrics,
+}
+
+/// The `JWTAuthenticator` resource under the group of `suffix`.
+pub fn resource(suffix: &ApiGroupSuffix) -> ApiResource {
+    let mut resource = ApiResource::erase::<JWTAuthenticator>(&());
+    resource.group = suffix.authentication_group();
+    resource.api_version = format!("{}/{}", resource.group, resource.version);
+    resource
+}
+
+/// The objects of the group of `suffix`, for [`Context::objects`].
+///
+/// They are read untyped, so that one that does not fit the type, which an older CRD lets pass, hides no other.
+pub fn objects(client: Client, suffix: &ApiGroupSuffix) -> Api<DynamicObject> {
+    Api::all_with(client, &resource(suffix))
+}
+
+/// Runs until `stopping`; logins can use the registry on after that, but it is not kept any more.
+pub async fn run(context: Context, stopping: CancellationToken) {
+    let mut all = Tenders::new(context);
+    let events = watcher(all.context.objects.clone(), watcher::Config::default()).default_backoff();
+    let mut events = pin!(events);
+    while let Some(Some(event)) = stopping.run_until_cancelled(events.next()).await {
+        match event {
+            Ok(event) => all.on(event).await,
+            Err(error) => tracing::warn!(%error, "failed to watch JWTAuthenticators"),
+        }
+    }
+}
+
+/// The tasks that tend the objects, by name.
+struct Tenders {
+    context: Arc<Context>,
+    by_name: HashMap<String, Tender>,
+    /// Names that were seen since the list began, while one is being read.
+    listed: HashSet<String>,
+}
+
+struct Tender {
+    objects: watch::Sender<DynamicObject>,
+    stop: CancellationToken,
+    task: JoinHandle<Option<()>>,
+}
+
+impl Tenders {
+    fn new(context: Context) -> Self {
+        Self {
+            context: Arc::new(context),
+            by_name: HashMap::new(),
+            listed: HashSet::new(),
+        }
+    }
+
+    async fn on(&mut self, event: Event<DynamicObject>) {
+        match event {
+            Event::Apply(object) => self.tend(object),
+            Event::Delete(object) => self.end(&object.metadata.name.unwrap_or_default()).await,
+            Event::Init => self.listed.clear(),
+            Event::InitApply(object) => {
+                self.listed.extend(object.metadata.name.clone());
+                self.tend(object);
+            }
+            Event::InitDone => {
+                let gone = self
+                    .by_name
+                    .keys()
+                    .filter(|name| !self.listed.contains(*name));
+                for name in gone.cloned().collect::<Vec<_>>() {
+                    self.end(&name).await;
+                }
+            }
+        }
+    }
+
+    fn tend(&mut self, object: DynamicObject) {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let object = match self.by_name.get(&name) {
+            Some(tender) => match tender.objects.send(object) {
+                Ok(()) => return,
+                // Its task has ended, which only a panic can do: it begins anew.
+                Err(watch::error::SendError(object)) => object,
+            },
+            None => object,
+        };
+        let (objects, versions) = watch::channel(object);
+        let stop = CancellationToken::new();
+        let tending = tend::tend(
+            Arc::clone(&self.context),
+            AuthenticatorKey::jwt(&name),
+            versions,
+        );
+        let stopped = stop.clone();
+        let task = self
+            .context
+            .tracker
+            .spawn(async move { stopped.run_until_cancelled(tending).await });
+        self.by_name.insert(
+            name,
+            Tender {
+                objects,
+                stop,
+                task,
+            },
+        );
+    }
+
+    /// Waits for the task's end, so that it cannot undo what a later object of the same name does.
+    async fn end(&mut self, name: &str) {
+        if let Some(tender) = self.by_name.remove(name) {
+            tender.stop.cancel();
+            let _outcome = tender.task.await;
+        }
+    }
+}
+
+impl Drop for Tenders {
+    fn drop(&mut self) {
+        for tender in self.by_name.values() {
+            tender.stop.cancel();
+        }
+    }
+}

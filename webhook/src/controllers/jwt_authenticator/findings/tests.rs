@@ -1,0 +1,343 @@
+use haulout_api::authenticator::{
+    ClaimValidationRule, ExtraMapping, JwtTokenClaims, UserValidationRule,
+};
+use haulout_jwt::client::TrustRoots;
+use haulout_jwt::keys::KeySet;
+
+use super::*;
+
+fn holds(text: &str) -> Finding {
+    Ok(text.to_owned())
+}
+
+fn fails(reason: &'static str, message: &str) -> Finding {
+    Err(Fault::new(reason, message))
+}
+
+fn all_good() -> Findings {
+    Findings {
+        tls: Some(tls(Ok(&TrustRoots::System))),
+        issuer: Some(issuer("https://issuer.example.com")),
+        discovery: Some(discovery(&Ok(Provider {
+            jwks_uri: String::new(),
+        }))),
+        jwks_url: Some(holds(JWKS_URL_IS_VALID)),
+        jwks_fetch: Some(jwks_fetch(None, true)),
+        authenticator: Some(authenticator(&JwtAuthenticatorSpec::default())),
+    }
+}
+
+/// Type, status, reason and message of every condition.
+fn lines(findings: &Findings) -> Vec<String> {
+    let mut lines: Vec<_> = findings
+        .observations()
+        .into_iter()
+        .map(|o| {
+            format!(
+                "{} {} {}: {}",
+                o.type_,
+                o.status.as_str(),
+                o.reason,
+                o.message
+            )
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_good_object_has_seven_true_conditions() {
+    assert_eq!(
+        lines(&all_good()),
+        [
+            "AuthenticatorValid True Success: authenticator initialized",
+            "DiscoveryURLValid True Success: discovery performed successfully",
+            "IssuerURLValid True Success: issuer is a valid URL",
+            "JWKSFetchValid True Success: successfully fetched jwks",
+            "JWKSURLValid True Success: jwks_uri is a valid URL",
+            "Ready True Success: the JWTAuthenticator is ready",
+            "TLSConfigurationValid True Success: spec.tls is valid: no TLS configuration provided: using default root CA bundle from container image",
+        ]
+    );
+    assert_eq!(all_good().phase(), AuthenticatorPhase::Ready);
+    assert_eq!(all_good().first_fault(), None);
+}
+
+#[test]
+fn what_could_not_be_checked_is_unknown() {
+    let findings = Findings {
+        tls: Some(tls(Ok(&TrustRoots::Only(Vec::new())))),
+        issuer: Some(issuer("http://i")),
+        ..Findings::default()
+    };
+    assert_eq!(
+        lines(&findings),
+        [
+            "AuthenticatorValid Unknown UnableToValidate: unable to validate; see other conditions for details",
+            "DiscoveryURLValid Unknown UnableToValidate: unable to validate; see other conditions for details",
+            "IssuerURLValid False InvalidIssuerURLScheme: spec.issuer http://i has invalid scheme, require 'https'",
+            "JWKSFetchValid Unknown UnableToValidate: unable to validate; see other conditions for details",
+            "JWKSURLValid Unknown UnableToValidate: unable to validate; see other conditions for details",
+            "Ready False NotReady: the JWTAuthenticator is not ready: see other conditions for details",
+            "TLSConfigurationValid True Success: spec.tls is valid: using configured CA bundle",
+        ]
+    );
+    assert_eq!(findings.phase(), AuthenticatorPhase::Error);
+}
+
+#[test]
+fn one_condition_that_does_not_hold_makes_the_phase_error() {
+    let change: [fn(&mut Findings); 6] = [
+        |f| f.tls = None,
+        |f| f.issuer = Some(Err(Fault::new("R", "m"))),
+        |f| f.discovery = None,
+        |f| f.jwks_url = Some(Err(Fault::new("R", "m"))),
+        |f| f.jwks_fetch = None,
+        |f| f.authenticator = Some(Err(Fault::new("R", "m"))),
+    ];
+    for change in change {
+        let mut findings = all_good();
+        change(&mut findings);
+        assert_eq!(findings.phase(), AuthenticatorPhase::Error, "{findings:?}");
+    }
+}
+
+#[test]
+fn issuer_rules() {
+    for good in [
+        "https://i",
+        "https://i:8443/path/",
+        "https://i/.well-known/other",
+        "HTTPS://i",
+    ] {
+        assert_eq!(issuer(good), holds("issuer is a valid URL"), "{good}");
+    }
+    for (url, reason, message) in [
+        (
+            "https://",
+            "InvalidIssuerURL",
+            "spec.issuer URL is invalid: empty host",
+        ),
+        (
+            "https://i:port",
+            "InvalidIssuerURL",
+            "spec.issuer URL is invalid: invalid port number",
+        ),
+        (
+            "http://i",
+            "InvalidIssuerURLScheme",
+            "spec.issuer http://i has invalid scheme, require 'https'",
+        ),
+        (
+            "https://i/a/.well-known/openid-configuration",
+            "InvalidIssuerURLContainsWellKnownEndpoint",
+            "spec.issuer https://i/a/.well-known/openid-configuration cannot include path '/.well-known/openid-configuration'",
+        ),
+        (
+            "https://i?a=b",
+            "InvalidIssuerURLContainsQueryParams",
+            "spec.issuer https://i?a=b cannot include query params",
+        ),
+        (
+            "https://i#a",
+            "InvalidIssuerURLContainsFragment",
+            "spec.issuer https://i#a cannot include fragment",
+        ),
+    ] {
+        assert_eq!(issuer(url), fails(reason, message), "{url}");
+    }
+}
+
+#[test]
+fn tls_faults() {
+    assert_eq!(
+        tls(Err(&TrustError::Base64(7))),
+        fails(
+            "InvalidTLSConfig",
+            "spec.tls.certificateAuthorityData is invalid: illegal base64 data at input byte 7"
+        )
+    );
+}
+
+#[test]
+fn discovery_faults() {
+    let mismatch = DiscoveryError::IssuerMismatch {
+        expected: "a".to_owned(),
+        found: "b".to_owned(),
+    };
+    assert_eq!(
+        discovery(&Err(mismatch)),
+        fails(
+            "InvalidDiscoveryProbe",
+            "could not perform oidc discovery on provider issuer: oidc: issuer URL provided to client (\"a\") did not match the issuer URL returned by provider (\"b\")"
+        )
+    );
+}
+
+#[test]
+fn jwks_url_rules() {
+    assert_eq!(
+        jwks_url("https://i/keys").unwrap().as_str(),
+        "https://i/keys"
+    );
+    for (url, reason, message) in [
+        (
+            "http://i/keys",
+            "InvalidProviderJWKSURLScheme",
+            "jwks_uri http://i/keys has invalid scheme, require 'https'",
+        ),
+        (
+            "",
+            "InvalidProviderJWKSURLScheme",
+            "jwks_uri  has invalid scheme, require 'https'",
+        ),
+        (
+            "/keys",
+            "InvalidProviderJWKSURLScheme",
+            "jwks_uri /keys has invalid scheme, require 'https'",
+        ),
+        (
+            "https://",
+            "InvalidProviderJWKSURL",
+            "could not parse provider jwks_uri: empty host",
+        ),
+    ] {
+        assert_eq!(
+            jwks_url(url).unwrap_err(),
+            Fault::new(reason, message),
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn jwks_fetch_faults() {
+    let malformed = FetchError::from(KeySet::parse(b"<html>").unwrap_err());
+    let Err(fault) = jwks_fetch(Some(&malformed), true) else {
+        panic!("a failed fetch must not count as success");
+    };
+    assert_eq!(fault.reason, "InvalidCouldNotFetchJWKS");
+    assert!(
+        fault
+            .message
+            .starts_with("could not fetch keys: fetching keys oidc: failed to decode keys: "),
+        "{}",
+        fault.message
+    );
+    assert_eq!(
+        jwks_fetch(None, false),
+        fails(
+            "InvalidCouldNotFetchJWKS",
+            "could not fetch keys: the issuer publishes no key for RS256 or ES256 signatures"
+        )
+    );
+}
+
+#[test]
+fn fields_that_are_not_supported_yet_are_not_ignored() {
+    let with_claims = |claims| JwtAuthenticatorSpec {
+        claims: Some(claims),
+        ..Default::default()
+    };
+    let expression = "claims.a".to_owned();
+    let unsupported =
+        |field: &str| format!("{field}: Forbidden: this version of Haulout does not support it");
+    for (spec, faults) in [
+        (
+            with_claims(JwtTokenClaims {
+                username_expression: expression.clone(),
+                ..Default::default()
+            }),
+            unsupported("claims.usernameExpression"),
+        ),
+        (
+            with_claims(JwtTokenClaims {
+                groups_expression: expression.clone(),
+                ..Default::default()
+            }),
+            unsupported("claims.groupsExpression"),
+        ),
+        (
+            with_claims(JwtTokenClaims {
+                extra: vec![ExtraMapping {
+                    key: "example.com/a".to_owned(),
+                    value_expression: expression.clone(),
+                }],
+                ..Default::default()
+            }),
+            unsupported("claims.extra"),
+        ),
+        (
+            with_claims(JwtTokenClaims {
+                username: "u".to_owned(),
+                username_expression: expression.clone(),
+                ..Default::default()
+            }),
+            "claims.username: Invalid value: \"\": claim and expression can't both be set"
+                .to_owned(),
+        ),
+        (
+            with_claims(JwtTokenClaims {
+                groups: "g".to_owned(),
+                groups_expression: expression,
+                ..Default::default()
+            }),
+            "claims.groups: Invalid value: \"\": claim and expression can't both be set".to_owned(),
+        ),
+        (
+            JwtAuthenticatorSpec {
+                claim_validation_rules: vec![ClaimValidationRule::default()],
+                user_validation_rules: vec![UserValidationRule::default()],
+                ..Default::default()
+            },
+            format!(
+                "[{}, {}]",
+                unsupported("claimValidationRules"),
+                unsupported("userValidationRules")
+            ),
+        ),
+    ] {
+        let message = format!("could not initialize jwt authenticator: {faults}");
+        assert_eq!(
+            authenticator(&spec),
+            fails("InvalidAuthenticator", &message)
+        );
+    }
+    let named = JwtTokenClaims {
+        username: "sub".to_owned(),
+        groups: "roles".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(
+        authenticator(&with_claims(named)),
+        holds("authenticator initialized")
+    );
+}
+
+#[test]
+fn an_unreadable_object_says_so() {
+    let error = serde_json::from_str::<JwtAuthenticatorSpec>("{}").unwrap_err();
+    assert_eq!(
+        unreadable(&error).first_fault(),
+        Some(
+            "could not initialize jwt authenticator: spec: missing field `issuer` at line 1 column 2"
+        )
+    );
+}
+
+#[test]
+fn no_message_is_longer_than_the_api_server_takes() {
+    let url = format!("https://i?{}", "é".repeat(2 * MESSAGE_MAX_CHARS));
+    let findings = Findings {
+        issuer: Some(issuer(&url)),
+        ..Findings::default()
+    };
+    for observation in findings.observations() {
+        assert!(
+            observation.message.chars().count() <= MESSAGE_MAX_CHARS,
+            "{}",
+            observation.type_
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! The status of a `JWTAuthenticator`: what it should be, and writing it.
+
+use std::time::Duration;
+
+use haulout_api::authenticator::AuthenticatorStatus;
+use haulout_api::conditions;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Api, DynamicObject, PostParams};
+
+use super::findings::Findings;
+
+/// Longest time that one write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a status could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StatusError {
+    #[error("failed to put the status into words")]
+    Serialize(#[source] serde_json::Error),
+    #[error("failed to write the status: {0}")]
+    Write(#[source] kube::Error),
+    #[error("failed to write the status: no answer within {} s", WRITE_TIMEOUT.as_secs())]
+    Timeout,
+}
+
+impl StatusError {
+    /// Whether the object has changed since it was read; the change comes by itself.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Write(kube::Error::Api(status)) if matches!(status.code, 404 | 409))
+    }
+}
+
+/// The status that `findings` call for, or `None` when `object` has it already.
+pub(super) fn plan(
+    object: &DynamicObject,
+    findings: &Findings,
+    now: &Time,
+) -> Option<AuthenticatorStatus> {
+    // A status that cannot be read is none: it is written anew.
+    let stored: Option<AuthenticatorStatus> = object
+        .data
+        .get("status")
+        .and_then(|status| serde_json::from_value(status.clone()).ok());
+    let conditions = stored.as_ref().map_or(&[][..], |stored| &stored.conditions);
+    let next = AuthenticatorStatus {
+        conditions: conditions::merge(
+            conditions,
+            findings.observations(),
+            object.metadata.generation,
+            now,
+        ),
+        phase: findings.phase(),
+    };
+    (stored.as_ref() != Some(&next)).then_some(next)
+}
+
+/// Writes `status`, unless the object has changed since it was read.
+pub(super) async fn write(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    status: &AuthenticatorStatus,
+) -> Result<(), StatusError> {
+    let mut changed = object.clone();
+    if let Some(data) = changed.data.as_object_mut() {
+        let status = serde_json::to_value(status).map_err(StatusError::Serialize)?;
+        data.insert("status".to_owned(), status);
+    }
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let parameters = PostParams::default();
+    tokio::time::timeout(
+        WRITE_TIMEOUT,
+        api.replace_status(name, &parameters, &changed),
+    )
+    .await
+    .map_err(|_| StatusError::Timeout)?
+    .map_err(StatusError::Write)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::controllers::jwt_authenticator::findings;
+
+    fn at(second: i64) -> Time {
+        Time(Timestamp::new(1_800_000_000 + second, 0).unwrap())
+    }
+
+    fn object(generation: i64, status: &serde_json::Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "metadata": {"name": "a", "generation": generation},
+            "spec": {},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn stored(status: &AuthenticatorStatus) -> serde_json::Value {
+        serde_json::to_value(status).unwrap()
+    }
+
+    fn bad() -> Findings {
+        Findings {
+            issuer: Some(findings::issuer("http://i")),
+            ..Findings::default()
+        }
+    }
+
+    #[test]
+    fn an_unchanged_status_is_not_written() {
+        let first = plan(&object(1, &json!(null)), &bad(), &at(0)).unwrap();
+        assert_eq!(first.conditions.len(), 7);
+        assert_eq!(plan(&object(1, &stored(&first)), &bad(), &at(60)), None);
+    }
+
+    #[test]
+    fn a_new_generation_alone_keeps_the_transition_times() {
+        let first = plan(&object(1, &json!(null)), &bad(), &at(0)).unwrap();
+        let second = plan(&object(2, &stored(&first)), &bad(), &at(60)).unwrap();
+        for condition in &second.conditions {
+            assert_eq!(condition.observed_generation, Some(2));
+            assert_eq!(condition.last_transition_time, at(0), "{}", condition.type_);
+        }
+    }
+
+    #[test]
+    fn edits_of_the_status_by_hand_are_overwritten() {
+        let good = plan(&object(1, &json!(null)), &bad(), &at(0)).unwrap();
+        let mut edited = good.clone();
+        edited.conditions[0].message = "all is well".to_owned();
+        assert_eq!(
+            plan(&object(1, &stored(&edited)), &bad(), &at(60)),
+            Some(good)
+        );
+        for unreadable in [
+            json!("text"),
+            json!({"phase": "Unheard"}),
+            json!({"conditions": 1}),
+        ] {
+            assert!(plan(&object(1, &unreadable), &bad(), &at(60)).is_some());
+        }
+    }
+
+    #[test]
+    fn conditions_of_other_types_stay() {
+        let mut first = plan(&object(1, &json!(null)), &bad(), &at(0)).unwrap();
+        let mut other = first.conditions[0].clone();
+        other.type_ = "Elsewhere".to_owned();
+        first.conditions.push(other.clone());
+        let next = plan(&object(2, &stored(&first)), &bad(), &at(60)).unwrap();
+        assert_eq!(next.conditions.len(), 8);
+        assert!(next.conditions.contains(&other));
+    }
+}

@@ -1,0 +1,248 @@
+//! Tends one `JWTAuthenticator` from its appearance to its end, apart from all others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haulout_api::authenticator::{AuthenticatorPhase, JwtAuthenticatorSpec};
+use haulout_operate::leader::Leadership;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::DynamicObject;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::judge::{Judgement, judge};
+use super::{Context, findings, status};
+use crate::authenticators::metrics::CountedAuthenticator;
+use crate::authenticators::registry::AuthenticatorRegistry;
+use crate::authenticators::{AuthenticatorKey, JWT_KIND};
+
+/// Time after which an object without fault is judged again, so that its status tells of today.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// First pause before a fault that may pass is looked at again; it doubles each time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// Longest such pause.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// Pause after a status that could not be written.
+const STATUS_RETRY: Duration = Duration::from_secs(5);
+
+/// Tends the object of `key`, whose versions come through `objects`, until that ends or the answer is dropped. Either
+/// takes the object out of force.
+pub(super) async fn tend(
+    context: Arc<Context>,
+    key: AuthenticatorKey,
+    mut objects: watch::Receiver<DynamicObject>,
+) {
+    let mut tended = Tended::new(&context, key);
+    loop {
+        let object = objects.borrow_and_update().clone();
+        let spec = object.data.get("spec").unwrap_or(&Value::Null);
+        if tended.is_due(spec) {
+            tokio::select! {
+                // A later version ends the judgement of this one, which may hang for long.
+                changed = objects.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                judgement = tended.judge(&context, spec) => tended.accept(spec.clone(), judgement),
+            }
+        }
+        let leads = context.leadership.is_leader();
+        let is_written = !leads || write_status(&context, &object, &tended.judgement).await;
+        let status_retry = (!is_written).then(|| Instant::now() + STATUS_RETRY);
+        tokio::select! {
+            changed = objects.changed() => if changed.is_err() { return },
+            () = gained(context.leadership.clone(), leads) => {}
+            () = sleep_until(tended.next.into_iter().chain(status_retry).min()) => {}
+        }
+    }
+}
+
+/// Where one object stands.
+struct Tended {
+    place: Place,
+    counted: CountedAuthenticator,
+    judgement: Judgement,
+    /// The specification that was judged.
+    judged: Option<Value>,
+    /// How often in a row a fault was found that may pass.
+    failures: u32,
+    /// When to judge again although nothing has changed.
+    next: Option<Instant>,
+}
+
+impl Tended {
+    fn new(context: &Context, key: AuthenticatorKey) -> Self {
+        Self {
+            place: Place {
+                registry: Arc::clone(&context.registry),
+                key,
+            },
+            counted: context.metrics.count(JWT_KIND),
+            judgement: Judgement::default(),
+            judged: None,
+            failures: 0,
+            next: None,
+        }
+    }
+
+    fn is_due(&self, spec: &Value) -> bool {
+        self.judged.as_ref() != Some(spec) || self.next.is_some_and(|next| next <= Instant::now())
+    }
+
+    async fn judge(&self, context: &Context, spec: &Value) -> Judgement {
+        match JwtAuthenticatorSpec::deserialize(spec) {
+            Ok(spec) => {
+                let source = self.judgement.source.as_ref();
+                judge(context, &spec, source, context.clock.now()).await
+            }
+            Err(error) => Judgement {
+                findings: findings::unreadable(&error),
+                ..Judgement::default()
+            },
+        }
+    }
+
+    /// Puts a judgement in force, whether or not its status can be written.
+    fn accept(&mut self, spec: Value, judgement: Judgement) {
+        let Place { registry, key } = &self.place;
+        match &judgement.authenticator {
+            Some(authenticator) => registry.insert(key, authenticator),
+            None => registry.remove(key),
+        }
+        if judgement.findings != self.judgement.findings {
+            report(&key.name, &judgement);
+        }
+        self.counted.set_phase(judgement.findings.phase());
+        self.failures = if judgement.may_heal {
+            self.failures + 1
+        } else {
+            0
+        };
+        self.next = pause(&judgement, self.failures).map(|pause| Instant::now() + pause);
+        self.judged = Some(spec);
+        self.judgement = judgement;
+    }
+}
+
+/// The object's place in the registry, emptied at its end.
+struct Place {
+    registry: Arc<AuthenticatorRegistry>,
+    key: AuthenticatorKey,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.registry.remove(&self.key);
+    }
+}
+
+/// When to judge again: never while only an edit can help.
+fn pause(judgement: &Judgement, failures: u32) -> Option<Duration> {
+    match judgement.findings.phase() {
+        AuthenticatorPhase::Ready => Some(HEALTH_INTERVAL),
+        _ if judgement.may_heal => {
+            let doublings = failures.saturating_sub(1).min(16);
+            Some((FIRST_RETRY * 2_u32.pow(doublings)).min(LONGEST_RETRY))
+        }
+        AuthenticatorPhase::Pending | AuthenticatorPhase::Error => None,
+    }
+}
+
+fn report(name: &str, judgement: &Judgement) {
+    let in_force = judgement.authenticator.is_some();
+    match judgement.findings.first_fault() {
+        None => tracing::info!(authenticator = name, "JWTAuthenticator is ready"),
+        Some(fault) => {
+            tracing::warn!(
+                authenticator = name,
+                in_force,
+                fault,
+                "JWTAuthenticator is not ready"
+            );
+        }
+    }
+}
+
+async fn write_status(context: &Context, object: &DynamicObject, judgement: &Judgement) -> bool {
+    let now = Timestamp::try_from(context.clock.now()).unwrap_or_default();
+    let Some(next) = status::plan(object, &judgement.findings, &Time(now)) else {
+        return true;
+    };
+    match status::write(&context.objects, object, &next).await {
+        Ok(()) => true,
+        Err(error) => {
+            if !error.is_conflict() {
+                let name = object.metadata.name.as_deref();
+                tracing::warn!(authenticator = name, %error, "failed to report on a JWTAuthenticator");
+            }
+            false
+        }
+    }
+}
+
+/// Ends when this process begins to lead; `leads` is whether it did when last asked.
+async fn gained(mut leadership: Leadership, mut leads: bool) {
+    loop {
+        let now = leadership.is_leader();
+        if now && !leads {
+            return;
+        }
+        leads = now;
+        leadership.changed().await;
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_that_may_pass_are_looked_at_again_ever_later() {
+        let network = Judgement {
+            may_heal: true,
+            ..Judgement::default()
+        };
+        let pauses: Vec<u64> = [1, 2, 3, 6, 7, 8, 1000, u32::MAX]
+            .map(|n| pause(&network, n).unwrap().as_secs())
+            .into();
+        assert_eq!(pauses, [1, 2, 4, 32, 60, 60, 60, 60]);
+        assert_eq!(
+            pause(&Judgement::default(), 0),
+            None,
+            "an edit comes by itself"
+        );
+    }
+
+    #[tokio::test]
+    async fn leadership_is_gained_only_after_it_was_not_there() {
+        use futures_util::FutureExt;
+        assert!(
+            gained(Leadership::fixed(true), false)
+                .now_or_never()
+                .is_some()
+        );
+        assert!(
+            gained(Leadership::fixed(true), true)
+                .now_or_never()
+                .is_none()
+        );
+        assert!(
+            gained(Leadership::fixed(false), false)
+                .now_or_never()
+                .is_none()
+        );
+    }
+}
