@@ -1,0 +1,12 @@
+//! Helpers for tests that cross crates, and for `cargo xtask`: the local cluster, the test issuer, load.
+
+pub mod cluster;
+pub mod issuer;
+
+/// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it
+/// first.
+pub fn ensure_crypto() {
+    haulout_operate::startup::install_crypto_provider();
+    // An error says that a provider is installed already, which is what is wanted.
+    let _already_installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+}
