@@ -3,5 +3,12 @@
 
 pub mod audit;
 pub mod clock;
+#[cfg(feature = "cluster")]
+pub mod cluster;
+#[cfg(feature = "cluster")]
+pub mod controller;
+pub mod error;
+#[cfg(feature = "cluster")]
+pub mod leader;
 pub mod shutdown;
 pub mod startup;

@@ -11,6 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::audit::timestamp;
 use crate::clock::Clock;
+use crate::error::chain;
 
 /// Formats each event as one line of JSON.
 pub(super) struct JsonLines;
@@ -74,13 +75,6 @@ impl Visit for Fields<'_> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut source = value.source();
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        self.put(field, text.into());
+        self.put(field, chain(value).into());
     }
 }

@@ -1,0 +1,165 @@
+//! Reaching the Kubernetes API: one client, and calls that end in time with errors worth reading.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::core::Status;
+use kube::{Client, Config};
+
+/// How long one call may take, retries included.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The kubeconfig file cannot be used.
+    #[error("failed to read the kubeconfig {path}")]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<KubeconfigError>,
+    },
+    /// No kubeconfig was given and this is no pod.
+    #[error(
+        "failed to read the service account of this pod; outside of a cluster name a file by --kubeconfig"
+    )]
+    InCluster(#[source] Box<InClusterError>),
+    /// The settings were read but make no client.
+    #[error("failed to set up the client of the Kubernetes API")]
+    Client(#[source] Box<kube::Error>),
+}
+
+/// A client for the cluster of `kubeconfig`, or for the one this pod runs in. Nothing is sent yet.
+///
+/// # Errors
+/// [`ConnectError`]: the file, or the pod's service account, cannot be used.
+pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let failed = |source| ConnectError::Kubeconfig {
+                path: path.to_owned(),
+                source: Box::new(source),
+            };
+            let file = Kubeconfig::read_from(path).map_err(failed)?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                .await
+                .map_err(failed)?
+        }
+        None => Config::incluster().map_err(|error| ConnectError::InCluster(Box::new(error)))?,
+    };
+    Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+}
+
+/// Why a call to the API gave nothing. The text is what the API server said, where it said something.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The API server refused.
+    #[error("{}", Refusal(.0))]
+    Refused(Box<Status>),
+    /// The API server could not be asked, or its answer not be read.
+    #[error("failed to call the API server")]
+    Failed(#[source] Box<kube::Error>),
+    /// No answer came.
+    #[error("the API server did not answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+}
+
+impl CallError {
+    /// 409, of another writer or of an object that exists already: look again.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused(status) if status.code == 409)
+    }
+
+    /// 404.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused(status) if status.code == 404)
+    }
+
+    /// 403.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused(status) if status.code == 403)
+    }
+}
+
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused(status),
+            other => Self::Failed(Box::new(other)),
+        }
+    }
+}
+
+/// Waits for one call, five seconds at most.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn call<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(answer) => answer.map_err(CallError::from),
+        Err(_elapsed) => Err(CallError::TimedOut(CALL_TIMEOUT)),
+    }
+}
+
+struct Refusal<'a>(&'a Status);
+
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status {
+            code,
+            reason,
+            message,
+            ..
+        } = self.0;
+        if message.is_empty() {
+            write!(f, "the API server answered {code} {reason}")
+        } else {
+            f.write_str(message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_read_as_the_api_server_wrote_them() {
+        let status = |code, message: &str, reason: &str| Status {
+            code,
+            ..Status::failure(message, reason)
+        };
+        let forbidden = CallError::from(kube::Error::Api(Box::new(status(
+            403,
+            "leases is forbidden",
+            "Forbidden",
+        ))));
+        assert_eq!(forbidden.to_string(), "leases is forbidden");
+        assert!(forbidden.is_forbidden() && !forbidden.is_conflict() && !forbidden.is_not_found());
+        let mute = CallError::Refused(Box::new(status(409, "", "Conflict")));
+        assert_eq!(mute.to_string(), "the API server answered 409 Conflict");
+        assert!(mute.is_conflict());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_api_server_is_left_in_time() {
+        let error = call::<()>(std::future::pending()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the API server did not answer within 5 s"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_missing_kubeconfig_is_named() {
+        let path = Path::new("/nonexistent/kubeconfig");
+        let error = client(Some(path)).await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "failed to read the kubeconfig /nonexistent/kubeconfig"
+        );
+    }
+}
