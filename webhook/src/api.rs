@@ -1,0 +1,70 @@
+//! Door A: the aggregated API, from a request to its answer.
+//!
+//! In this order: an id for every log, a guard against panics, errors in the client's form, who
+//! calls, may they, the handler. Admission plugins and priority-and-fairness of our own there are
+//! none; the API server's stand before us.
+
+mod access_review;
+mod admission;
+mod create;
+mod credential_request;
+mod login;
+pub mod state;
+#[cfg(test)]
+mod tests;
+mod user_info;
+mod who_am_i;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::post;
+use haulout_serve::authorize::{AccessReviewer, Authorizer};
+use haulout_serve::front_proxy::FrontProxy;
+use haulout_serve::kinds::ServedKind;
+use haulout_serve::status::{ApiError, render_errors};
+use haulout_serve::{audit_id, health};
+
+pub use self::access_review::SubjectAccessReviewer;
+use self::admission::{Gate, admit, guard};
+use self::state::ApiState;
+
+/// Everything that is served at door A. Its requests carry the extensions of
+/// [`haulout_serve::listener`]; without them the caller is anonymous.
+pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Router {
+    let ApiState {
+        logins,
+        front_proxy,
+        reviewer,
+        health,
+        metrics,
+    } = state;
+    let gate = Gate::new(front_proxy, Authorizer::new(reviewer), logins.clock.clone());
+    let who_am_i = ServedKind::who_am_i_request(&logins.suffix);
+    let logins = credential_request::Endpoint {
+        kind: ServedKind::token_credential_request(&logins.suffix),
+        logins,
+    };
+
+    let login_routes = Router::new()
+        .route(
+            &logins.kind.path(),
+            post(credential_request::create).get(credential_request::list),
+        )
+        .with_state(Arc::new(logins));
+    let identity_routes = Router::new()
+        .route(&who_am_i.path(), post(who_am_i::create).get(who_am_i::list))
+        .with_state(Arc::new(who_am_i));
+    login_routes
+        .merge(identity_routes)
+        .merge(health::router(&health))
+        .merge(health::version_router())
+        .merge(metrics.router())
+        .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(from_fn_with_state(Arc::new(gate), admit::<R>))
+        .layer(from_fn(render_errors))
+        .layer(from_fn(guard))
+        .layer(from_fn(audit_id::assign))
+}

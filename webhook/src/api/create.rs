@@ -1,0 +1,62 @@
+//! What every create does before it looks at its object, in the order of
+//! `k8s.io/apiserver` `endpoints/handlers/create.go`.
+
+use axum::extract::Request;
+use axum::response::Response;
+use haulout_serve::encoding::Encoding;
+use haulout_serve::kinds::ServedKind;
+use haulout_serve::negotiate::{BodyFormat, Endpoint, negotiate};
+use haulout_serve::request::{CreateOptions, Created, add_warnings, decode_create, read_body};
+use haulout_serve::status::{ApiError, FieldError};
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A create that is well formed as far as Kubernetes can tell.
+pub(super) struct Create<S> {
+    pub(super) object: Created<S>,
+    pub(super) options: CreateOptions,
+    encoding: Encoding,
+}
+
+/// `{}`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(super) struct Empty {}
+
+impl<S: DeserializeOwned + Default> Create<S> {
+    /// Reads a request for `kind`: form of the answer (406), form of the body (415), size (413),
+    /// options (400, 422), contents (400).
+    pub(super) async fn read(request: Request, kind: &ServedKind) -> Result<Self, ApiError> {
+        let (head, body) = request.into_parts();
+        let query = head.uri.query();
+        let encoding = negotiate(&head.headers, query, Endpoint::Object)?.encoding;
+        let format = BodyFormat::negotiate(&head.headers)?;
+        let body = read_body(body).await?;
+        let options = CreateOptions::from_query(query)?;
+        let object = decode_create(&body, format, kind, options.field_validation)?;
+        Ok(Self {
+            object,
+            options,
+            encoding,
+        })
+    }
+}
+
+impl<S> Create<S> {
+    /// Refuses a dry run (422), which these kinds cannot do: they are all effect. `group` is the
+    /// one with the default suffix; that and the missing kind are the reference's text.
+    pub(super) fn refuse_dry_run(&self, group: &str) -> Result<(), ApiError> {
+        if !self.options.dry_run {
+            return Ok(());
+        }
+        let error = FieldError::not_supported("dryRun", r#"["All"]"#, &[]);
+        Err(ApiError::invalid(group, "", &self.object.name, &[error]))
+    }
+
+    /// 201 with `answer` in the form that the client asked for.
+    pub(super) fn respond(&self, answer: &impl Serialize) -> Response {
+        let mut response = self.encoding.respond(StatusCode::CREATED, answer);
+        add_warnings(&mut response, &self.object.warnings);
+        response
+    }
+}

@@ -1,0 +1,243 @@
+//! From a token to a certificate: what happens once a request is known to be well formed.
+//!
+//! Every outcome is one of two answers to the client and leaves exactly two audit events, also
+//! when nobody waits for the answer any more.
+
+#[cfg(test)]
+pub(super) mod tests;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use haulout_api::credential::{
+    AUTHENTICATION_FAILED, AuthenticatorReference, ClusterCredential, TokenCredentialRequestStatus,
+};
+use haulout_api::identity::UserInfo;
+use haulout_api::signing::{CertificateRequest, CertificateResponse};
+use haulout_pki::secret_key::{KeyError, KeyPair};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::state::Logins;
+use super::user_info::{self, UnsupportedUserInfo};
+use crate::audit::{Outcome, RequestIds, chain};
+use crate::authenticators::{AuthenticationError, AuthenticatorKey};
+use crate::metrics::LoginResult;
+use crate::signer::SignerError;
+
+/// Why a login failed. The client is told none of this.
+#[derive(Debug, thiserror::Error)]
+enum LoginError {
+    #[error("no such authenticator")]
+    NoSuchAuthenticator,
+    #[error(transparent)]
+    Authenticator(AuthenticationError),
+    #[error("the token was not authenticated")]
+    Rejected,
+    #[error("{error}")]
+    UnsupportedUser {
+        user: UserInfo,
+        error: UnsupportedUserInfo,
+    },
+    #[error(transparent)]
+    Key(KeyError),
+    #[error(transparent)]
+    Signer(SignerError),
+    #[error("the agent's certificate ends at a time that cannot be written as a date")]
+    Expiration,
+    /// The client hung up or the time for a request was over.
+    #[error("the request ended before its answer")]
+    Ended { while_signing: bool },
+}
+
+impl LoginError {
+    /// One word from a fixed set, for metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NoSuchAuthenticator => "NoSuchAuthenticator",
+            Self::Authenticator(error) => error.reason(),
+            Self::Rejected => "Rejected",
+            Self::UnsupportedUser { .. } => "UnsupportedUserInfo",
+            Self::Key(_) => "KeyGenerationFailed",
+            Self::Signer(error) => error.reason(),
+            Self::Expiration => "InvalidAgentAnswer",
+            Self::Ended { .. } => "RequestEnded",
+        }
+    }
+
+    fn outcome<'a>(&'a self, text: &'a str) -> Outcome<'a> {
+        match self {
+            Self::Rejected => Outcome::Rejected,
+            Self::UnsupportedUser { user, .. } => Outcome::UnsupportedUser { user, error: text },
+            Self::NoSuchAuthenticator
+            | Self::Authenticator(_)
+            | Self::Ended {
+                while_signing: false,
+            } => Outcome::AuthenticatorError { error: text },
+            Self::Key(_)
+            | Self::Signer(_)
+            | Self::Expiration
+            | Self::Ended {
+                while_signing: true,
+            } => Outcome::IssuerError { error: text },
+        }
+    }
+}
+
+/// A login in progress. Dropped before its end, it reports that as its outcome.
+struct Login<'a> {
+    logins: &'a Logins,
+    ids: &'a RequestIds,
+    token: &'a SecretString,
+    authenticator: AuthenticatorReference,
+    begun: Instant,
+    is_signing: bool,
+    is_reported: bool,
+}
+
+/// Logs in the holder of `token`, which is not empty, with the authenticator that the client
+/// named. `begun` is when the request arrived.
+pub(super) async fn log_in(
+    logins: &Logins,
+    ids: &RequestIds,
+    token: &SecretString,
+    authenticator: AuthenticatorReference,
+    begun: Instant,
+) -> TokenCredentialRequestStatus {
+    let token_id = hex(digest(&SHA256, token.expose_secret().as_bytes()).as_ref());
+    logins.audit.token_received(ids, &token_id);
+
+    let key = logins
+        .suffix
+        .unsuffixed_group(authenticator.api_group.as_deref())
+        .map(|api_group| AuthenticatorKey {
+            api_group,
+            kind: authenticator.kind.clone(),
+            name: authenticator.name.clone(),
+        });
+    // Audit events show the default suffix whichever is configured, as the reference's do.
+    let api_group = key
+        .as_ref()
+        .map(|key| key.api_group.clone())
+        .or(authenticator.api_group);
+    let authenticator = AuthenticatorReference {
+        api_group,
+        ..authenticator
+    };
+    let mut login = Login {
+        logins,
+        ids,
+        token,
+        authenticator,
+        begun,
+        is_signing: false,
+        is_reported: false,
+    };
+    match login.attempt(key.as_ref()).await {
+        Ok((certified, certificate, credential)) => {
+            let outcome = Outcome::Authenticated {
+                certified: &certified,
+                certificate: &certificate,
+            };
+            login.report(&outcome, LoginResult::Authenticated);
+            TokenCredentialRequestStatus {
+                credential: Some(credential),
+                message: None,
+            }
+        }
+        Err(error) => {
+            login.fail(&error);
+            let message = Some(AUTHENTICATION_FAILED.to_owned());
+            TokenCredentialRequestStatus {
+                credential: None,
+                message,
+            }
+        }
+    }
+}
+
+impl Login<'_> {
+    async fn attempt(
+        &mut self,
+        key: Option<&AuthenticatorKey>,
+    ) -> Result<(CertificateRequest, CertificateResponse, ClusterCredential), LoginError> {
+        let authenticator = key
+            .and_then(|key| self.logins.authenticators.get(key))
+            .ok_or(LoginError::NoSuchAuthenticator)?;
+        let user = authenticator
+            .authenticate(self.token, self.logins.clock.now())
+            .await
+            .map_err(LoginError::Authenticator)?
+            .ok_or(LoginError::Rejected)?;
+        if let Err(error) = user_info::validate(&user) {
+            return Err(LoginError::UnsupportedUser { user, error });
+        }
+
+        self.is_signing = true;
+        let key = KeyPair::generate_p256().map_err(LoginError::Key)?;
+        let request = CertificateRequest {
+            audit_id: self.ids.request.clone(),
+            username: user.username,
+            groups: user.groups,
+            extra: user.extra,
+            public_key: BASE64_STANDARD.encode(key.spki_der()),
+            lifetime_seconds: self.logins.lifetime_seconds,
+            evidence: None,
+        };
+        let mut certificate = self
+            .logins
+            .signer
+            .sign(&request)
+            .await
+            .map_err(LoginError::Signer)?;
+        let expiration = Timestamp::from_second(certificate.not_after)
+            .map_err(|_out_of_range| LoginError::Expiration)?;
+        let credential = ClusterCredential {
+            expiration_timestamp: Time(expiration),
+            token: String::new(),
+            client_certificate_data: std::mem::take(&mut certificate.certificate),
+            client_key_data: std::mem::take(&mut *key.pkcs8_pem()),
+        };
+        Ok((request, certificate, credential))
+    }
+
+    fn fail(&mut self, error: &LoginError) {
+        let text = chain(error);
+        self.report(&error.outcome(&text), LoginResult::Failed(error.reason()));
+    }
+
+    fn report(&mut self, outcome: &Outcome<'_>, result: LoginResult) {
+        self.is_reported = true;
+        let token = self.token.expose_secret();
+        self.logins
+            .audit
+            .outcome(self.ids, &self.authenticator, token, outcome);
+        self.logins.metrics.observe(result, self.begun.elapsed());
+    }
+}
+
+impl Drop for Login<'_> {
+    fn drop(&mut self) {
+        if !self.is_reported {
+            self.fail(&LoginError::Ended {
+                while_signing: self.is_signing,
+            });
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| {
+        DIGITS
+            .get(usize::from(nibble))
+            .map(|&digit| char::from(digit))
+    };
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,367 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use haulout_api::group::ApiGroupSuffix;
+use haulout_api::signing::SigningFailureReason;
+use haulout_operate::clock::Clock;
+use haulout_serve::health::Metrics;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::audit::PersonalInfo;
+use crate::audit::tests::Memory;
+use crate::authenticators::registry::AuthenticatorRegistry;
+use crate::authenticators::{API_GROUP, JWT_KIND, TokenAuthenticator};
+use crate::metrics::LoginMetrics;
+use crate::signer::fake_agent::{Behaviour, FakeAgent, GOOD, TestNetwork};
+use crate::signer::{AgentSource, Signer, SignerSettings};
+
+const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
+
+/// Everything that a login takes, with one authenticator called `main`.
+pub(crate) struct Setup {
+    /// There until a router takes it.
+    pub(crate) logins: Option<Logins>,
+    pub(crate) memory: Memory,
+    pub(crate) metrics: Metrics,
+    pub(crate) agent: FakeAgent,
+    _folder: TempDir,
+    _stop: DropGuard,
+}
+
+/// What the authenticator answers.
+#[derive(Clone)]
+pub(crate) enum Says {
+    User(UserInfo),
+    NotAuthenticated,
+    Error(&'static str),
+    Nothing,
+}
+
+impl TokenAuthenticator for Says {
+    fn authenticate<'a>(
+        &'a self,
+        _: &'a SecretString,
+        _: SystemTime,
+    ) -> BoxFuture<'a, Result<Option<UserInfo>, AuthenticationError>> {
+        match self {
+            Self::User(user) => futures_util::future::ready(Ok(Some(user.clone()))).boxed(),
+            Self::NotAuthenticated => futures_util::future::ready(Ok(None)).boxed(),
+            Self::Error(text) => {
+                let error = AuthenticationError::new("TestReason", *text);
+                futures_util::future::ready(Err(error)).boxed()
+            }
+            Self::Nothing => futures_util::future::pending().boxed(),
+        }
+    }
+}
+
+pub(crate) fn alice() -> UserInfo {
+    UserInfo {
+        username: "alice".into(),
+        groups: vec!["devs".into(), "ops".into()],
+        extra: [("example.com/a".to_owned(), vec!["b".to_owned()])].into(),
+        ..UserInfo::default()
+    }
+}
+
+pub(crate) async fn setup(says: Says, agent: Behaviour, suffix: &str) -> Setup {
+    let network = TestNetwork::new();
+    let agent = network.agent(agent).await;
+    let folder = TempDir::new().unwrap();
+    let settings = SignerSettings {
+        agents: AgentSource::Addresses(vec![agent.address.to_string()]),
+        credentials: network.write_credentials(folder.path()),
+    };
+    let (metrics, tasks, stop) = (Metrics::new(), TaskTracker::new(), CancellationToken::new());
+    let signer = Signer::start(settings, Clock::system(), &metrics, &tasks, &stop);
+    let authenticators = Arc::new(AuthenticatorRegistry::default());
+    authenticators.insert(&AuthenticatorKey::jwt("main"), &(Arc::new(says) as _));
+    let memory = Memory::default();
+    let logins = Some(Logins {
+        suffix: ApiGroupSuffix::parse(suffix).unwrap(),
+        authenticators,
+        signer,
+        audit: memory.audit(PersonalInfo::Redacted),
+        metrics: LoginMetrics::new(&metrics),
+        clock: Clock::system(),
+        lifetime_seconds: 300,
+    });
+    Setup {
+        logins,
+        memory,
+        metrics,
+        agent,
+        _folder: folder,
+        _stop: stop.drop_guard(),
+    }
+}
+
+pub(crate) fn reference(api_group: Option<&str>, name: &str) -> AuthenticatorReference {
+    AuthenticatorReference {
+        api_group: api_group.map(str::to_owned),
+        kind: JWT_KIND.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+impl Setup {
+    async fn log_in(&self, authenticator: AuthenticatorReference) -> TokenCredentialRequestStatus {
+        let ids = RequestIds {
+            audit: "theirs".into(),
+            request: "ours".into(),
+        };
+        let token = SecretString::from(TOKEN);
+        log_in(
+            self.logins.as_ref().unwrap(),
+            &ids,
+            &token,
+            authenticator,
+            Instant::now(),
+        )
+        .await
+    }
+
+    /// Asserts that there are exactly the two events, and gives the second.
+    fn outcome(&self) -> Value {
+        let events = self.memory.events();
+        assert_eq!(events.len(), 2, "{events:?}");
+        assert_eq!(
+            events[0]["message"],
+            "TokenCredentialRequest Token Received"
+        );
+        // SHA-256 of TOKEN, by sha256sum.
+        assert_eq!(events[0]["tokenID"], TOKEN_ID);
+        assert!(!self.memory.text().contains(TOKEN));
+        events[1].clone()
+    }
+
+    fn counted(&self, result: &str, reason: &str) -> bool {
+        let line = format!(
+            "haulout_token_credential_requests_total{{result=\"{result}\",reason=\"{reason}\"}} 1\n"
+        );
+        self.metrics.encode().unwrap().contains(&line)
+    }
+}
+
+const TOKEN_ID: &str = "85b939183d67bfd08384dc54f1d3f58789cf917cad01e9e600a8533e77528af8";
+
+#[tokio::test]
+async fn a_good_token_gives_a_credential_for_what_the_authenticator_said() {
+    let setup = setup(Says::User(alice()), GOOD, "pinniped.dev").await;
+    let status = setup.log_in(reference(Some(API_GROUP), "main")).await;
+    assert_eq!(status.message, None);
+    let credential = status.credential.unwrap();
+    assert!(
+        credential
+            .client_certificate_data
+            .starts_with("-----BEGIN CERTIFICATE-----\n")
+    );
+    assert!(
+        credential
+            .client_key_data
+            .starts_with("-----BEGIN PRIVATE KEY-----\n")
+    );
+    assert_eq!(credential.token, "");
+
+    let [asked] = &setup.agent.calls()[..] else {
+        panic!("the agent was asked once")
+    };
+    assert_eq!(asked.username, "alice");
+    assert_eq!(asked.groups, ["devs", "ops"]);
+    assert_eq!(asked.extra, alice().extra);
+    assert_eq!((asked.lifetime_seconds, &asked.evidence), (300, &None));
+    assert_eq!(asked.audit_id, "ours");
+
+    let outcome = setup.outcome();
+    assert_eq!(
+        outcome["message"],
+        "TokenCredentialRequest Authenticated User"
+    );
+    assert_eq!(
+        outcome["personalInfo"]["groups"],
+        json!(["redacted 2 values"])
+    );
+    let not_after = outcome["issuedClientCert"]["notAfter"].as_str().unwrap();
+    assert_eq!(not_after, credential.expiration_timestamp.0.to_string());
+    assert!(setup.counted("success", "Authenticated"));
+}
+
+#[tokio::test]
+async fn every_failure_is_the_same_to_the_client_and_leaves_two_events() {
+    let user = |change: fn(&mut UserInfo)| {
+        let mut user = alice();
+        change(&mut user);
+        Says::User(user)
+    };
+    const ERROR: &str = "TokenCredentialRequest Unexpected Error";
+    const UNSUPPORTED: &str = "TokenCredentialRequest Unsupported UserInfo";
+    let cases = [
+        (
+            Says::Error("expired"),
+            GOOD,
+            ERROR,
+            "authenticator returned an error",
+            "TestReason",
+        ),
+        (
+            Says::NotAuthenticated,
+            GOOD,
+            "TokenCredentialRequest Authentication Failed",
+            "auth rejected by authenticator",
+            "Rejected",
+        ),
+        (
+            user(|user| user.username.clear()),
+            GOOD,
+            UNSUPPORTED,
+            "unsupported value in userInfo returned by authenticator",
+            "UnsupportedUserInfo",
+        ),
+        (
+            user(|user| user.uid.push('7')),
+            GOOD,
+            UNSUPPORTED,
+            "unsupported value in userInfo returned by authenticator",
+            "UnsupportedUserInfo",
+        ),
+        (
+            user(|user| drop(user.extra.insert("k8s.io/x".into(), vec![]))),
+            GOOD,
+            UNSUPPORTED,
+            "unsupported value in userInfo returned by authenticator",
+            "UnsupportedUserInfo",
+        ),
+        (
+            Says::User(alice()),
+            Behaviour::Refuse(SigningFailureReason::RefusedByPolicy),
+            ERROR,
+            "cert issuer returned an error",
+            "RefusedByPolicy",
+        ),
+        (
+            Says::User(alice()),
+            Behaviour::Say(http::StatusCode::OK, "garbage"),
+            ERROR,
+            "cert issuer returned an error",
+            "InvalidAgentAnswer",
+        ),
+    ];
+    for (says, agent, message, reason, label) in cases {
+        let setup = setup(says, agent, "pinniped.dev").await;
+        let status = setup.log_in(reference(Some(API_GROUP), "main")).await;
+        assert_eq!(status.credential, None);
+        assert_eq!(status.message.as_deref(), Some("authentication failed"));
+        let outcome = setup.outcome();
+        assert_eq!(outcome["message"], message);
+        assert_eq!(outcome["reason"], reason);
+        assert_eq!(outcome["authenticator"]["name"], "main");
+        assert!(
+            setup.counted("failure", label),
+            "{label}: {}",
+            setup.metrics.encode().unwrap()
+        );
+    }
+}
+
+#[tokio::test]
+async fn users_that_no_certificate_can_describe_never_reach_the_agent() {
+    let user = UserInfo {
+        uid: "7".into(),
+        ..alice()
+    };
+    let setup = setup(Says::User(user), GOOD, "pinniped.dev").await;
+    setup.log_in(reference(Some(API_GROUP), "main")).await;
+    assert!(setup.agent.calls().is_empty());
+}
+
+#[tokio::test]
+async fn authenticators_are_found_by_exact_group_kind_and_name() {
+    let custom = "authentication.concierge.walrus.example.com";
+    let cases = [
+        (
+            "pinniped.dev",
+            reference(Some(API_GROUP), "main"),
+            true,
+            API_GROUP,
+        ),
+        (
+            "pinniped.dev",
+            reference(Some(API_GROUP), "Main"),
+            false,
+            API_GROUP,
+        ),
+        ("pinniped.dev", reference(None, "main"), false, ""),
+        (
+            "pinniped.dev",
+            reference(Some(custom), "main"),
+            false,
+            custom,
+        ),
+        (
+            "walrus.example.com",
+            reference(Some(custom), "main"),
+            true,
+            API_GROUP,
+        ),
+        (
+            "walrus.example.com",
+            reference(Some(API_GROUP), "main"),
+            false,
+            API_GROUP,
+        ),
+        ("walrus.example.com", reference(None, "main"), false, ""),
+        (
+            "pinniped.dev",
+            AuthenticatorReference {
+                kind: "WebhookAuthenticator".into(),
+                ..reference(Some(API_GROUP), "main")
+            },
+            false,
+            API_GROUP,
+        ),
+    ];
+    for (suffix, reference, found, shown_group) in cases {
+        let setup = setup(Says::User(alice()), GOOD, suffix).await;
+        let status = setup.log_in(reference.clone()).await;
+        assert_eq!(status.credential.is_some(), found, "{suffix} {reference:?}");
+        let outcome = setup.outcome();
+        assert_eq!(
+            outcome["authenticator"]["apiGroup"], shown_group,
+            "{suffix} {reference:?}"
+        );
+        if !found {
+            assert_eq!(outcome["err"], "no such authenticator");
+            assert!(setup.counted("failure", "NoSuchAuthenticator"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_nobody_waits_for_any_more_is_reported_too() {
+    for (says, agent, reason) in [
+        (Says::Nothing, GOOD, "authenticator returned an error"),
+        (
+            Says::User(alice()),
+            Behaviour::Hang,
+            "cert issuer returned an error",
+        ),
+    ] {
+        let setup = setup(says, agent, "pinniped.dev").await;
+        let log_in = setup.log_in(reference(Some(API_GROUP), "main"));
+        assert!(
+            tokio::time::timeout(Duration::from_millis(200), log_in)
+                .await
+                .is_err()
+        );
+        let outcome = setup.outcome();
+        assert_eq!(outcome["reason"], reason);
+        assert_eq!(outcome["err"], "the request ended before its answer");
+        assert!(setup.counted("failure", "RequestEnded"));
+    }
+}

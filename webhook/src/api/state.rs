@@ -1,0 +1,47 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use haulout_api::group::ApiGroupSuffix;
+use haulout_operate::clock::Clock;
+use haulout_serve::front_proxy::FrontProxy;
+use haulout_serve::health::{HealthRegistry, Metrics};
+
+use crate::audit::LoginAudit;
+use crate::authenticators::registry::AuthenticatorRegistry;
+use crate::metrics::LoginMetrics;
+use crate::signer::Signer;
+
+/// What door A is made of.
+#[derive(Debug)]
+pub struct ApiState<R> {
+    /// All that a login takes.
+    pub logins: Logins,
+    /// Whom to believe about callers.
+    pub front_proxy: Arc<FrontProxy>,
+    /// Who says what callers may do.
+    pub reviewer: R,
+    /// The checks of `/healthz`, `/livez` and `/readyz`.
+    pub health: Arc<HealthRegistry>,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+}
+
+/// All that a login takes.
+#[derive(Debug)]
+pub struct Logins {
+    /// Suffix of the API groups that clients use.
+    pub suffix: ApiGroupSuffix,
+    /// Authenticators in force.
+    pub authenticators: Arc<AuthenticatorRegistry>,
+    /// Where certificates come from.
+    pub signer: Signer,
+    /// Where events go.
+    pub audit: LoginAudit,
+    /// What is counted.
+    pub metrics: LoginMetrics,
+    /// The time at which tokens and front proxies are judged.
+    pub clock: Clock,
+    /// Wanted lifetime of certificates in seconds, from the configuration.
+    pub lifetime_seconds: u32,
+}

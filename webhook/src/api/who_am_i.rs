@@ -1,0 +1,63 @@
+//! `WhoAmIRequest`: create, which says who the caller is, and the empty list.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use haulout_api::identity::{KubernetesUserInfo, UserInfo, WhoAmIRequestStatus};
+use haulout_serve::front_proxy::Caller;
+use haulout_serve::kinds::ServedKind;
+use haulout_serve::list;
+use haulout_serve::status::ApiError;
+use serde::Serialize;
+
+use super::create::{Create, Empty};
+
+/// What the texts of errors name, whichever suffix is configured.
+const GROUP_IN_ERRORS: &str = "identity.concierge.pinniped.dev";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    kind: &'a str,
+    api_version: &'a str,
+    metadata: Empty,
+    spec: Empty,
+    status: WhoAmIRequestStatus,
+}
+
+/// `GET` of the collection.
+pub(super) async fn list(
+    State(kind): State<Arc<ServedKind>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    list::respond(&kind, request.headers(), request.uri().query())
+}
+
+/// `POST`: tells the caller as what the API server knows him. Order of groups and all extras stay
+/// as they came; audiences are not forwarded by the aggregator.
+pub(super) async fn create(
+    State(kind): State<Arc<ServedKind>>,
+    caller: Option<Extension<Caller>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let create = Create::<Empty>::read(request, &kind).await?;
+    create.refuse_dry_run(GROUP_IN_ERRORS)?;
+    let Some(Extension(caller)) = caller else {
+        return Err(ApiError::internal("no user info on request"));
+    };
+    let user = UserInfo::clone(&caller.user);
+    Ok(create.respond(&Answer {
+        kind: kind.kind,
+        api_version: &kind.api_version,
+        metadata: Empty {},
+        spec: Empty {},
+        status: WhoAmIRequestStatus {
+            kubernetes_user_info: KubernetesUserInfo {
+                user,
+                audiences: Vec::new(),
+            },
+        },
+    }))
+}

@@ -1,0 +1,363 @@
+//! Certificates from the agents: the client side of `docs/signing-protocol.md`.
+//!
+//! One HTTP/2 connection is kept to each agent. A call goes to the next connected agent in turn;
+//! signing is idempotent, so that an agent which fails is followed by another at once, and one
+//! which is silent for [`HEDGE_AFTER`] has another asked beside it. The first answer counts.
+
+mod addresses;
+mod agent;
+mod answer;
+mod credentials;
+mod error;
+#[cfg(test)]
+pub(crate) mod fake_agent;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use haulout_api::signing::{CertificateRequest, CertificateResponse};
+use haulout_operate::clock::Clock;
+use haulout_serve::health::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::addresses::AgentSource;
+pub use self::agent::SERVER_NAME;
+use self::agent::{Agent, ClockDifference};
+pub use self::credentials::CredentialFiles;
+pub use self::error::SignerError;
+use self::error::Verdict;
+
+/// How long one agent may be silent before another is asked as well.
+const HEDGE_AFTER: Duration = Duration::from_millis(300);
+/// How long a certificate may take in all.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long a call waits for a first connection, and how many calls may: enough for a restarted
+/// agent, too little for a queue.
+const CONNECTION_WAIT: Duration = Duration::from_secs(2);
+const WAITING_CALLS: usize = 256;
+
+/// Where agents are and how they are spoken to.
+#[derive(Clone, Debug)]
+pub struct SignerSettings {
+    /// Where the agents are.
+    pub agents: AgentSource,
+    /// Material for mutual TLS.
+    pub credentials: CredentialFiles,
+}
+
+/// The signing side as a health check sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignerHealth {
+    /// Agents that are known.
+    pub known: usize,
+    /// Agents with a connection.
+    pub connected: usize,
+    /// One line for each agent without a connection.
+    pub faults: Vec<String>,
+}
+
+impl SignerHealth {
+    /// An error in one line if no agent can be asked.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.connected > 0 {
+            Ok(())
+        } else {
+            Err(self.to_string())
+        }
+    }
+}
+
+impl fmt::Display for SignerHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} agents connected", self.connected, self.known)?;
+        for fault in &self.faults {
+            write!(f, "; {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks agents for certificates.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    agents: ArcSwap<Vec<Arc<Agent>>>,
+    turn: AtomicUsize,
+    connected: Arc<Notify>,
+    /// Told when a call finds no agent: the look-up of their addresses may be out of date.
+    lookup_wanted: Arc<Notify>,
+    waiting: Semaphore,
+    clock: Clock,
+    clock_differences: Family<AgentLabel, ClockDifference>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AgentLabel {
+    agent: String,
+}
+
+impl Signer {
+    /// Begins to keep connections to the agents, by tasks on `tasks` that end after `stop`. Cancel
+    /// `stop` only when no login can be in flight any more.
+    pub fn start(
+        settings: SignerSettings,
+        clock: Clock,
+        metrics: &Metrics,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
+        let clock_differences = Family::default();
+        metrics.register(|registry| {
+            registry.register(
+                "agent_clock_difference_seconds",
+                "Seconds by which the agent's clock was ahead of the webhook's at its last answer",
+                clock_differences.clone(),
+            );
+        });
+        let shared = Arc::new(Shared {
+            agents: ArcSwap::default(),
+            turn: AtomicUsize::new(0),
+            connected: Arc::default(),
+            lookup_wanted: Arc::default(),
+            waiting: Semaphore::new(WAITING_CALLS),
+            clock,
+            clock_differences,
+        });
+
+        let SignerSettings {
+            agents,
+            credentials,
+        } = settings;
+        let (publish_credentials, read_credentials) = watch::channel(None);
+        tasks.spawn(credentials::follow(
+            credentials,
+            publish_credentials,
+            stop.clone(),
+        ));
+        let (publish_addresses, read_addresses) = watch::channel(BTreeSet::new());
+        match agents {
+            AgentSource::Addresses(addresses) => {
+                publish_addresses.send_replace(addresses.into_iter().collect());
+            }
+            AgentSource::Service { host, port } => {
+                let wanted = Arc::clone(&shared.lookup_wanted);
+                let stop = stop.clone();
+                tasks.spawn(async move {
+                    let lookup = || addresses::system_lookup(&host, port);
+                    addresses::follow(lookup, publish_addresses, wanted, stop).await;
+                });
+            }
+        }
+        let follow = Arc::clone(&shared).follow_addresses(
+            read_addresses,
+            read_credentials,
+            tasks.clone(),
+            stop.clone(),
+        );
+        tasks.spawn(follow);
+        Self { shared }
+    }
+
+    /// Gets a certificate from an agent, within five seconds.
+    ///
+    /// # Errors
+    /// [`SignerError`]: what the agents said, or why none could be asked.
+    pub async fn sign(
+        &self,
+        request: &CertificateRequest,
+    ) -> Result<CertificateResponse, SignerError> {
+        let shared = &*self.shared;
+        let body = Bytes::from(serde_json::to_vec(request).map_err(SignerError::Encode)?);
+        let begun = Instant::now();
+        let mut candidates = shared.candidates().await?.into_iter();
+        let mut calls = FuturesUnordered::new();
+        let mut asked = candidates.next();
+        calls.extend(asked.clone().map(|agent| answer::ask(agent, body.clone())));
+        let mut failure = None;
+        let mut timer = pin!(tokio::time::sleep_until(begun + HEDGE_AFTER));
+        let mut is_hedged = false;
+        loop {
+            tokio::select! {
+                biased;
+                answered = calls.next() => match answered {
+                    Some((agent, Ok(answer))) => {
+                        agent.observe_clock(answer.agent_time_millis, shared.clock.now());
+                        return Ok(answer);
+                    }
+                    Some((agent, Err(error))) => {
+                        match error.verdict() {
+                            Verdict::Final => return Err(error),
+                            Verdict::Sideline => agent.sideline(),
+                            Verdict::TryAnother => {}
+                        }
+                        failure = Some(error.more_telling(failure));
+                    }
+                    // Every agent was asked and none is left to wait for.
+                    None => return Err(failure.unwrap_or_else(|| shared.no_agent())),
+                },
+                () = &mut timer => {
+                    if is_hedged {
+                        return Err(SignerError::DeadlineExceeded(DEADLINE.as_secs()));
+                    }
+                    is_hedged = true;
+                    timer.as_mut().reset(begun + DEADLINE);
+                    if let Some(agent) = &asked {
+                        agent.sideline();
+                    }
+                }
+            }
+            if let Some(next) = candidates.next() {
+                calls.push(answer::ask(Arc::clone(&next), body.clone()));
+                asked = Some(next);
+            }
+        }
+    }
+
+    /// How many agents can be asked, and why the others cannot.
+    pub fn health(&self) -> SignerHealth {
+        let agents = self.shared.agents.load();
+        let (connected, cut_off): (Vec<_>, Vec<_>) = agents.iter().partition(|a| a.is_connected());
+        let fault = |agent: &&Arc<Agent>| match agent.fault() {
+            Some(fault) => format!("{}: {fault}", agent.address()),
+            None => format!("{}: not connected yet", agent.address()),
+        };
+        SignerHealth {
+            known: agents.len(),
+            connected: connected.len(),
+            faults: cut_off.iter().map(fault).collect(),
+        }
+    }
+}
+
+impl Shared {
+    /// The agents to ask, the first one first. Waits a little if there is none.
+    async fn candidates(&self) -> Result<Vec<Arc<Agent>>, SignerError> {
+        let ordered = self.in_turn();
+        if !ordered.is_empty() {
+            return Ok(ordered);
+        }
+        let Ok(_permit) = self.waiting.try_acquire() else {
+            return Err(self.no_agent());
+        };
+        let wait = async {
+            loop {
+                let mut connected = pin!(self.connected.notified());
+                connected.as_mut().enable();
+                let ordered = self.in_turn();
+                if !ordered.is_empty() {
+                    return ordered;
+                }
+                self.lookup_wanted.notify_one();
+                self.agents.load().iter().for_each(|agent| agent.want());
+                connected.await;
+            }
+        };
+        tokio::time::timeout(CONNECTION_WAIT, wait)
+            .await
+            .map_err(|_elapsed| self.no_agent())
+    }
+
+    /// The connected agents, beginning with the one whose turn it is; sidelined ones last.
+    fn in_turn(&self) -> Vec<Arc<Agent>> {
+        let agents = self.agents.load();
+        let turn = self
+            .turn
+            .fetch_add(1, Ordering::Relaxed)
+            .checked_rem(agents.len());
+        let (before, after) = agents.split_at(turn.unwrap_or_default());
+        let connected = || {
+            after
+                .iter()
+                .chain(before)
+                .filter(|agent| agent.is_connected())
+        };
+        let mut ordered: Vec<_> = connected().cloned().collect();
+        ordered.sort_by_key(|agent| agent.is_sidelined());
+        ordered
+    }
+
+    fn no_agent(&self) -> SignerError {
+        let agents = self.agents.load();
+        let known = match agents.len() {
+            0 => "none is known yet".to_owned(),
+            _ => agents
+                .iter()
+                .map(|agent| agent.address())
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        SignerError::NoAgentReachable(known)
+    }
+
+    /// Keeps one task for each known address, until `stop`.
+    async fn follow_addresses(
+        self: Arc<Self>,
+        mut addresses: watch::Receiver<BTreeSet<String>>,
+        credentials: watch::Receiver<Option<TlsConnector>>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) {
+        let mut kept: Vec<(Arc<Agent>, CancellationToken)> = Vec::new();
+        loop {
+            let known = addresses.borrow_and_update().clone();
+            kept.retain(|(agent, stop)| {
+                let stays = known.contains(agent.address());
+                if !stays {
+                    stop.cancel();
+                    self.clock_differences.remove(&AgentLabel {
+                        agent: agent.address().to_owned(),
+                    });
+                }
+                stays
+            });
+            for address in known {
+                if kept.iter().any(|(agent, _)| *agent.address() == *address) {
+                    continue;
+                }
+                let label = AgentLabel {
+                    agent: address.clone(),
+                };
+                let difference = self.clock_differences.get_or_create_owned(&label);
+                let (agent, stop) = (
+                    Arc::new(Agent::new(address, difference)),
+                    stop.child_token(),
+                );
+                tasks.spawn(Arc::clone(&agent).keep_connected(
+                    credentials.clone(),
+                    Arc::clone(&self.connected),
+                    tasks.clone(),
+                    stop.clone(),
+                ));
+                kept.push((agent, stop));
+            }
+            self.agents.store(Arc::new(
+                kept.iter().map(|(agent, _)| Arc::clone(agent)).collect(),
+            ));
+            match stop.run_until_cancelled(addresses.changed()).await {
+                Some(Ok(())) => {}
+                // A fixed list: nobody publishes any more.
+                Some(Err(_)) => return stop.cancelled().await,
+                None => return,
+            }
+        }
+    }
+}

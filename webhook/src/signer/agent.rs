@@ -1,0 +1,341 @@
+//! One agent: the connection that is kept to it, and what is known of its state.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Uri, header};
+use http_body_util::Full;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::gauge::Gauge;
+use rustls_pki_types::{InvalidDnsNameError, ServerName};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::throttle::{Throttle, millis};
+
+/// The name that every agent's certificate must have, wherever the agent listens.
+pub const SERVER_NAME: &str = "haulout-agent.haulout-agent.svc";
+
+/// [`SERVER_NAME`] with the path of the call.
+const CALL: &str = "https://haulout-agent.haulout-agent.svc/v1/certificates";
+
+/// For the TCP connection and the TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The wait after a first failure to connect; it doubles up to the last.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LAST_BACKOFF: Duration = Duration::from_secs(5);
+/// A connection that ended sooner counts as a failure to connect.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+/// How often an HTTP/2 ping asks whether the peer is there, and how long the answer may take.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an agent that failed or was slow is asked only after all others.
+const SIDELINED: Duration = Duration::from_secs(5);
+/// How far the clocks may differ before it is said, and how often it is said.
+const CLOCK_DIFFERENCE_LIMIT: f64 = 30.0;
+const CLOCK_WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+pub(super) type ClockDifference = Gauge<f64, AtomicU64>;
+type Sender = http2::SendRequest<Full<Bytes>>;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error("failed to connect")]
+    Tcp(#[source] io::Error),
+    #[error("{SERVER_NAME} is no DNS name")]
+    Name(#[source] InvalidDnsNameError),
+    #[error("failed the TLS handshake; check that both sides have the same CA")]
+    Tls(#[source] io::Error),
+    #[error("failed to begin HTTP/2")]
+    Http(#[source] hyper::Error),
+    #[error("no answer within {} s", CONNECT_TIMEOUT.as_secs())]
+    Timeout,
+    #[error("the agent ended the connection at once; its log says why")]
+    ShortLived,
+}
+
+/// One agent and the connection to it.
+pub(super) struct Agent {
+    address: String,
+    connection: ArcSwapOption<Sender>,
+    /// Someone needs this agent now: a back-off ends early.
+    wanted: Notify,
+    fault: Mutex<Option<String>>,
+    epoch: Instant,
+    /// Milliseconds since the epoch.
+    sidelined_until: AtomicU64,
+    clock_warnings: Throttle,
+    clock_difference: ClockDifference,
+}
+
+impl Agent {
+    pub(super) fn new(address: String, clock_difference: ClockDifference) -> Self {
+        Self {
+            address,
+            connection: ArcSwapOption::empty(),
+            wanted: Notify::new(),
+            fault: Mutex::default(),
+            epoch: Instant::now(),
+            sidelined_until: AtomicU64::new(0),
+            clock_warnings: Throttle::new(CLOCK_WARNING_INTERVAL),
+            clock_difference,
+        }
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection
+            .load()
+            .as_ref()
+            .is_some_and(|sender| !sender.is_closed())
+    }
+
+    pub(super) fn is_sidelined(&self) -> bool {
+        self.sidelined_until.load(Ordering::Relaxed) > self.now()
+    }
+
+    /// Asks this agent only after all others, for a while.
+    pub(super) fn sideline(&self) {
+        let until = self.now().saturating_add(millis(SIDELINED));
+        self.sidelined_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Ends a back-off.
+    pub(super) fn want(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Why there is no connection, as long as there is none.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sends one call; `None` where there is no connection.
+    pub(super) fn call(
+        &self,
+        body: Bytes,
+    ) -> Option<impl Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>> + use<>>
+    {
+        let mut sender = Sender::clone(self.connection.load().as_deref()?);
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = Uri::from_static(CALL);
+        request.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        Some(async move { sender.send_request(request).await })
+    }
+
+    /// Notes how the agent's clock differs from ours: seconds, positive when it is ahead.
+    pub(super) fn observe_clock(&self, agent_millis: i64, ours: SystemTime) {
+        let difference = clock_difference(agent_millis, ours);
+        self.clock_difference.set(difference);
+        if difference.abs() > CLOCK_DIFFERENCE_LIMIT && self.clock_warnings.lets_pass() {
+            tracing::warn!(
+                agent = self.address,
+                difference_seconds = difference,
+                "the clocks of agent and webhook differ; certificates may not be valid yet or no longer"
+            );
+        }
+    }
+
+    /// Keeps a connection until `stop`, made anew when it ends and when the credentials change.
+    /// `connected` is told of each one.
+    pub(super) async fn keep_connected(
+        self: Arc<Self>,
+        mut credentials: watch::Receiver<Option<TlsConnector>>,
+        connected: Arc<Notify>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) {
+        let keep = async {
+            let mut backoff = Duration::ZERO;
+            loop {
+                let Ok(connector) = credentials
+                    .wait_for(Option::is_some)
+                    .await
+                    .map(|c| c.clone())
+                else {
+                    return;
+                };
+                // The wait above has marked the value as seen.
+                let Some(connector) = connector else { continue };
+                let begun = Instant::now();
+                let fault = match self.connect(&connector, &tasks).await {
+                    Ok((sender, ended)) => {
+                        self.publish(sender, &connected);
+                        tokio::select! {
+                            () = ended.cancelled() => {}
+                            // New credentials: the next connection takes this one's place.
+                            _ = credentials.changed() => { backoff = Duration::ZERO; continue; }
+                        }
+                        if begun.elapsed() >= SHORT_LIFE {
+                            tracing::info!(
+                                agent = self.address,
+                                "connection to the signing agent ended"
+                            );
+                            backoff = Duration::ZERO;
+                            continue;
+                        }
+                        ConnectError::ShortLived
+                    }
+                    Err(error) => error,
+                };
+                self.note(&fault);
+                backoff = (backoff * 2).clamp(FIRST_BACKOFF, LAST_BACKOFF);
+                tokio::time::sleep(FIRST_BACKOFF).await;
+                // Elapsed or wanted: either way it is time.
+                drop(tokio::time::timeout(backoff - FIRST_BACKOFF, self.wanted.notified()).await);
+            }
+        };
+        stop.run_until_cancelled(keep).await;
+        // The last handle gone, what is in flight ends and then the connection.
+        self.connection.store(None);
+    }
+
+    async fn connect(
+        &self,
+        connector: &TlsConnector,
+        tasks: &TaskTracker,
+    ) -> Result<(Sender, CancellationToken), ConnectError> {
+        let connect = async {
+            let tcp = TcpStream::connect(&self.address)
+                .await
+                .map_err(ConnectError::Tcp)?;
+            // Calls are small and must not wait for each other's acknowledgements.
+            tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
+            let name = ServerName::try_from(SERVER_NAME).map_err(ConnectError::Name)?;
+            connector
+                .connect(name, tcp)
+                .await
+                .map_err(ConnectError::Tls)
+        };
+        let tls = tokio::time::timeout(CONNECT_TIMEOUT, connect)
+            .await
+            .map_err(|_elapsed| ConnectError::Timeout)??;
+        let (sender, connection) = http2::Builder::new(Tracked(tasks.clone()))
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(tls))
+            .await
+            .map_err(ConnectError::Http)?;
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to a signing agent failed");
+            }
+            drop(guard);
+        });
+        Ok((sender, ended))
+    }
+
+    fn publish(&self, sender: Sender, connected: &Notify) {
+        self.connection.store(Some(Arc::new(sender)));
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.sidelined_until.store(0, Ordering::Relaxed);
+        connected.notify_waiters();
+        tracing::info!(agent = self.address, "connected to the signing agent");
+    }
+
+    /// Keeps the fault for readiness; the log has it once.
+    fn note(&self, fault: &ConnectError) {
+        let text = crate::audit::chain(fault);
+        let mut noted = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.as_ref() != Some(&text) {
+            tracing::warn!(
+                agent = self.address,
+                error = text,
+                "no connection to the signing agent"
+            );
+            *noted = Some(text);
+        }
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.epoch.elapsed())
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts the tasks of a connection where shutdown waits for them.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+/// Seconds by which `agent_millis`, since the Unix epoch, is ahead of `ours`.
+fn clock_difference(agent_millis: i64, ours: SystemTime) -> f64 {
+    let ours = match ours.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    };
+    agent_millis as f64 / 1000.0 - ours
+}
+
+#[cfg(test)]
+mod tests {
+    use haulout_api::signing::CERTIFICATES_PATH;
+
+    use super::*;
+
+    #[test]
+    fn the_call_goes_to_the_documented_name_and_path() {
+        assert_eq!(CALL, format!("https://{SERVER_NAME}{CERTIFICATES_PATH}"));
+    }
+
+    #[test]
+    fn clock_difference_is_signed() {
+        let ours = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        assert_eq!(clock_difference(1_031_500, ours), 31.5);
+        assert_eq!(clock_difference(999_000, ours), -1.0);
+        assert_eq!(
+            clock_difference(0, SystemTime::UNIX_EPOCH - Duration::from_secs(2)),
+            2.0
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sidelined_agent_comes_back_after_a_while() {
+        let agent = Agent::new("a:1".into(), ClockDifference::default());
+        assert!(!agent.is_sidelined());
+        agent.sideline();
+        assert!(agent.is_sidelined());
+        tokio::time::advance(SIDELINED).await;
+        assert!(!agent.is_sidelined());
+    }
+}

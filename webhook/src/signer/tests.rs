@@ -1,0 +1,447 @@
+use std::path::Path;
+
+use haulout_api::signing::SigningFailureReason;
+use http::StatusCode;
+use tempfile::TempDir;
+use tokio_util::sync::DropGuard;
+
+use super::fake_agent::{Behaviour, FakeAgent, GOOD, TestNetwork};
+use super::*;
+
+struct Webhook {
+    signer: Signer,
+    metrics: Metrics,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    _stop_when_dropped: DropGuard,
+    _folder: TempDir,
+}
+
+impl Webhook {
+    fn new(network: &TestNetwork, agents: &[&FakeAgent]) -> Self {
+        Self::with(
+            network,
+            agents
+                .iter()
+                .map(|agent| agent.address.to_string())
+                .collect(),
+        )
+    }
+
+    fn with(network: &TestNetwork, addresses: Vec<String>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let credentials = network.write_credentials(folder.path());
+        let settings = SignerSettings {
+            agents: AgentSource::Addresses(addresses),
+            credentials,
+        };
+        let (metrics, tasks, stop) = (Metrics::new(), TaskTracker::new(), CancellationToken::new());
+        let signer = Signer::start(settings, Clock::system(), &metrics, &tasks, &stop);
+        let _stop_when_dropped = stop.clone().drop_guard();
+        Self {
+            signer,
+            metrics,
+            tasks,
+            stop,
+            _stop_when_dropped,
+            _folder: folder,
+        }
+    }
+
+    /// Waits until `agents` are connected, so that their order is known.
+    async fn connected(self, agents: usize) -> Self {
+        while self.signer.health().connected < agents {
+            tokio::task::yield_now().await;
+        }
+        self
+    }
+
+    async fn sign(&self) -> Result<CertificateResponse, SignerError> {
+        self.signer.sign(&request()).await
+    }
+}
+
+fn request() -> CertificateRequest {
+    let key = haulout_pki::secret_key::KeyPair::generate_p256().unwrap();
+    CertificateRequest {
+        audit_id: "0b1e".into(),
+        username: "alice".into(),
+        groups: vec!["devs".into(), "ops".into()],
+        extra: [("example.com/a".to_owned(), vec!["b".to_owned()])].into(),
+        public_key: base64::Engine::encode(&base64::prelude::BASE64_STANDARD, key.spki_der()),
+        lifetime_seconds: 300,
+        evidence: None,
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_comes_back_for_what_was_asked() {
+    let network = TestNetwork::new();
+    let agent = network.agent(GOOD).await;
+    let webhook = Webhook::new(&network, &[&agent]);
+    let request = request();
+    let answer = webhook.signer.sign(&request).await.unwrap();
+    assert!(
+        answer
+            .certificate
+            .starts_with("-----BEGIN CERTIFICATE-----")
+    );
+    assert_eq!(agent.calls(), [request]);
+    assert_eq!(webhook.signer.health().ready(), Ok(()));
+}
+
+#[tokio::test]
+async fn agents_take_turns() {
+    let network = TestNetwork::new();
+    let (a, b) = (network.agent(GOOD).await, network.agent(GOOD).await);
+    let webhook = Webhook::new(&network, &[&a, &b]).connected(2).await;
+    for _ in 0..10 {
+        webhook.sign().await.unwrap();
+    }
+    assert_eq!((a.calls().len(), b.calls().len()), (5, 5));
+}
+
+#[tokio::test]
+async fn an_agent_that_hangs_has_another_asked_and_then_goes_last() {
+    let network = TestNetwork::new();
+    let (hanging, good) = (
+        network.agent(Behaviour::Hang).await,
+        network.agent(GOOD).await,
+    );
+    let webhook = Webhook::new(&network, &[&hanging, &good])
+        .connected(2)
+        .await;
+    for _ in 0..6 {
+        webhook.sign().await.unwrap();
+    }
+    assert_eq!(hanging.calls().len(), 1);
+    assert_eq!(good.calls().len(), 6);
+}
+
+#[tokio::test]
+async fn silence_of_all_agents_ends_with_the_deadline() {
+    let network = TestNetwork::new();
+    let hanging = network.agent(Behaviour::Hang).await;
+    let webhook = Webhook::new(&network, &[&hanging]).connected(1).await;
+    assert_eq!(
+        webhook.sign().await.unwrap_err().reason(),
+        "AgentDeadlineExceeded"
+    );
+}
+
+#[tokio::test]
+async fn a_faulty_answer_has_another_agent_asked() {
+    let network = TestNetwork::new();
+    use SigningFailureReason::*;
+    for fault in [
+        Behaviour::Say(StatusCode::OK, "{}"),
+        Behaviour::Say(StatusCode::BAD_GATEWAY, "<html>"),
+        Behaviour::Refuse(KeyUnavailable),
+        Behaviour::Refuse(PolicyUnavailable),
+        Behaviour::Refuse(RateLimited),
+        Behaviour::Refuse(Unauthenticated),
+        Behaviour::Refuse(Internal),
+    ] {
+        let (faulty, good) = (
+            network.agent(fault.clone()).await,
+            network.agent(GOOD).await,
+        );
+        let webhook = Webhook::new(&network, &[&faulty, &good]).connected(2).await;
+        for _ in 0..2 {
+            assert!(webhook.sign().await.is_ok(), "{fault:?}");
+        }
+        assert!(!faulty.calls().is_empty(), "{fault:?} was never asked");
+    }
+}
+
+#[tokio::test]
+async fn what_all_agents_lack_is_said() {
+    let network = TestNetwork::new();
+    let no_key = network
+        .agent(Behaviour::Refuse(SigningFailureReason::KeyUnavailable))
+        .await;
+    let garbage = network
+        .agent(Behaviour::Say(StatusCode::OK, "garbage"))
+        .await;
+    let webhook = Webhook::new(&network, &[&no_key, &garbage])
+        .connected(2)
+        .await;
+    for _ in 0..2 {
+        assert_eq!(webhook.sign().await.unwrap_err().reason(), "KeyUnavailable");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_by_policy_is_not_shopped_around() {
+    let network = TestNetwork::new();
+    let refusing = Behaviour::Refuse(SigningFailureReason::RefusedByPolicy);
+    let (a, b) = (
+        network.agent(refusing.clone()).await,
+        network.agent(refusing).await,
+    );
+    let webhook = Webhook::new(&network, &[&a, &b]).connected(2).await;
+    assert_eq!(
+        webhook.sign().await.unwrap_err().reason(),
+        "RefusedByPolicy"
+    );
+    assert_eq!(a.calls().len() + b.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn without_an_agent_the_addresses_are_named() {
+    let network = TestNetwork::new();
+    let gone = network.agent(GOOD).await;
+    let address = gone.address.to_string();
+    gone.kill().await;
+    let webhook = Webhook::with(&network, vec![address.clone()]);
+    let error = webhook.sign().await.unwrap_err();
+    assert_eq!(error.reason(), "NoAgentReachable");
+    assert!(error.to_string().contains(&address));
+    let unready = webhook.signer.health().ready().unwrap_err();
+    assert!(
+        unready.contains(&address) && unready.contains("failed to connect"),
+        "{unready}"
+    );
+}
+
+#[tokio::test]
+async fn only_so_many_calls_wait_for_a_first_connection() {
+    let network = TestNetwork::new();
+    let webhook = Webhook::with(&network, vec![]);
+    let _taken = webhook
+        .signer
+        .shared
+        .waiting
+        .acquire_many(WAITING_CALLS as u32)
+        .await
+        .unwrap();
+    // The wait would outlast the test's patience; without a place there is none.
+    let error = tokio::time::timeout(CONNECTION_WAIT / 2, webhook.sign())
+        .await
+        .unwrap();
+    assert_eq!(error.unwrap_err().reason(), "NoAgentReachable");
+}
+
+#[tokio::test]
+async fn a_restarted_agent_is_found_again() {
+    let network = TestNetwork::new();
+    let first = network.agent(GOOD).await;
+    let webhook = Webhook::new(&network, &[&first]);
+    webhook.sign().await.unwrap();
+    let address = first.address.to_string();
+    first.kill().await;
+    let second = network.agent_at(&address, SERVER_NAME, GOOD).await;
+    webhook.sign().await.unwrap();
+    assert_eq!(second.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_in_flight_survives_the_death_of_its_agent() {
+    let network = TestNetwork::new();
+    let (hanging, good) = (
+        network.agent(Behaviour::Hang).await,
+        network.agent(GOOD).await,
+    );
+    let webhook = Webhook::new(&network, &[&hanging, &good])
+        .connected(2)
+        .await;
+    let calls = async { (webhook.sign().await, webhook.sign().await) };
+    let kill = async {
+        while hanging.calls().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        hanging.kill().await;
+    };
+    let ((first, second), ()) = tokio::join!(calls, kill);
+    assert!(first.is_ok() && second.is_ok());
+}
+
+#[tokio::test]
+async fn an_agent_must_have_its_name_and_a_trusted_authority() {
+    let (network, other) = (TestNetwork::new(), TestNetwork::new());
+    let misnamed = network
+        .agent_at("127.0.0.1:0", "haulout-agent.elsewhere.svc", GOOD)
+        .await;
+    let foreign = other.agent(GOOD).await;
+    for impostor in [misnamed, foreign] {
+        let webhook = Webhook::new(&network, &[&impostor]);
+        assert_eq!(
+            webhook.sign().await.unwrap_err().reason(),
+            "NoAgentReachable"
+        );
+        let unready = webhook.signer.health().ready().unwrap_err();
+        assert!(unready.contains("TLS handshake"), "{unready}");
+        assert!(impostor.calls().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn new_credentials_make_a_new_connection_and_lose_no_call() {
+    let (network, successor) = (TestNetwork::new(), TestNetwork::new());
+    let old = network.agent(GOOD).await;
+    let agent = Arc::new(Agent::new(
+        old.address.to_string(),
+        ClockDifference::default(),
+    ));
+    let folder = TempDir::new().unwrap();
+    let (publish, credentials) = watch::channel(Some(connector(&network, folder.path()).await));
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let connected = Arc::new(Notify::new());
+    let keep = Arc::clone(&agent).keep_connected(
+        credentials,
+        Arc::clone(&connected),
+        tasks.clone(),
+        stop.clone(),
+    );
+    tasks.spawn(keep);
+    while !agent.is_connected() {
+        tokio::task::yield_now().await;
+    }
+
+    // Credentials with which no handshake succeeds: the old connection goes on.
+    publish.send_replace(Some(connector(&successor, folder.path()).await));
+    while agent.fault().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(agent.is_connected());
+    let again = connected.notified();
+    publish.send_replace(Some(connector(&network, folder.path()).await));
+    again.await;
+    assert!(agent.is_connected());
+    assert_eq!(agent.fault(), None);
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    assert!(!agent.is_connected());
+}
+
+#[tokio::test]
+async fn credentials_are_taken_whole_or_not_at_all() {
+    let (network, other) = (TestNetwork::new(), TestNetwork::new());
+    let folder = TempDir::new().unwrap();
+    let files = network.write_credentials(folder.path());
+    let mut loaded = None;
+    assert!(
+        credentials::reload(&files, &mut loaded)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        credentials::reload(&files, &mut loaded)
+            .await
+            .unwrap()
+            .is_none(),
+        "unchanged"
+    );
+
+    let key = std::fs::read(&files.key).unwrap();
+    other.write_credentials(folder.path());
+    std::fs::write(&files.key, &key).unwrap();
+    let error = credentials::reload(&files, &mut loaded)
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        crate::audit::chain(&error).contains("does not belong"),
+        "{error:?}"
+    );
+    std::fs::remove_file(&files.ca).unwrap();
+    let error = credentials::reload(&files, &mut loaded)
+        .await
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("ca.crt"));
+
+    other.write_credentials(folder.path());
+    assert!(
+        credentials::reload(&files, &mut loaded)
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn the_difference_of_clocks_is_shown_by_agent() {
+    let network = TestNetwork::new();
+    let agent = network
+        .agent(Behaviour::Sign {
+            clock_ahead_millis: 3_600_000,
+        })
+        .await;
+    let webhook = Webhook::new(&network, &[&agent]);
+    webhook.sign().await.unwrap();
+    let metrics = webhook.metrics.encode().unwrap();
+    let name = format!(
+        "haulout_agent_clock_difference_seconds{{agent=\"{}\"}} 35",
+        agent.address
+    );
+    assert!(
+        metrics.contains(&name) || metrics.contains(&name.replace("} 35", "} 36")),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn tasks_end_when_told() {
+    let network = TestNetwork::new();
+    let agent = network.agent(GOOD).await;
+    let webhook = Webhook::new(&network, &[&agent]);
+    webhook.sign().await.unwrap();
+    webhook.stop.cancel();
+    webhook.tasks.close();
+    webhook.tasks.wait().await;
+    assert_eq!(webhook.signer.health().connected, 0);
+}
+
+#[tokio::test]
+async fn agents_come_and_go_with_their_addresses() {
+    let network = TestNetwork::new();
+    let (a, b) = (network.agent(GOOD).await, network.agent(GOOD).await);
+    let webhook = Webhook::with(&network, vec![]);
+    let folder = TempDir::new().unwrap();
+    let connector = connector(&network, folder.path()).await;
+    let (_keep, credentials) = watch::channel(Some(connector));
+    let set = |agents: &[&FakeAgent]| {
+        agents
+            .iter()
+            .map(|a| a.address.to_string())
+            .collect::<BTreeSet<_>>()
+    };
+    let (publish, addresses) = watch::channel(set(&[&a]));
+    let shared = Arc::clone(&webhook.signer.shared);
+    let follow = shared.follow_addresses(
+        addresses,
+        credentials,
+        webhook.tasks.clone(),
+        webhook.stop.clone(),
+    );
+    webhook.tasks.spawn(follow);
+
+    webhook.sign().await.unwrap();
+    assert_eq!(a.calls().len(), 1);
+    publish.send_replace(set(&[&b]));
+    while b.calls().is_empty() {
+        webhook.sign().await.unwrap();
+    }
+    let before = a.calls().len();
+    webhook.sign().await.unwrap();
+    assert_eq!(a.calls().len(), before);
+    assert_eq!(webhook.signer.health().known, 1);
+    assert!(
+        !webhook
+            .metrics
+            .encode()
+            .unwrap()
+            .contains(&a.address.to_string())
+    );
+}
+
+async fn connector(network: &TestNetwork, folder: &Path) -> TlsConnector {
+    let files = network.write_credentials(folder);
+    credentials::reload(&files, &mut None)
+        .await
+        .unwrap()
+        .unwrap()
+}
