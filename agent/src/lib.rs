@@ -12,6 +12,8 @@ mod rate;
 mod server;
 mod settings;
 mod sign;
+#[cfg(test)]
+mod tests;
 mod tls_files;
 mod watched;
 

@@ -62,10 +62,10 @@ mod tests {
     fn refused_tries_cost_nothing() {
         let bucket = TokenBucket::default();
         assert_eq!(taken(&bucket, 3, at(0)), 3);
-        for millis in (0..1000).step_by(10) {
-            taken(&bucket, 1, at(millis));
+        for millis in (0..100).step_by(10) {
+            assert_eq!(taken(&bucket, 5, at(millis)), 0);
         }
-        assert_eq!(taken(&bucket, 10, at(1000)), 1);
+        assert_eq!(taken(&bucket, 5, at(101)), 1);
     }
 
     #[test]

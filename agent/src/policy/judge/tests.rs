@@ -434,8 +434,11 @@ proptest! {
 
     #[test]
     fn no_request_panics(
-        audit_id: String, username: String, groups: Vec<String>,
-        extra: BTreeMap<String, Vec<String>>, lifetime_seconds: u32,
+        audit_id: String,
+        username: String,
+        groups in prop::collection::vec(any::<String>(), 0..4),
+        extra in prop::collection::btree_map(any::<String>(), vec![any::<String>(); 2], 0..3),
+        lifetime_seconds: u32,
     ) {
         let public_key = String::new();
         let request = CertificateRequest {

@@ -1,0 +1,238 @@
+//! Files that change, are half written, or go away while the agent runs.
+
+use std::process::Command;
+
+use super::*;
+
+/// Whether the certificate was signed by this CA: its name stands in it.
+fn is_from(name: &'static str) -> impl Fn(&Answer) -> bool {
+    move |answer| {
+        let certificate = answer.certificate();
+        certificate
+            .windows(name.len())
+            .any(|part| part == name.as_bytes())
+    }
+}
+
+#[tokio::test]
+async fn a_new_pair_is_used_without_a_restart() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    let request = request_for("alice", &[]);
+    assert!(is_from("kubernetes")(&webhook.sign(&request).await));
+    agent.files.write_ca(&new_ca("second", agent.network.now));
+    webhook.sign_until(&request, is_from("second")).await;
+}
+
+#[tokio::test]
+async fn half_a_pair_changes_nothing() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    let request = request_for("alice", &[]);
+    let second = new_ca("second", agent.network.now);
+    agent.files.write("ca.crt", &second.certificate_pem);
+    // The metric tells that the agent has looked.
+    let fault = r#"haulout_agent_file_fault{files="signing-key"} 1"#;
+    while !agent.page("/metrics").await.1.contains(fault) {
+        tokio::time::sleep(POLL).await;
+    }
+    assert!(is_from("kubernetes")(&webhook.sign(&request).await));
+    assert_eq!(agent.page("/readyz").await.0, 200);
+    agent.files.write("ca.key", second.key_pem.as_bytes());
+    webhook.sign_until(&request, is_from("second")).await;
+    while agent.page("/metrics").await.1.contains(fault) {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_nothing_is_signed_and_the_reason_is_told() {
+    let agent = Running::start_with(|files, network, _| {
+        files.write("policy.yaml", "{}");
+        files.write_tls(network);
+    })
+    .await;
+    let webhook = agent.webhook().await;
+    let request = request_for("alice", &[]);
+    let answer = webhook.sign(&request).await;
+    assert_eq!(answer.refusal(), refused(503, "KeyUnavailable"));
+    assert!(answer.text.contains("ca.crt: No such file"), "{answer:?}");
+    let (status, text) = agent.page("/readyz").await;
+    assert_eq!(status, 500);
+    assert!(
+        text.contains("[-]signing-key failed: failed to read"),
+        "{text}"
+    );
+    assert_eq!(agent.page("/livez").await.0, 200);
+
+    agent
+        .files
+        .write_ca(&new_ca("kubernetes", agent.network.now));
+    webhook
+        .sign_until(&request, |answer| answer.status == 200)
+        .await;
+    assert_eq!(agent.page("/readyz").await, (200, "ok".to_owned()));
+}
+
+#[tokio::test]
+async fn without_a_policy_nothing_is_signed() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    let request = request_for("alice", &[]);
+    assert_eq!(webhook.sign(&request).await.status, 200);
+    for broken in [None, Some(""), Some("maxLifetime: 5"), Some("{")] {
+        match broken {
+            None => fs::remove_file(agent.files.path("policy.yaml")).unwrap(),
+            Some(text) => agent.files.write("policy.yaml", text),
+        }
+        let answer = webhook
+            .sign_until(&request, |answer| answer.status != 200)
+            .await;
+        assert_eq!(
+            answer.refusal(),
+            refused(503, "PolicyUnavailable"),
+            "{broken:?}"
+        );
+        let (status, text) = agent.page("/readyz").await;
+        assert_eq!(status, 500, "{broken:?}");
+        assert!(text.contains("[-]policy failed: "), "{text}");
+        agent.files.write("policy.yaml", "{}");
+        webhook
+            .sign_until(&request, |answer| answer.status == 200)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_policy_counts_for_open_connections() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    let request = request_for("alice", &["devs"]);
+    assert_eq!(webhook.sign(&request).await.status, 200);
+    agent.files.write("policy.yaml", "allow: {groups: [ops]}");
+    let answer = webhook
+        .sign_until(&request, |answer| answer.status != 200)
+        .await;
+    assert_eq!(answer.refusal(), refused(403, "RefusedByPolicy"));
+}
+
+/// Design D15: in a cluster the Secret with this material is empty at first.
+#[tokio::test]
+async fn without_tls_material_nobody_gets_in() {
+    let agent = Running::start_with(|files, _, now| {
+        files.write_ca(&new_ca("kubernetes", now));
+        files.write("policy.yaml", "{}");
+    })
+    .await;
+    let identity = agent.network.client(WEBHOOK_URI);
+    assert!(agent.client(Some(Arc::clone(&identity))).await.is_err());
+    assert_eq!(agent.page("/readyz").await.0, 200);
+    agent.files.write_tls(&agent.network);
+    let mut client = agent.client(Some(Arc::clone(&identity))).await;
+    while client.is_err() {
+        tokio::time::sleep(POLL).await;
+        client = agent.client(Some(Arc::clone(&identity))).await;
+    }
+    let request = request_for("alice", &[]);
+    let webhook = client.unwrap();
+    webhook
+        .sign_until(&request, |answer| answer.status == 200)
+        .await;
+}
+
+/// Design D7: a CA that is taken away counts no more on connections that are open.
+#[tokio::test]
+async fn a_swapped_client_authority_ends_trust_at_once() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    let request = request_for("alice", &[]);
+    assert_eq!(webhook.sign(&request).await.status, 200);
+    let other = Network::new(agent.network.now);
+    agent
+        .files
+        .write("client-ca.crt", other.authority.certificate_pem());
+    let answer = webhook
+        .sign_until(&request, |answer| answer.status != 200)
+        .await;
+    assert_eq!(answer.refusal(), refused(401, "Unauthenticated"));
+    let successor = agent.client(Some(other.client(WEBHOOK_URI))).await.unwrap();
+    assert_eq!(successor.sign(&request).await.status, 200);
+}
+
+fn openssl(arguments: &[&str]) {
+    let output = Command::new("openssl").args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// An RSA CA as kubeadm has it, which signs off the thread that serves.
+fn write_rsa_ca(files: &Files) {
+    let (key, certificate) = (files.path("ca.key"), files.path("ca.crt"));
+    let (key, certificate) = (key.to_str().unwrap(), certificate.to_str().unwrap());
+    openssl(&["genrsa", "-traditional", "-out", key, "2048"]);
+    let subject = ["-subj", "/CN=kubeadm", "-days", "10", "-out", certificate];
+    openssl(&[&["req", "-x509", "-key", key], &subject[..]].concat());
+}
+
+#[tokio::test]
+async fn an_rsa_authority_signs_beside_the_connections() {
+    let agent = Running::start_with(|files, network, _| {
+        write_rsa_ca(files);
+        files.write("policy.yaml", "{}");
+        files.write_tls(network);
+    })
+    .await;
+    // The certificate may have begun within the second after the clock was read.
+    agent.clock.advance(Duration::from_secs(5));
+    let webhook = agent.webhook().await;
+    let request = request_for("alice", &[]);
+    webhook
+        .sign_until(&request, |answer| {
+            answer.status == 200 && is_from("kubeadm")(answer)
+        })
+        .await;
+}
+
+/// A request that could not be signed in time is refused; signing it late would only delay others.
+#[test]
+fn what_waited_too_long_is_not_signed() {
+    let one_thread = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    one_thread.block_on(async {
+        let files = Files(tempfile::tempdir().unwrap());
+        write_rsa_ca(&files);
+        files.write("policy.yaml", "{}");
+        let keys = KeySource::new(&files.path("ca.crt"), &files.path("ca.key"));
+        let path = files.path("policy.yaml");
+        let policy = Watched::new("policy", [&*path], AtFault::Drop, |[yaml], _| {
+            Ok(Policy::from_yaml(yaml)?)
+        });
+        let clock = Clock::system();
+        let now = clock.now() + Duration::from_secs(5);
+        let signer = Signer::new(keys, policy, Clock::manual(now).0);
+        signer.keys.look(now);
+        signer.policy.look(now);
+        let request = serde_json::from_value(request_for("alice", &[])).unwrap();
+
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || released.recv());
+        let release_later = async {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            release.send(()).unwrap();
+        };
+        let (outcome, ()) = tokio::join!(signer.sign(&request), release_later);
+        let reason = outcome.unwrap_err().reason;
+        assert_eq!(
+            reason,
+            haulout_api::signing::SigningFailureReason::RateLimited
+        );
+        busy.await.unwrap().unwrap();
+        assert!(signer.sign(&request).await.is_ok());
+    });
+}

@@ -1,0 +1,200 @@
+//! What an administrator sees: audit log, metrics, health, shutdown; and what he must not see.
+
+use clap::Parser;
+
+use super::*;
+
+#[tokio::test]
+async fn each_certificate_has_a_line_without_names() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    let answer = webhook
+        .sign(&request_for("alice", &["devs", "ops"]))
+        .await
+        .json();
+    let lines = agent.audit();
+    assert_eq!(lines.len(), 1);
+    let line = &lines[0];
+    for (field, value) in [
+        ("message", json!("Certificate Issued")),
+        ("auditEvent", json!(true)),
+        ("auditID", json!("d0f7c2a4")),
+        ("decision", json!("issued")),
+        ("username", json!("redacted")),
+        ("groups", json!(["redacted 2 values"])),
+        ("x509SHA256", answer["x509Sha256"].clone()),
+    ] {
+        assert_eq!(line[field], value, "{field}");
+    }
+    assert_eq!(line["serial"].as_str().unwrap().len(), 32);
+    let dates = [&line["notBefore"], &line["notAfter"]].map(|date| date.as_str().unwrap().len());
+    assert_eq!(dates, ["2026-11-24T01:02:03Z".len(); 2]);
+    assert_eq!(line["client"]["x509SHA256"].as_str().unwrap().len(), 64);
+    assert!(
+        line["client"]["address"]
+            .as_str()
+            .unwrap()
+            .starts_with("127.0.0.1:")
+    );
+    assert!(line.get("reason").is_none() && line.get("detail").is_none());
+}
+
+#[tokio::test]
+async fn names_are_logged_when_the_policy_says_so() {
+    let agent = Running::start().await;
+    agent
+        .files
+        .write("policy.yaml", "audit: {logUsernamesAndGroups: enabled}");
+    let webhook = agent.webhook().await;
+    let request = request_for("alice", &["devs", "ops"]);
+    while agent
+        .audit()
+        .last()
+        .is_none_or(|line| line["username"] == "redacted")
+    {
+        webhook.sign(&request).await;
+    }
+    let line = agent.audit().pop().unwrap();
+    assert_eq!(
+        (&line["username"], &line["groups"]),
+        (&json!("alice"), &json!(["devs", "ops"]))
+    );
+}
+
+#[tokio::test]
+async fn each_refusal_has_a_line_with_its_reason() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    webhook
+        .sign(&request_for("alice", &["system:masters"]))
+        .await;
+    webhook.send(Method::POST, CERTIFICATES_PATH, "junk").await;
+    let mut unsafe_id = request_for("alice", &[]);
+    unsafe_id["auditId"] = json!("a\nb");
+    webhook.sign(&unsafe_id).await;
+    let stranger = agent.client(None).await.unwrap();
+    stranger.sign(&request_for("alice", &[])).await;
+
+    let lines = agent.audit();
+    let field =
+        |name: &str| -> Vec<Value> { lines.iter().map(|line| line[name].clone()).collect() };
+    assert_eq!(field("decision"), vec![json!("refused"); 4]);
+    assert_eq!(
+        field("reason"),
+        [
+            "RefusedByPolicy",
+            "InvalidRequest",
+            "InvalidRequest",
+            "Unauthenticated"
+        ]
+    );
+    assert_eq!(
+        field("auditID"),
+        [json!("d0f7c2a4"), Value::Null, Value::Null, Value::Null]
+    );
+    assert_eq!(lines[0]["username"], "redacted");
+    assert_eq!(lines[0]["detail"], "a group is one that is never signed");
+    assert!(lines[1].get("username").is_none());
+    assert!(lines[3]["client"].get("x509SHA256").is_none());
+    let text = serde_json::to_string(&lines).unwrap();
+    assert!(
+        !text.contains("alice") && !text.contains("masters"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn outcomes_are_counted() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    webhook.sign(&request_for("alice", &[])).await;
+    webhook.sign(&request_for("alice", &[])).await;
+    webhook.sign(&request_for("system:x", &[])).await;
+    let (status, text) = agent.page("/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        r#"haulout_agent_certificates_total{result="issued",reason=""} 2"#,
+        r#"haulout_agent_certificates_total{result="refused",reason="RefusedByPolicy"} 1"#,
+        r#"haulout_agent_file_fault{files="policy"} 0"#,
+        r#"haulout_agent_file_fault{files="client-ca"} 0"#,
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(!text.contains("alice"));
+}
+
+#[tokio::test]
+async fn a_stopping_agent_is_unready_and_serves_on_until_it_drains() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    assert_eq!(agent.page("/readyz").await.0, 200);
+    agent.shutdown.stopping.cancel();
+    let (status, text) = agent.page("/readyz").await;
+    assert_eq!(status, 500);
+    assert!(
+        text.contains("[-]shutdown failed: the agent is stopping"),
+        "{text}"
+    );
+    assert_eq!(agent.page("/livez").await.0, 200);
+    assert_eq!(webhook.sign(&request_for("alice", &[])).await.status, 200);
+    drop(webhook);
+    assert!(agent.shutdown.finish(Duration::from_secs(60)).await);
+    assert!(TcpStream::connect(agent.address).await.is_err());
+}
+
+/// Invariants 1 and 10: wherever the agent speaks, the key is not there.
+#[tokio::test]
+async fn the_key_is_nowhere_to_be_seen() {
+    let agent = Running::start().await;
+    let key = fs::read_to_string(agent.files.path("ca.key")).unwrap();
+    let webhook = agent.webhook().await;
+    let mut seen = webhook.sign(&request_for("alice", &[])).await.text;
+    // A file that is almost a key is the likeliest to be quoted in an error.
+    agent
+        .files
+        .write("ca.key", key.replace("-----END", "----END"));
+    agent.files.write("ca.crt", &key);
+    while agent
+        .page("/metrics")
+        .await
+        .1
+        .contains(r#"files="signing-key"} 0"#)
+    {
+        tokio::time::sleep(POLL).await;
+    }
+    seen += &webhook.sign(&request_for("system:x", &[])).await.text;
+    for path in [
+        "/metrics",
+        "/readyz?verbose",
+        "/readyz/signing-key",
+        "/livez",
+    ] {
+        seen += &agent.page(path).await.1;
+    }
+    seen += &serde_json::to_string(&agent.audit()).unwrap();
+    let secrets = key
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .filter_map(|line| line.get(..24));
+    for secret in secrets {
+        assert!(!seen.contains(secret), "{seen}");
+    }
+}
+
+#[test]
+fn a_changed_pair_is_seen_within_five_seconds() {
+    let files = ["--ca-cert=a", "--ca-key=b", "--policy=c"];
+    let tls = ["--tls-cert=d", "--tls-key=e", "--client-ca=f"];
+    let arguments = ["haulout-agent"].into_iter().chain(files).chain(tls);
+    let settings = Settings::try_parse_from(arguments).unwrap();
+    assert!(settings.poll <= Duration::from_secs(5));
+    assert_eq!(settings.listen, "[::]:9443".parse().unwrap());
+    assert_eq!(settings.health_listen, "[::]:9444".parse().unwrap());
+}
+
+#[test]
+fn every_file_must_be_named() {
+    assert!(Settings::try_parse_from(["haulout-agent"]).is_err());
+    let unknown = ["haulout-agent", "--ca-cert=a", "--exec=b"];
+    assert!(Settings::try_parse_from(unknown).is_err());
+}
