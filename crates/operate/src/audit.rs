@@ -54,7 +54,7 @@ impl AuditLog {
         let caller = Location::caller();
         let line = Line {
             level: "info",
-            timestamp: timestamp(self.clock.now()),
+            timestamp: rfc3339(self.clock.now()),
             caller: format!("{}:{}", caller.file(), caller.line()),
             message,
             audit_event: true,
@@ -80,9 +80,19 @@ impl fmt::Debug for AuditLog {
 }
 
 /// RFC 3339 with microseconds, UTC; the epoch for a time that has no such form.
-pub(crate) fn timestamp(time: SystemTime) -> String {
-    let time = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
-    format!("{time:.6}")
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    format!("{:.6}", timestamp(time))
+}
+
+/// The epoch for a time before it, or far beyond any year that can be written.
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros())
+        .ok()
+        .and_then(|micros| Timestamp::from_microsecond(micros).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]

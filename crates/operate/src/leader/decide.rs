@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::LEASE_DURATION;
@@ -111,7 +110,7 @@ fn claim(before: Option<&LeaseSpec>, identity: &str, wall: SystemTime) -> LeaseS
 }
 
 fn micro_time(wall: SystemTime) -> MicroTime {
-    MicroTime(Timestamp::try_from(wall).unwrap_or(Timestamp::UNIX_EPOCH))
+    MicroTime(crate::audit::timestamp(wall))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::audit::timestamp;
+use crate::audit::rfc3339;
 use crate::clock::Clock;
 use crate::error::chain;
 
@@ -30,7 +30,7 @@ where
         let mut line = Map::new();
         line.insert(
             "timestamp".to_owned(),
-            timestamp(Clock::system().now()).into(),
+            rfc3339(Clock::system().now()).into(),
         );
         let level = event.metadata().level().as_str().to_ascii_lowercase();
         line.insert("level".to_owned(), level.into());
