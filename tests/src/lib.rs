@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod issuer;
+pub mod load;
 
 /// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it
 /// first.

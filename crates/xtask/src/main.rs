@@ -2,8 +2,10 @@
 
 mod bench;
 mod cluster;
+mod demo;
 mod manifests;
 mod output;
+mod products;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Log in to a real API server with a certificate that lives five minutes
+    Demo(demo::Arguments),
     /// The local cluster to develop against
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Demo(arguments) => demo::run(arguments).await?,
         Command::Cluster(command) => cluster::run(command).await?,
         Command::Bench(arguments) => bench::run(arguments).await?,
         Command::Manifests { check } => manifests::run(check)?,
