@@ -3,6 +3,7 @@
 pub mod api;
 pub mod audit;
 pub mod authenticators;
+pub mod config;
 pub mod metrics;
 pub mod signer;
 mod throttle;

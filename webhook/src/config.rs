@@ -1,0 +1,280 @@
+//! The configuration file: its shape, its defaults and what is wrong with it.
+
+mod validate;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use haulout_api::group::{ApiGroupSuffix, DEFAULT_SUFFIX};
+use haulout_operate::startup::LogSettings;
+use serde::Deserialize;
+
+use crate::audit::PersonalInfo;
+
+/// The file as written; every field has a default but those of `agent`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct File {
+    api_group_suffix: String,
+    listen: String,
+    metrics_listen: Option<String>,
+    namespace: String,
+    pod_name: String,
+    labels: BTreeMap<String, String>,
+    serving_certificate: ServingCertificateFile,
+    agent: AgentFile,
+    certificates: CertificatesFile,
+    audit: AuditFile,
+    log: LogSettings,
+    leader_election: LeaderElectionFile,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct ServingCertificateFile {
+    secret_name: String,
+    service: String,
+    ca_lifetime_seconds: u64,
+    leaf_lifetime_seconds: u64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct AgentFile {
+    service: Option<AgentServiceFile>,
+    addresses: Vec<String>,
+    tls: AgentTlsFile,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AgentServiceFile {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct AgentTlsFile {
+    cert_file: PathBuf,
+    key_file: PathBuf,
+    ca_file: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct CertificatesFile {
+    default_lifetime_seconds: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct AuditFile {
+    log_usernames_and_groups: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct LeaderElectionFile {
+    lease_name: String,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            api_group_suffix: DEFAULT_SUFFIX.to_owned(),
+            listen: "[::]:10250".to_owned(),
+            metrics_listen: None,
+            namespace: "haulout-system".to_owned(),
+            pod_name: String::new(),
+            labels: BTreeMap::new(),
+            serving_certificate: ServingCertificateFile::default(),
+            agent: AgentFile::default(),
+            certificates: CertificatesFile::default(),
+            audit: AuditFile::default(),
+            log: LogSettings::default(),
+            leader_election: LeaderElectionFile::default(),
+        }
+    }
+}
+
+impl Default for ServingCertificateFile {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self {
+            secret_name: "haulout-serving".to_owned(),
+            service: "haulout-api".to_owned(),
+            ca_lifetime_seconds: 365 * DAY,
+            leaf_lifetime_seconds: 7 * DAY,
+        }
+    }
+}
+
+impl Default for CertificatesFile {
+    fn default() -> Self {
+        Self {
+            default_lifetime_seconds: 300,
+        }
+    }
+}
+
+impl Default for AuditFile {
+    fn default() -> Self {
+        Self {
+            log_usernames_and_groups: "disabled".to_owned(),
+        }
+    }
+}
+
+impl Default for LeaderElectionFile {
+    fn default() -> Self {
+        Self {
+            lease_name: "haulout-webhook".to_owned(),
+        }
+    }
+}
+
+/// A configuration that was found good.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Suffix of the API groups.
+    pub suffix: ApiGroupSuffix,
+    /// Where door A listens.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served in plain HTTP, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Namespace of our own objects.
+    pub namespace: String,
+    /// Identity in the leader election; the host's name where empty.
+    pub pod_name: String,
+    /// Labels of every object that we make.
+    pub labels: BTreeMap<String, String>,
+    /// The serving certificate of door A.
+    pub serving_certificate: ServingCertificate,
+    /// Where the agents are.
+    pub agents: Agents,
+    /// Client certificate, key and CA towards the agents, as files.
+    pub agent_tls: AgentTls,
+    /// Wanted lifetime of user certificates in seconds.
+    pub certificate_lifetime_seconds: u32,
+    /// Whether audit events name people.
+    pub personal_info: PersonalInfo,
+    /// How much is logged.
+    pub log: LogSettings,
+    /// Name of the Lease.
+    pub lease_name: String,
+}
+
+/// Where the serving certificate is kept and how long its parts live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServingCertificate {
+    /// Name of the Secret.
+    pub secret_name: String,
+    /// Name of the Service by which the API server calls us.
+    pub service: String,
+    /// Life of the CA in seconds.
+    pub ca_lifetime_seconds: u64,
+    /// Life of the leaf in seconds.
+    pub leaf_lifetime_seconds: u64,
+}
+
+/// Where the agents are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Agents {
+    /// At these addresses, each `host:port`.
+    Addresses(Vec<String>),
+    /// Behind a headless Service.
+    Service {
+        /// Namespace of the Service.
+        namespace: String,
+        /// Name of the Service.
+        name: String,
+    },
+}
+
+/// Files for mutual TLS with the agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentTls {
+    /// Client certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// CA certificates of the agents, PEM.
+    pub ca: PathBuf,
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Path of the field, for example `agent.tls.certFile`.
+    pub field: &'static str,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("failed to read the configuration file {path}")]
+    Read {
+        /// Path of the file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no YAML of the right shape; the text names line and field.
+    #[error("{path} is not a valid configuration: {message}")]
+    Parse {
+        /// Path of the file.
+        path: PathBuf,
+        /// What the parser said.
+        message: String,
+    },
+    /// Fields hold values that cannot be used: one line a fault.
+    #[error("{}", lines(.0))]
+    Faults(Vec<Fault>),
+}
+
+fn lines(faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+impl Config {
+    /// Reads and judges the file at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; every fault at once where the file could be parsed.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Judges the text of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        // An empty document is null to YAML; to an administrator it is a file without settings.
+        let text = if text.trim().is_empty() { "{}" } else { text };
+        let file: File = serde_saphyr::from_str(text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        validate::validate(file).map_err(ConfigError::Faults)
+    }
+}

@@ -1,0 +1,136 @@
+use super::*;
+
+const GOOD: &str = "
+agent:
+  addresses: [127.0.0.1:9443]
+  tls: {certFile: /a, keyFile: /b, caFile: /c}
+";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("webhook.yaml"))
+}
+
+fn faults(text: &str) -> Vec<String> {
+    match parse(text) {
+        Err(ConfigError::Faults(faults)) => faults.iter().map(|f| f.field.to_owned()).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let config = parse(GOOD).unwrap();
+    assert_eq!(config.suffix.as_str(), "pinniped.dev");
+    assert_eq!(config.listen, "[::]:10250".parse().unwrap());
+    assert_eq!(config.metrics_listen, None);
+    assert_eq!(config.namespace, "haulout-system");
+    assert_eq!(config.certificate_lifetime_seconds, 300);
+    assert_eq!(config.personal_info, PersonalInfo::Redacted);
+    assert_eq!(config.lease_name, "haulout-webhook");
+    assert_eq!(config.serving_certificate.secret_name, "haulout-serving");
+    assert_eq!(config.agents, Agents::Addresses(vec!["127.0.0.1:9443".to_owned()]));
+}
+
+#[test]
+fn every_field_can_be_set() {
+    let config = parse(
+        "
+apiGroupSuffix: example.com
+listen: 127.0.0.1:1234
+metricsListen: '[::1]:8080'
+namespace: ns
+podName: pod-1
+labels: {team: a, example.com/x: b_1}
+servingCertificate: {secretName: s, service: svc, caLifetimeSeconds: 4000, leafLifetimeSeconds: 1000}
+agent:
+  service: {namespace: haulout-agent, name: haulout-agent}
+  tls: {certFile: /a, keyFile: /b, caFile: /c}
+certificates: {defaultLifetimeSeconds: 600}
+audit: {logUsernamesAndGroups: enabled}
+log: {level: debug, format: text}
+leaderElection: {leaseName: lease}
+",
+    )
+    .unwrap();
+    assert_eq!(config.personal_info, PersonalInfo::Logged);
+    assert_eq!(config.certificate_lifetime_seconds, 600);
+    assert_eq!(config.labels.len(), 2);
+    assert!(matches!(config.agents, Agents::Service { .. }));
+}
+
+#[test]
+fn each_fault_names_its_field() {
+    let cases = [
+        ("apiGroupSuffix: nodot", "apiGroupSuffix"),
+        ("apiGroupSuffix: .a.b", "apiGroupSuffix"),
+        ("listen: localhost", "listen"),
+        ("listen: ':10250'", "listen"),
+        ("metricsListen: x", "metricsListen"),
+        ("namespace: a.b", "namespace"),
+        ("namespace: ''", "namespace"),
+        ("labels: {'-x': y}", "labels"),
+        ("labels: {x: 'a b'}", "labels"),
+        ("servingCertificate: {secretName: A}", "servingCertificate.secretName"),
+        ("servingCertificate: {service: a.b}", "servingCertificate.service"),
+        ("servingCertificate: {leafLifetimeSeconds: 59}", "servingCertificate.leafLifetimeSeconds"),
+        (
+            "servingCertificate: {leafLifetimeSeconds: 100, caLifetimeSeconds: 399}",
+            "servingCertificate.caLifetimeSeconds",
+        ),
+        ("certificates: {defaultLifetimeSeconds: 0}", "certificates.defaultLifetimeSeconds"),
+        ("certificates: {defaultLifetimeSeconds: 86401}", "certificates.defaultLifetimeSeconds"),
+        ("audit: {logUsernamesAndGroups: maybe}", "audit.logUsernamesAndGroups"),
+        ("leaderElection: {leaseName: A_B}", "leaderElection.leaseName"),
+    ];
+    for (text, field) in cases {
+        assert_eq!(faults(&format!("{GOOD}{text}\n")), [field], "{text}");
+    }
+}
+
+#[test]
+fn each_fault_of_the_agent_names_its_field() {
+    let tls = "tls: {certFile: /a, keyFile: /b, caFile: /c}";
+    let cases = [
+        (format!("agent: {{{tls}}}"), vec!["agent"]),
+        (format!("agent: {{addresses: [nohost], {tls}}}"), vec!["agent.addresses"]),
+        (format!("agent: {{addresses: ['h:0'], {tls}}}"), vec!["agent.addresses"]),
+        (
+            format!("agent: {{addresses: ['h:1'], service: {{namespace: a, name: b}}, {tls}}}"),
+            vec!["agent"],
+        ),
+        (
+            format!("agent: {{service: {{namespace: A, name: b.c}}, {tls}}}"),
+            vec!["agent.service.namespace", "agent.service.name"],
+        ),
+        (
+            "agent: {addresses: ['h:1']}".to_owned(),
+            vec!["agent.tls.certFile", "agent.tls.keyFile", "agent.tls.caFile"],
+        ),
+    ];
+    for (text, fields) in cases {
+        assert_eq!(faults(&text), fields, "{text}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let error = parse("listen: x\nnamespace: A\n").unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 6, "{error}");
+    assert!(lines[0].starts_with("listen: \"x\" is no address"), "{error}");
+}
+
+#[test]
+fn unknown_fields_and_wrong_types_are_named() {
+    for (text, needle) in [
+        ("lisen: x", "lisen"),
+        ("agent: {adresses: []}", "adresses"),
+        ("certificates: {defaultLifetimeSeconds: soon}", "soon"),
+        ("log: {level: loud}", "loud"),
+        ("- a", "webhook.yaml"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(matches!(error, ConfigError::Parse { .. }), "{text}: {error:?}");
+        assert!(error.to_string().contains(needle), "{text}: {error}");
+    }
+}
