@@ -6,6 +6,7 @@
 
 mod binaries;
 mod control_plane;
+mod haulout;
 mod kubeconfig;
 mod kubectl;
 mod pki;
@@ -23,6 +24,10 @@ use anyhow::{Context as _, ensure};
 use serde_json::json;
 
 pub use self::binaries::KubernetesBinaries;
+pub use self::haulout::{
+    AUDIENCE, AUTHENTICATOR, Addresses, HauloutStack, Products, StackOptions, TARGET,
+    TOKEN_VARIABLE,
+};
 pub use self::kubeconfig::{Credential, write_kubeconfig};
 pub use self::kubectl::Kubectl;
 pub use self::pki::{AGENT_USER, ClusterPki, Pair};
@@ -36,6 +41,7 @@ use state::StateFolder;
 
 const ADMIN_KUBECONFIG: &str = "admin.kubeconfig";
 const READY_LIMIT: Duration = Duration::from_secs(60);
+const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// How often a start is tried when another program takes a port between its choice and its use.
 const PORT_TRIES: usize = 3;
 
@@ -216,6 +222,22 @@ impl Cluster {
         let path = self.folder().join(format!("{name}.kubeconfig"));
         write_kubeconfig(&path, &self.server, &self.ca_certificate(), credential)?;
         Ok(path)
+    }
+
+    /// Sends a request without credentials and gives the status that kube-apiserver answers.
+    ///
+    /// # Errors
+    /// It did not answer within ten seconds.
+    pub async fn anonymous_status(&self, path: &str) -> anyhow::Result<u16> {
+        crate::ensure_crypto();
+        let ca = reqwest::Certificate::from_pem(&std::fs::read(self.ca_certificate())?)?;
+        let client = reqwest::Client::builder()
+            .tls_certs_only([ca])
+            .timeout(CALL_LIMIT)
+            .no_proxy()
+            .build()?;
+        let answer = client.get(format!("{}{path}", self.server)).send().await?;
+        Ok(answer.status().as_u16())
     }
 
     /// The process of a component, to be looked at, signalled or killed.

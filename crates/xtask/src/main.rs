@@ -3,9 +3,12 @@
 mod bench;
 mod cluster;
 mod demo;
+mod docs;
+mod files;
 mod manifests;
 mod output;
 mod products;
+mod test;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Log in to a real API server with a certificate that lives five minutes
     Demo(demo::Arguments),
+    /// Run every stage that judges the code; the last line is `N passed, N failed`
+    Test(test::Arguments),
     /// The local cluster to develop against
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(arguments) => demo::run(arguments).await?,
+        Command::Test(arguments) => return test::run(arguments).await,
         Command::Cluster(command) => cluster::run(command).await?,
         Command::Bench(arguments) => bench::run(arguments).await?,
         Command::Manifests { check } => manifests::run(check)?,

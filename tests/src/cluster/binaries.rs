@@ -103,7 +103,7 @@ impl Build {
             let stale = self.stale();
             for (number, (name, package)) in stale.iter().enumerate() {
                 progress::say(&format!(
-                    "building {name} {} from its Go module ({} of {}; kept in {})",
+                    "building {name} for Kubernetes {} from its Go module ({} of {}; kept in {})",
                     self.version,
                     number + 1,
                     stale.len(),

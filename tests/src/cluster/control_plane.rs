@@ -162,6 +162,8 @@ impl<'a> ControlPlane<'a> {
             .flag("root-ca-file", signing.certificate)
             .flag("service-account-private-key-file", self.pki.key("sa"))
             .flag("service-cluster-ip-range", SERVICE_RANGE)
+            // Its default is a system folder, which it would create.
+            .flag("flex-volume-plugin-dir", self.folder.join("volume-plugins"))
             .0)
     }
 

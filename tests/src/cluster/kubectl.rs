@@ -64,6 +64,10 @@ impl Kubectl {
     ) -> anyhow::Result<Output> {
         let mut command = self.command();
         command.args(arguments);
+        self.finish(command).await
+    }
+
+    async fn finish(&self, mut command: Command) -> anyhow::Result<Output> {
         tokio::time::timeout(LIMIT, command.output())
             .await
             .context("kubectl did not end within a minute")?
@@ -79,6 +83,20 @@ impl Kubectl {
         arguments: impl IntoIterator<Item = A>,
     ) -> anyhow::Result<String> {
         succeed(self.output(arguments).await?)
+    }
+
+    /// Runs `kubectl ARGUMENTS` with further variables in its environment and gives its standard output.
+    ///
+    /// # Errors
+    /// It failed; the text is its standard error.
+    pub async fn run_with(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<String> {
+        let mut command = self.command();
+        command.args(arguments).envs(environment.iter().copied());
+        succeed(self.finish(command).await?)
     }
 
     /// Runs `kubectl ARGUMENTS -o json`.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -244,18 +245,24 @@ impl Identity {
     }
 }
 
-/// Kills what the notes in `folder/processes` name: children of an owner that is gone.
+/// Kills what the notes in `folder/processes` name, children of an owner that is gone, and waits for their end.
 pub(super) fn kill_noted(folder: &Path) {
-    let Ok(notes) = std::fs::read_dir(folder.join("processes")) else {
-        return;
-    };
-    for note in notes.flatten() {
-        let identity = std::fs::read(note.path())
-            .ok()
-            .and_then(|text| serde_json::from_slice::<Identity>(&text).ok());
-        if let Some(identity) = identity {
-            identity.kill();
+    let notes = std::fs::read_dir(folder.join("processes"))
+        .into_iter()
+        .flatten();
+    let noted: Vec<Identity> = notes
+        .flatten()
+        .filter_map(|note| serde_json::from_slice(&std::fs::read(note.path()).ok()?).ok())
+        .collect();
+    for identity in &noted {
+        identity.kill();
+    }
+    // The kernel may need a moment for a large process; one that hangs in it must not hang us too.
+    for _ in 0..100 {
+        if !noted.iter().any(|identity| identity.is_alive()) {
+            return;
         }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -296,7 +303,7 @@ fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 

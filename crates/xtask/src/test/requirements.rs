@@ -1,0 +1,116 @@
+//! Programs that stages need, installed from Debian's packages where that is possible.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::process::Command;
+
+use super::stage::{Needs, Stage};
+use crate::output::say;
+
+/// A program and the Debian package that has it.
+struct Requirement {
+    program: &'static str,
+    package: &'static str,
+}
+
+/// Needed by every stage that compiles.
+const ALWAYS: [Requirement; 4] = [
+    Requirement {
+        program: "cc",
+        package: "gcc",
+    },
+    Requirement {
+        program: "diff",
+        package: "diffutils",
+    },
+    Requirement {
+        program: "openssl",
+        package: "openssl",
+    },
+    Requirement {
+        program: "setpriv",
+        package: "util-linux",
+    },
+];
+
+/// Finds what the stages need, installing what is missing if this is root on Debian.
+///
+/// # Errors
+/// Something is missing; the text says how to get it.
+pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
+    let missing: Vec<&Requirement> = ALWAYS
+        .iter()
+        .filter(|requirement| !is_installed(requirement.program))
+        .collect();
+    if !missing.is_empty() {
+        install(&missing).await?;
+    }
+    let kubernetes = stages.iter().any(|stage| stage.needs == Needs::Kubernetes);
+    let given = ["HAULOUT_KUBE_BIN", "KUBEBUILDER_ASSETS"]
+        .iter()
+        .any(|variable| std::env::var_os(variable).is_some_and(|folder| !folder.is_empty()));
+    // Debian's Go is older than what Kubernetes demands, so it is not installed from there.
+    ensure!(
+        !kubernetes || given || is_installed("go"),
+        "`go` is not installed: install Go 1.26 or later, or set HAULOUT_KUBE_BIN to a folder with etcd, kube-apiserver, \
+         kube-controller-manager, kube-scheduler and kubectl, or run `cargo xtask test --quick`"
+    );
+    Ok(())
+}
+
+async fn install(missing: &[&Requirement]) -> anyhow::Result<()> {
+    let packages: Vec<&str> = missing
+        .iter()
+        .map(|requirement| requirement.package)
+        .collect();
+    let list = packages.join(" ");
+    if !rustix::process::geteuid().is_root() || !is_installed("apt-get") {
+        bail!("missing programs: install the packages {list} (on Debian: apt-get install {list})");
+    }
+    say(&format!("==> install missing packages: {list}"));
+    for arguments in [
+        &["update", "--quiet"][..],
+        &["install", "--quiet", "--yes", "--no-install-recommends"],
+    ] {
+        let install = arguments.first() == Some(&"install");
+        let status = Command::new("apt-get")
+            .args(arguments)
+            .args(if install { packages.as_slice() } else { &[] })
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .kill_on_drop(true)
+            .status()
+            .await
+            .context("failed to run apt-get")?;
+        ensure!(
+            status.success(),
+            "apt-get failed ({status}): install the packages {list} by hand"
+        );
+    }
+    Ok(())
+}
+
+/// Whether a program is on `PATH`.
+pub(super) fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path)
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(is_installed("sh"));
+        assert!(!is_installed("no-such-program"));
+        assert!(!is_program(Path::new("/etc/passwd")));
+        assert!(!is_program(Path::new("/etc")));
+    }
+}

@@ -1,0 +1,361 @@
+//! The stages of `cargo xtask test`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use haulout_tests::cluster::{KubernetesBinaries, sweep_lost_clusters, workspace_root};
+use serde::Deserialize;
+use tokio::process::Command;
+
+use super::cargo::{Tally, count, judge};
+use super::properties;
+use super::tools::{DENY, FUZZ};
+use crate::products::{self, cargo};
+use crate::{docs, manifests};
+
+/// When a stage runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Tier {
+    /// Always, with `--quick` too.
+    Quick,
+    /// Unless `--quick` is given.
+    Default,
+    /// With `--all` only.
+    All,
+}
+
+/// What a stage needs besides a Rust toolchain and a C compiler.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// The Kubernetes programs, or Go to build them.
+    Kubernetes,
+}
+
+/// A part of the test run.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) name: &'static str,
+    pub(super) tier: Tier,
+    pub(super) needs: Needs,
+    pub(super) about: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Format,
+    Lint,
+    Manifests,
+    Docs,
+    Unit,
+    Integration,
+    Property,
+    Cluster,
+    Demo,
+    BenchSmoke,
+    EachCrate,
+    Deny,
+    Fuzz,
+}
+
+const fn quick(name: &'static str, about: &'static str, kind: Kind) -> Stage {
+    Stage {
+        name,
+        tier: Tier::Quick,
+        needs: Needs::Nothing,
+        about,
+        kind,
+    }
+}
+
+const fn with_kubernetes(name: &'static str, about: &'static str, kind: Kind) -> Stage {
+    Stage {
+        tier: Tier::Default,
+        needs: Needs::Kubernetes,
+        ..quick(name, about, kind)
+    }
+}
+
+const fn slow(name: &'static str, about: &'static str, kind: Kind) -> Stage {
+    Stage {
+        tier: Tier::All,
+        ..quick(name, about, kind)
+    }
+}
+
+/// All of them, in the order in which they run: cheap ones first.
+pub(super) const STAGES: &[Stage] = &[
+    quick("format", "cargo fmt --check", Kind::Format),
+    quick(
+        "manifests",
+        "generated files are those that the code generates",
+        Kind::Manifests,
+    ),
+    quick(
+        "docs",
+        "links and commands in the documentation",
+        Kind::Docs,
+    ),
+    quick("lint", "clippy on all targets, warnings denied", Kind::Lint),
+    quick("unit", "tests beside the code", Kind::Unit),
+    quick(
+        "integration",
+        "tests that cross crates, in process, over real sockets",
+        Kind::Integration,
+    ),
+    quick(
+        "property",
+        "property tests, with more cases",
+        Kind::Property,
+    ),
+    with_kubernetes(
+        "cluster",
+        "tests against a real API server, both profiles",
+        Kind::Cluster,
+    ),
+    with_kubernetes("demo", "cargo xtask demo, both profiles", Kind::Demo),
+    with_kubernetes(
+        "bench-smoke",
+        "every row of the bench, no figure judged",
+        Kind::BenchSmoke,
+    ),
+    slow("each-crate", "each package compiles alone", Kind::EachCrate),
+    slow(
+        "deny",
+        "licences, advisories, duplicates, sources",
+        Kind::Deny,
+    ),
+    slow(
+        "fuzz",
+        "each fuzz target for a minute (nightly)",
+        Kind::Fuzz,
+    ),
+];
+
+/// Cases of each property in the stage `property`; the default elsewhere is 256.
+const PROPERTY_CASES: &str = "2048";
+/// Each starts a cluster of its own: more at once only wait for one another.
+const CLUSTER_TESTS_AT_ONCE: &str = "2";
+/// This very program: Cargo may have replaced the file under its name while stages were built.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+const FUZZ_TIME: Duration = Duration::from_secs(60);
+
+impl Stage {
+    /// Runs it and counts.
+    ///
+    /// # Errors
+    /// It could not be run, which counts as a failure.
+    pub(super) async fn run(&self) -> anyhow::Result<Tally> {
+        match self.kind {
+            Kind::Format => judge(command(&["fmt", "--all", "--check"])).await,
+            Kind::Lint => judge(command(&LINT)).await,
+            Kind::Manifests => manifests::run(true).map(|()| Tally::success()),
+            Kind::Docs => docs::check(workspace_root()).map(|()| Tally::success()),
+            Kind::Unit => unit().await,
+            Kind::Integration => integration().await,
+            Kind::Property => property().await,
+            Kind::Cluster => cluster().await,
+            Kind::Demo => demo().await,
+            Kind::BenchSmoke => bench_smoke().await,
+            Kind::EachCrate => each_crate().await,
+            Kind::Deny => deny().await,
+            Kind::Fuzz => fuzz().await,
+        }
+    }
+}
+
+const LINT: [&str; 7] = [
+    "clippy",
+    "--workspace",
+    "--all-targets",
+    "--locked",
+    "--",
+    "-D",
+    "warnings",
+];
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = cargo();
+    command.args(arguments);
+    command
+}
+
+async fn unit() -> anyhow::Result<Tally> {
+    let mut command = command(&[
+        "test",
+        "--workspace",
+        "--lib",
+        "--bins",
+        "--locked",
+        "--no-fail-fast",
+        "--",
+    ]);
+    for name in properties::find(workspace_root())? {
+        command.args(["--skip", &name]);
+    }
+    count(command).await
+}
+
+/// Every test binary of the test package but the one that needs a cluster.
+async fn integration() -> anyhow::Result<Tally> {
+    let folder = workspace_root().join("tests/tests");
+    let mut command = command(&[
+        "test",
+        "--package",
+        "haulout-tests",
+        "--locked",
+        "--no-fail-fast",
+    ]);
+    for name in subfolders(&folder)?
+        .iter()
+        .filter(|name| *name != "cluster")
+    {
+        command.args(["--test", name]);
+    }
+    count(command).await
+}
+
+async fn property() -> anyhow::Result<Tally> {
+    let names = properties::find(workspace_root())?;
+    let mut command = command(&[
+        "test",
+        "--workspace",
+        "--lib",
+        "--locked",
+        "--no-fail-fast",
+        "--",
+    ]);
+    command.args(&names).env("PROPTEST_CASES", PROPERTY_CASES);
+    let tally = count(command).await?;
+    ensure!(
+        tally.passed + tally.failed >= names.len(),
+        "{} property tests were found in the sources, but only {tally}",
+        names.len()
+    );
+    Ok(tally)
+}
+
+async fn cluster() -> anyhow::Result<Tally> {
+    let products = products::build().await?;
+    let kubernetes = KubernetesBinaries::find_or_build().await?;
+    let mut command = command(&["test", "--package", "haulout-tests", "--test", "cluster"]);
+    command
+        .args([
+            "--locked",
+            "--",
+            "--ignored",
+            "--test-threads",
+            CLUSTER_TESTS_AT_ONCE,
+        ])
+        .env("HAULOUT_BIN", products.folder())
+        .env("HAULOUT_KUBE_BIN", kubernetes.folder())
+        .env("HAULOUT_XTASK", format!("/proc/{}/exe", std::process::id()));
+    let tally = count(command).await;
+    sweep_lost_clusters();
+    tally
+}
+
+async fn demo() -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    for profile in ["kubeadm", "talos"] {
+        tally += ourselves(&["demo", "--profile", profile]).await?;
+    }
+    Ok(tally)
+}
+
+async fn bench_smoke() -> anyhow::Result<Tally> {
+    ourselves(&["bench", "--smoke"]).await
+}
+
+/// Runs another command of xtask as a user would.
+async fn ourselves(arguments: &[&str]) -> anyhow::Result<Tally> {
+    let mut command = Command::new(OWN_PROGRAM);
+    command.args(arguments).kill_on_drop(true);
+    judge(command).await
+}
+
+async fn each_crate() -> anyhow::Result<Tally> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        packages: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+    }
+    let output = command(&["metadata", "--no-deps", "--format-version", "1"])
+        .output()
+        .await?;
+    ensure!(
+        output.status.success(),
+        "cargo metadata failed ({})",
+        output.status
+    );
+    let metadata: Metadata = serde_json::from_slice(&output.stdout)?;
+    let mut tally = Tally::default();
+    for Package { name } in metadata.packages {
+        tally += judge(command(&[
+            "check",
+            "--quiet",
+            "--locked",
+            "--package",
+            &name,
+        ]))
+        .await?;
+    }
+    Ok(tally)
+}
+
+async fn deny() -> anyhow::Result<Tally> {
+    let mut command = Command::new(DENY.path().await?);
+    command
+        .arg("check")
+        .current_dir(workspace_root())
+        .kill_on_drop(true);
+    judge(command).await
+}
+
+async fn fuzz() -> anyhow::Result<Tally> {
+    let folder = workspace_root().join("tests/fuzz");
+    let tool = FUZZ.path().await?;
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&tool);
+        // Sanitizers need nightly; the toolchain that cargo gave us would win over rustup's choice.
+        command
+            .arg("fuzz")
+            .args(arguments)
+            .env("RUSTUP_TOOLCHAIN", "nightly")
+            .env_remove("CARGO")
+            .current_dir(&folder)
+            .kill_on_drop(true);
+        command
+    };
+    let targets = run(&["list", "--fuzz-dir", "."]).output().await?;
+    ensure!(
+        targets.status.success(),
+        "cargo fuzz failed; `rustup toolchain install nightly` may help: {}",
+        String::from_utf8_lossy(&targets.stderr).trim()
+    );
+    let limit = format!("-max_total_time={}", FUZZ_TIME.as_secs());
+    let mut tally = Tally::default();
+    for target in String::from_utf8(targets.stdout)?.lines() {
+        tally += judge(run(&["run", "--fuzz-dir", ".", target, "--", &limit])).await?;
+    }
+    Ok(tally)
+}
+
+fn subfolders(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let list = || format!("failed to list {}", folder.display());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(list)? {
+        let entry = entry.with_context(list)?;
+        if entry.path().is_dir() {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
