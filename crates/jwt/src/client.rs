@@ -128,7 +128,8 @@ fn transport_text(error: &reqwest::Error) -> String {
     }
     let cause = innermost(error);
     match cause.strip_prefix("invalid peer certificate: ") {
-        Some("UnknownIssuer") => {
+        // A root of the same name but another key gives the second.
+        Some("UnknownIssuer" | "BadSignature") => {
             "tls: failed to verify certificate: x509: certificate signed by unknown authority"
                 .to_owned()
         }

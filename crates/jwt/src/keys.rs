@@ -69,11 +69,15 @@ impl KeyCache {
         now: SystemTime,
     ) -> Result<Self, FetchError> {
         let keys = fetch_keys(&client, &jwks_uri).await?;
-        Ok(Self {
+        Ok(Self::holding(keys, client, jwks_uri, now))
+    }
+
+    fn holding(keys: Arc<KeySet>, client: IssuerClient, jwks_uri: Url, now: SystemTime) -> Self {
+        Self {
             client,
             jwks_uri,
             current: ArcSwap::from_pointee(Dated {
-                keys: Arc::new(keys),
+                keys,
                 fetched_at: now,
             }),
             last_error: Mutex::new(None),
@@ -81,7 +85,7 @@ impl KeyCache {
             demanded: Notify::new(),
             served: watch::Sender::new(0),
             waiting: Semaphore::new(MAX_WAITING),
-        })
+        }
     }
 
     /// Where the keys come from.
@@ -113,9 +117,33 @@ impl KeyCache {
             }
             pause = match self.refresh(now()).await {
                 Ok(()) => REFRESH_INTERVAL,
-                Err(()) => RETRY_INTERVAL,
+                Err(error) => {
+                    tracing::warn!(jwks_uri = %self.jwks_uri, %error, "failed to fetch keys of an issuer");
+                    RETRY_INTERVAL
+                }
             };
         }
+    }
+
+    /// Fetches the keys now, whatever was fetched when. Those at hand stay if it fails.
+    ///
+    /// # Errors
+    /// [`FetchError`], which [`KeyCache::last_error`] gives from now on.
+    pub async fn refresh(&self, now: SystemTime) -> Result<(), Arc<FetchError>> {
+        let number = lock(&self.demand).asked;
+        let outcome = fetch_keys(&self.client, &self.jwks_uri)
+            .await
+            .map_err(Arc::new);
+        if let Ok(keys) = &outcome {
+            self.current.store(Arc::new(Dated {
+                keys: Arc::clone(keys),
+                fetched_at: now,
+            }));
+        }
+        let error = outcome.err();
+        lock(&self.last_error).clone_from(&error);
+        self.served.send_replace(number);
+        error.map_or(Ok(()), Err)
     }
 
     /// Keys other than `seen`, fetched if that is allowed now; `None` when there are none.
@@ -131,8 +159,9 @@ impl KeyCache {
             return Some(keys);
         }
         let mut served = self.served.subscribe();
-        let decision = lock(&self.demand).ask(now, *served.borrow());
-        let number = match decision {
+        // Copied, since two locks held at once need an order.
+        let done = *served.borrow();
+        let number = match lock(&self.demand).ask(now, done) {
             Decision::Fetch(number) => {
                 self.demanded.notify_one();
                 number
@@ -151,28 +180,8 @@ impl KeyCache {
     }
 
     fn is_demanded(&self) -> bool {
-        *self.served.borrow() < lock(&self.demand).asked
-    }
-
-    async fn refresh(&self, now: SystemTime) -> Result<(), ()> {
-        let number = lock(&self.demand).asked;
-        let outcome = match fetch_keys(&self.client, &self.jwks_uri).await {
-            Ok(keys) => {
-                self.current.store(Arc::new(Dated {
-                    keys: Arc::new(keys),
-                    fetched_at: now,
-                }));
-                *lock(&self.last_error) = None;
-                Ok(())
-            }
-            Err(error) => {
-                tracing::warn!(jwks_uri = %self.jwks_uri, %error, "failed to fetch keys of an issuer");
-                *lock(&self.last_error) = Some(Arc::new(error));
-                Err(())
-            }
-        };
-        self.served.send_replace(number);
-        outcome
+        let done = *self.served.borrow();
+        done < lock(&self.demand).asked
     }
 }
 
@@ -225,8 +234,10 @@ fn within(start: SystemTime, now: SystemTime, span: Duration) -> bool {
     now.duration_since(start).is_ok_and(|age| age < span)
 }
 
-async fn fetch_keys(client: &IssuerClient, jwks_uri: &Url) -> Result<KeySet, FetchError> {
-    Ok(KeySet::parse(&client.get(jwks_uri.clone()).await?)?)
+async fn fetch_keys(client: &IssuerClient, jwks_uri: &Url) -> Result<Arc<KeySet>, FetchError> {
+    Ok(Arc::new(KeySet::parse(
+        &client.get(jwks_uri.clone()).await?,
+    )?))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -236,6 +247,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::TrustRoots;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
@@ -264,5 +276,46 @@ mod tests {
         let mut demand = Demand::default();
         assert_eq!(demand.ask(at(1000), 0), Decision::Fetch(1));
         assert_eq!(demand.ask(at(0), 1), Decision::Fetch(2));
+    }
+
+    /// A cache whose issuer refuses every connection.
+    fn unreachable() -> KeyCache {
+        let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = IssuerClient::new(&TrustRoots::Only(Vec::new())).unwrap();
+        let jwks_uri = Url::parse("https://127.0.0.1:1/keys").unwrap();
+        KeyCache::holding(Arc::default(), client, jwks_uri, at(0))
+    }
+
+    #[test]
+    fn keys_that_cannot_be_confirmed_expire() {
+        let cache = unreachable();
+        assert!(cache.current(at(0)).is_some());
+        assert!(cache.current(at(3599)).is_some());
+        assert!(cache.current(at(3600)).is_none());
+        assert!(
+            cache.current(SystemTime::UNIX_EPOCH).is_none(),
+            "a date before the fetch proves nothing"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_refreshed_unasked_and_sooner_after_a_failure() {
+        let cache = unreachable();
+        let begun = tokio::time::Instant::now();
+        let refreshes = Mutex::new(Vec::new());
+        let keeping = cache.keep_fresh(|| {
+            lock(&refreshes).push(begun.elapsed());
+            at(0)
+        });
+        let _elapsed = tokio::time::timeout(REFRESH_INTERVAL + 2 * RETRY_INTERVAL, keeping).await;
+        let refreshes = refreshes.into_inner().unwrap();
+        let (first, second) = (refreshes[0].as_secs(), refreshes[1].as_secs());
+        assert_eq!(first, REFRESH_INTERVAL.as_secs());
+        let pause = second - first;
+        assert!(
+            (30..=40).contains(&pause),
+            "{pause} s, of which up to 10 may be the call itself"
+        );
+        assert!(cache.last_error().is_some());
     }
 }

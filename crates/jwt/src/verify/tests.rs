@@ -176,7 +176,11 @@ fn unsigned_and_differently_signed_tokens_are_refused() {
         "none", "None", "", "HS256", "ES384", "ES512", "RS384", "RS512", "PS256", "EdDSA", "es256",
         "dir",
     ] {
-        assert_eq!(with_header(json!({"alg": alg})), "UnsupportedAlgorithm", "{alg}");
+        assert_eq!(
+            with_header(json!({"alg": alg})),
+            "UnsupportedAlgorithm",
+            "{alg}"
+        );
     }
     let claims = good_claims().to_string();
     let unsigned = format!("{}.{}.", b64(r#"{"alg":"none"}"#), b64(&claims));
@@ -306,7 +310,11 @@ fn keys_that_a_token_brings_along_give_no_trust() {
 #[test]
 fn header_parameters_that_change_the_meaning_are_refused() {
     for crit in [json!(["exp"]), json!([]), json!(null), json!("b64")] {
-        assert_eq!(with_header(json!({"crit": crit})), "CriticalHeader", "{crit}");
+        assert_eq!(
+            with_header(json!({"crit": crit})),
+            "CriticalHeader",
+            "{crit}"
+        );
     }
     for typ in ["logout+jwt", "application/secevent+jwt", "DPoP+JWT"] {
         assert_eq!(with_header(json!({"typ": typ})), "UnsupportedType", "{typ}");
@@ -323,7 +331,11 @@ fn header_parameters_that_change_the_meaning_are_refused() {
         json!({"typ": []}),
         json!({"cty": {}}),
     ] {
-        assert_eq!(with_header(wrong_type.clone()), "MalformedHeader", "{wrong_type}");
+        assert_eq!(
+            with_header(wrong_type.clone()),
+            "MalformedHeader",
+            "{wrong_type}"
+        );
     }
     let claims = good_claims().to_string();
     assert_eq!(

@@ -1,0 +1,378 @@
+//! The controller of `JWTAuthenticator` objects between an API server and real issuers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use haulout_api::group::ApiGroupSuffix;
+use haulout_api::identity::UserInfo;
+use haulout_operate::clock::Clock;
+use haulout_operate::leader::Leadership;
+use haulout_serve::health::Metrics;
+use haulout_tests::ensure_crypto;
+use haulout_tests::issuer::{Fault, Faults, IssuerOptions, TestIssuer};
+use haulout_webhook::authenticators::AuthenticatorKey;
+use haulout_webhook::authenticators::metrics::AuthenticatorMetrics;
+use haulout_webhook::authenticators::registry::AuthenticatorRegistry;
+use haulout_webhook::controllers::jwt_authenticator::{self, Context};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api_server::{ApiServer, SUFFIX};
+
+const AUDIENCE: &str = "cluster-1";
+
+/// One replica of the webhook, as far as authenticators go.
+struct Replica {
+    registry: Arc<AuthenticatorRegistry>,
+    metrics: Metrics,
+    _controller: JoinSet<()>,
+}
+
+impl Replica {
+    fn start(api: &ApiServer, leadership: Leadership) -> Self {
+        ensure_crypto();
+        let registry = Arc::new(AuthenticatorRegistry::default());
+        let metrics = Metrics::new();
+        let suffix = ApiGroupSuffix::parse(SUFFIX).unwrap();
+        let context = Context {
+            objects: jwt_authenticator::objects(api.client(), &suffix),
+            registry: Arc::clone(&registry),
+            leadership,
+            clock: Clock::system(),
+            tracker: TaskTracker::new(),
+            metrics: AuthenticatorMetrics::new(&metrics),
+        };
+        let mut controller = JoinSet::new();
+        controller.spawn(jwt_authenticator::run(context, CancellationToken::new()));
+        Self {
+            registry,
+            metrics,
+            _controller: controller,
+        }
+    }
+
+    fn leader(api: &ApiServer) -> Self {
+        Self::start(api, Leadership::fixed(true))
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.registry.get(&AuthenticatorKey::jwt(name)).is_some()
+    }
+
+    async fn log_in(&self, name: &str, token: String) -> Option<UserInfo> {
+        let authenticator = self.registry.get(&AuthenticatorKey::jwt(name))?;
+        authenticator
+            .authenticate(&token.into(), Clock::system().now())
+            .await
+            .unwrap()
+    }
+}
+
+async fn issuer() -> TestIssuer {
+    ensure_crypto();
+    TestIssuer::start(IssuerOptions::default()).await.unwrap()
+}
+
+fn spec(issuer: &TestIssuer) -> Value {
+    json!({
+        "issuer": issuer.url(),
+        "audience": AUDIENCE,
+        "tls": {"certificateAuthorityData": BASE64_STANDARD.encode(issuer.ca_certificate_pem())},
+    })
+}
+
+/// Waits until `holds`; the time is a limit against hanging, not a measurement.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    assert!(waited.is_ok(), "never came true: {what}");
+}
+
+fn is_phase(api: &ApiServer, name: &str, phase: &str) -> bool {
+    api.status(name)["phase"] == phase
+}
+
+#[tokio::test]
+async fn a_good_object_becomes_ready_and_logs_users_in() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("good", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("ready", || is_phase(&api, "good", "Ready")).await;
+    let conditions = api.status("good")["conditions"].clone();
+    let types: Vec<_> = conditions
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "AuthenticatorValid",
+            "DiscoveryURLValid",
+            "IssuerURLValid",
+            "JWKSFetchValid",
+            "JWKSURLValid",
+            "Ready",
+            "TLSConfigurationValid",
+        ]
+    );
+    for condition in conditions.as_array().unwrap() {
+        assert_eq!(
+            (&condition["status"], &condition["reason"]),
+            (&json!("True"), &json!("Success"))
+        );
+        assert_eq!(condition["observedGeneration"], 1);
+    }
+    let token = issuer
+        .cluster_token("alice", &["b", "a"], AUDIENCE)
+        .unwrap();
+    let user = replica.log_in("good", token).await.unwrap();
+    assert_eq!(
+        (user.username.as_str(), user.groups.as_slice()),
+        ("alice", &["b".to_owned(), "a".to_owned()][..])
+    );
+    assert_eq!(user.extra.len(), 1, "the token's id");
+    assert_eq!(replica.log_in("good", "junk".to_owned()).await, None);
+    assert_eq!(
+        api.status_writes(),
+        1,
+        "its own write must not cause another"
+    );
+    let line = "haulout_authenticators{kind=\"JWTAuthenticator\",phase=\"Ready\"} 1\n";
+    assert!(replica.metrics.encode().unwrap().contains(line));
+}
+
+#[tokio::test]
+async fn a_mistaken_object_says_what_is_wrong_and_is_not_in_force() {
+    let (api, issuer, other) = (ApiServer::start().await, issuer().await, issuer().await);
+    let mut with_expression = spec(&issuer);
+    with_expression["claims"] = json!({"usernameExpression": "claims.sub"});
+    let mut with_wrong_ca = spec(&issuer);
+    with_wrong_ca["tls"] = spec(&other)["tls"].clone();
+    let mut with_bad_ca = spec(&issuer);
+    with_bad_ca["tls"]["certificateAuthorityData"] = json!("invalid base64-encoded data");
+    let mut with_query = spec(&issuer);
+    with_query["issuer"] = json!(format!("{}?a=b", issuer.url()));
+    let without_issuer = json!({"audience": AUDIENCE});
+    for (name, spec) in [
+        ("expression", with_expression),
+        ("wrong-ca", with_wrong_ca),
+        ("bad-ca", with_bad_ca),
+        ("query", with_query),
+        ("unreadable", without_issuer),
+        ("good", spec(&issuer)),
+    ] {
+        api.apply(name, &spec);
+    }
+    let replica = Replica::leader(&api);
+    until("ready", || is_phase(&api, "good", "Ready")).await;
+    for (name, type_, message) in [
+        (
+            "expression",
+            "AuthenticatorValid",
+            "claims.usernameExpression: Forbidden: this version of Haulout does not support it",
+        ),
+        (
+            "wrong-ca",
+            "DiscoveryURLValid",
+            "x509: certificate signed by unknown authority",
+        ),
+        (
+            "bad-ca",
+            "TLSConfigurationValid",
+            "illegal base64 data at input byte 7",
+        ),
+        ("query", "IssuerURLValid", "cannot include query params"),
+        ("unreadable", "AuthenticatorValid", "missing field `issuer`"),
+    ] {
+        until(name, || is_phase(&api, name, "Error")).await;
+        let (status, text) = api.condition(name, type_);
+        assert_eq!(status, "False", "{name}");
+        assert!(text.ends_with(message), "{name}: {text}");
+        assert_eq!(api.condition(name, "Ready").0, "False");
+        assert!(!replica.knows(name), "{name}");
+    }
+    assert_eq!(api.condition("wrong-ca", "JWKSURLValid").0, "Unknown");
+    let line = "haulout_authenticators{kind=\"JWTAuthenticator\",phase=\"Error\"} 5\n";
+    assert!(replica.metrics.encode().unwrap().contains(line));
+}
+
+#[tokio::test]
+async fn issuer_faults_are_told_and_heal_by_themselves() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    issuer.set_faults(Faults {
+        keys: Fault::NotFound,
+        ..Faults::default()
+    });
+    api.apply("a", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("error", || is_phase(&api, "a", "Error")).await;
+    assert_eq!(
+        api.condition("a", "JWKSFetchValid"),
+        ("False".to_owned(), "could not fetch keys: fetching keys oidc: get keys failed: 404 Not Found 404 page not found".to_owned())
+    );
+    assert!(!replica.knows("a"));
+    issuer.set_faults(Faults {
+        discovery: Fault::PlainKeysUrl,
+        ..Faults::default()
+    });
+    until("scheme", || api.condition("a", "JWKSURLValid").0 == "False").await;
+    assert!(
+        api.condition("a", "JWKSURLValid")
+            .1
+            .ends_with("has invalid scheme, require 'https'")
+    );
+    issuer.set_faults(Faults::default());
+    until("ready", || {
+        is_phase(&api, "a", "Ready") && replica.knows("a")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_hangs_delays_no_other_object() {
+    let (api, hanging, good) = (ApiServer::start().await, issuer().await, issuer().await);
+    hanging.set_faults(Faults {
+        discovery: Fault::Slow(3_600_000),
+        ..Faults::default()
+    });
+    api.apply("a-hanging", &spec(&hanging));
+    api.apply("good", &spec(&good));
+    let replica = Replica::leader(&api);
+    until("hangs", || hanging.discovery_calls() == 1).await;
+    until("ready", || {
+        is_phase(&api, "good", "Ready") && replica.knows("good")
+    })
+    .await;
+    assert!(!is_phase(&api, "a-hanging", "Error"), "still being judged");
+    // Neither an edit nor the end of the object waits for the issuer.
+    api.apply(
+        "a-hanging",
+        &json!({"issuer": "http://i", "audience": AUDIENCE}),
+    );
+    until("edited", || {
+        api.condition("a-hanging", "IssuerURLValid").0 == "False"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_object_is_out_of_force_at_once() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("in force", || replica.knows("a")).await;
+    // The next judgement hangs, and must not keep the object in force.
+    issuer.set_faults(Faults {
+        discovery: Fault::Slow(3_600_000),
+        ..Faults::default()
+    });
+    let mut edited = spec(&issuer);
+    edited["audience"] = json!("cluster-2");
+    api.apply("a", &edited);
+    until("judged anew", || issuer.discovery_calls() == 2).await;
+    api.delete("a");
+    until("out of force", || !replica.knows("a")).await;
+    issuer.set_faults(Faults::default());
+    api.apply("a", &spec(&issuer));
+    until("in force again", || {
+        replica.knows("a") && is_phase(&api, "a", "Ready")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_edit_takes_effect_and_a_mistake_takes_out_of_force() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("in force", || replica.knows("a")).await;
+    let mut edited = spec(&issuer);
+    edited["claims"] = json!({"username": "sub", "groups": "roles"});
+    api.apply("a", &edited);
+    until("observed", || {
+        api.status("a")["conditions"][0]["observedGeneration"] == 2
+    })
+    .await;
+    let token = issuer.cluster_token("alice", &["g"], AUDIENCE).unwrap();
+    let user = replica.log_in("a", token).await.unwrap();
+    assert!(user.groups.is_empty(), "groups come from another claim now");
+
+    api.refuse_status();
+    edited["userValidationRules"] = json!([{"expression": "true"}]);
+    api.apply("a", &edited);
+    until("out of force although no status can be written", || {
+        !replica.knows("a")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_outage_shows_in_the_status_and_leaves_the_object_in_force() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("ready", || is_phase(&api, "a", "Ready")).await;
+    issuer.set_faults(Faults {
+        discovery: Fault::Broken,
+        keys: Fault::Broken,
+    });
+    let mut edited = spec(&issuer);
+    edited["claims"] = json!({"username": "username"});
+    api.apply("a", &edited);
+    until("error", || {
+        api.condition("a", "DiscoveryURLValid").0 == "False"
+    })
+    .await;
+    assert_eq!(
+        api.condition("a", "DiscoveryURLValid").1,
+        "could not perform oidc discovery on provider issuer: 500 Internal Server Error <html>broken</html>"
+    );
+    let token = issuer.cluster_token("alice", &[], AUDIENCE).unwrap();
+    assert!(
+        replica.log_in("a", token).await.is_some(),
+        "the keys at hand are good for an hour"
+    );
+    // Another issuer is another matter: what was learned of the first one says nothing of it.
+    edited["issuer"] = json!("https://127.0.0.1:1");
+    api.apply("a", &edited);
+    until("out of force", || !replica.knows("a")).await;
+}
+
+#[tokio::test]
+async fn a_follower_fills_its_registry_and_writes_nothing() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let follower = Replica::start(&api, Leadership::fixed(false));
+    until("in force", || follower.knows("a")).await;
+    let mut edited = spec(&issuer);
+    edited["audience"] = json!("cluster-2");
+    api.apply("a", &edited);
+    until("judged anew", || issuer.discovery_calls() == 2).await;
+    assert_eq!(api.status_writes(), 0);
+    let _leader = Replica::leader(&api);
+    until("written by the leader", || is_phase(&api, "a", "Ready")).await;
+}
+
+#[tokio::test]
+async fn edits_of_the_status_by_hand_are_overwritten() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let _replica = Replica::leader(&api);
+    until("ready", || is_phase(&api, "a", "Ready")).await;
+    let written = api.status("a");
+    api.edit_status("a", json!({"phase": "Pending", "conditions": []}));
+    until("overwritten", || is_phase(&api, "a", "Ready")).await;
+    let types = |status: &Value| status["conditions"].as_array().unwrap().len();
+    assert_eq!(types(&api.status("a")), types(&written));
+    assert_eq!(issuer.discovery_calls(), 1, "what is known needs no call");
+}

@@ -1,0 +1,124 @@
+//! Discovery against an issuer that misbehaves.
+
+use haulout_jwt::client::{IssuerClient, TrustRoots};
+use haulout_jwt::discovery::{DiscoveryError, discover};
+use haulout_tests::ensure_crypto;
+use haulout_tests::issuer::{Fault, Faults, IssuerOptions, TestIssuer};
+
+async fn issuer() -> TestIssuer {
+    ensure_crypto();
+    TestIssuer::start(IssuerOptions::default()).await.unwrap()
+}
+
+fn client_that_trusts(issuer: &TestIssuer) -> IssuerClient {
+    let roots = TrustRoots::Only(vec![issuer.ca_certificate_der().to_vec()]);
+    IssuerClient::new(&roots).unwrap()
+}
+
+async fn fault(fault: Fault) -> DiscoveryError {
+    let issuer = issuer().await;
+    issuer.set_faults(Faults {
+        discovery: fault,
+        ..Faults::default()
+    });
+    let client = client_that_trusts(&issuer);
+    discover(&client, issuer.url()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn the_keys_are_where_the_issuer_says() {
+    let issuer = issuer().await;
+    let provider = discover(&client_that_trusts(&issuer), issuer.url())
+        .await
+        .unwrap();
+    assert_eq!(provider.jwks_uri, format!("{}/keys", issuer.url()));
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_ca_is_refused() {
+    let (one, other) = (issuer().await, issuer().await);
+    let error = discover(&client_that_trusts(&other), one.url())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "Get \"{}/.well-known/openid-configuration\": tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            one.url()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_refused() {
+    let issuer = issuer().await;
+    let url = issuer.url().replace("127.0.0.1", "127.0.0.2");
+    let error = discover(&client_that_trusts(&issuer), &url)
+        .await
+        .unwrap_err();
+    // Nothing listens there on some systems; where something does, its certificate is for another address.
+    assert!(matches!(error, DiscoveryError::Call(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_issuer_without_https_is_not_called() {
+    let issuer = issuer().await;
+    let url = issuer.url().replace("https", "http");
+    assert!(discover(&client_that_trusts(&issuer), &url).await.is_err());
+    assert_eq!(issuer.discovery_calls(), 0);
+}
+
+#[tokio::test]
+async fn an_unreachable_issuer_is_named() {
+    let issuer = issuer().await;
+    let client = client_that_trusts(&issuer);
+    let url = issuer.url().to_owned();
+    drop(issuer);
+    let error = discover(&client, &url).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("Get \"{url}/.well-known/openid-configuration\": ")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn other_answers_than_200_are_errors() {
+    assert_eq!(
+        fault(Fault::NotFound).await.to_string(),
+        "404 Not Found 404 page not found"
+    );
+    assert_eq!(
+        fault(Fault::Broken).await.to_string(),
+        "500 Internal Server Error <html>broken</html>"
+    );
+}
+
+/// The target of the redirect would answer well.
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    assert!(
+        fault(Fault::Redirect)
+            .await
+            .to_string()
+            .starts_with("302 Found")
+    );
+}
+
+/// The document itself, behind the white space, would be good.
+#[tokio::test]
+async fn huge_answers_are_cut_off() {
+    let error = fault(Fault::Huge).await.to_string();
+    assert!(
+        error.ends_with("answer is longer than 524288 bytes"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn another_issuer_is_refused() {
+    let error = fault(Fault::WrongIssuer).await;
+    assert!(
+        matches!(error, DiscoveryError::IssuerMismatch { .. }),
+        "{error}"
+    );
+}

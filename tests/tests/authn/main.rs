@@ -1,0 +1,7 @@
+//! Authenticators against a real issuer over HTTPS.
+#![cfg(test)]
+
+mod api_server;
+mod controller;
+mod discovery;
+mod keys;
