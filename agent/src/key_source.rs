@@ -16,9 +16,6 @@ use haulout_pki::authority::SigningAuthority;
 
 use crate::watched::{AtFault, Watched};
 
-/// How long the agent signs on with a pair that was replaced under its mount, before it leaves.
-const LEAVE_AFTER: Duration = Duration::from_secs(5);
-
 /// How long a process lives at least before it leaves by itself. A restart is the one thing that a
 /// process remembers of its predecessor, so this spaces restarts.
 const LEAST_LIFE: Duration = Duration::from_secs(600);
@@ -75,7 +72,8 @@ impl KeySource {
     }
 }
 
-/// When the process leaves so that the kubelet mounts its files anew.
+/// When the process begins to leave so that the kubelet mounts its files anew. It goes on signing
+/// with the old pair meanwhile, and as long as any leaving process does.
 #[derive(Debug)]
 pub(crate) struct Departure {
     started: SystemTime,
@@ -107,6 +105,6 @@ impl Departure {
             );
             now
         });
-        now >= (since + LEAVE_AFTER + self.stagger).max(self.started + LEAST_LIFE)
+        now >= (since + self.stagger).max(self.started + LEAST_LIFE)
     }
 }

@@ -40,14 +40,15 @@ pub use self::settings::Settings;
 use self::sign::Signer;
 use self::watched::{AtFault, Watched};
 
-/// How long the agent serves on after a signal: until the webhooks have seen it leave the endpoints.
+/// How long the agent serves on after it was told to stop: until the webhooks have seen it leave
+/// the endpoints.
 pub const SERVE_ON: Duration = Duration::from_secs(5);
 
 /// How long requests in flight may take at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Agents leave up to this much later than they must, each by its own part of it.
-const STAGGER: Duration = Duration::from_secs(20);
+/// Agents that all have to restart begin within this time, each at its own moment.
+const STAGGER: Duration = Duration::from_secs(10);
 
 /// Why the agent could not start. Files that are missing or wrong are no reason: they may come.
 #[derive(Debug, thiserror::Error)]

@@ -178,10 +178,10 @@ fn leaving_waits_for_its_time() {
     let mut departure = Departure::new(time(0), Duration::from_secs(3));
     assert!(!departure.is_due(false, time(1000)));
     assert!(!departure.is_due(true, time(1000)));
-    assert!(!departure.is_due(true, time(1007)));
-    assert!(departure.is_due(true, time(1008)));
-    assert!(!departure.is_due(false, time(1009)));
-    assert!(!departure.is_due(true, time(1010)));
+    assert!(!departure.is_due(true, time(1002)));
+    assert!(departure.is_due(true, time(1003)));
+    assert!(!departure.is_due(false, time(1004)));
+    assert!(!departure.is_due(true, time(1005)));
 }
 
 #[test]

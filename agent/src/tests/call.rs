@@ -1,5 +1,7 @@
 //! The signing call: who may make it, what is refused, what is answered.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use haulout_pki::bundle::{common_name, spki_der, uri_sans, validity};
 
 use super::*;
@@ -88,6 +90,29 @@ async fn only_the_webhook_is_answered() {
             .iter()
             .all(|line| line["decision"] == "refused")
     );
+}
+
+/// An answer before the end of the request would be lost on some clients.
+#[tokio::test]
+async fn a_stranger_is_answered_when_his_request_has_ended() {
+    let agent = Running::start().await;
+    let stranger = agent.client(None).await.unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    let parts = futures_util::stream::unfold(0, {
+        let ended = Arc::clone(&ended);
+        move |sent| {
+            let ended = Arc::clone(&ended);
+            async move {
+                tokio::time::sleep(POLL).await;
+                ended.store(sent == 3, Ordering::Relaxed);
+                (sent < 3).then(|| (io::Result::Ok("part"), sent + 1))
+            }
+        }
+    });
+    let body = Body::from_stream(parts);
+    let answer = stranger.send(Method::POST, CERTIFICATES_PATH, body).await;
+    assert_eq!(answer.refusal(), refused(401, "Unauthenticated"));
+    assert!(ended.load(Ordering::Relaxed));
 }
 
 /// A certificate that the cluster's CA issued opens nothing here, not even one that we made.
