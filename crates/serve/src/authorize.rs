@@ -205,12 +205,8 @@ impl Answer {
     fn fresh(&self, now: SystemTime) -> Result<Decision, u64> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         match &latest.outcome {
-            // A clock that went backwards ends a decision too.
-            Some((Ok(decision), at))
-                if now.duration_since(*at).is_ok_and(|age| age < DECISION_LIFE) =>
-            {
-                Ok(decision.clone())
-            }
+            // Requests overtake each other, so that one may be older than its answer.
+            Some((Ok(decision), at)) if distance(now, *at) < DECISION_LIFE => Ok(decision.clone()),
             _ => Err(latest.generation),
         }
     }
@@ -230,4 +226,8 @@ impl Answer {
         latest.generation += 1;
         latest.outcome = Some((outcome, now));
     }
+}
+
+fn distance(a: SystemTime, b: SystemTime) -> Duration {
+    a.duration_since(b).unwrap_or_else(|error| error.duration())
 }

@@ -4,6 +4,8 @@
 pub mod audit_id;
 pub mod authorize;
 pub mod client_trust;
+pub mod discovery;
+mod document;
 pub mod encoding;
 pub mod front_proxy;
 mod go_quote;
@@ -12,6 +14,7 @@ pub mod kinds;
 pub mod list;
 pub mod listener;
 pub mod negotiate;
+pub mod openapi;
 pub mod request;
 pub mod status;
 pub mod tls;

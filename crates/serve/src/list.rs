@@ -1,6 +1,9 @@
 //! The list of objects that are never stored: always empty, there so that `kubectl get` of a
 //! category does not fail.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use axum::response::Response;

@@ -6,6 +6,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -372,6 +373,13 @@ pub async fn render_errors(request: Request, next: Next) -> Response {
         response.headers_mut().extend(head.headers);
     }
     response
+}
+
+/// The router with the answers of Kubernetes for paths and methods that none of its routes knows.
+pub fn with_fallbacks(router: Router) -> Router {
+    router
+        .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
 }
 
 /// `<resource>.<group>` as `schema.GroupResource` prints itself.

@@ -131,6 +131,7 @@ fn read_fields<S: DeserializeOwned + Default>(
         match name {
             "metadata" => object_name = read_name(field)?,
             "spec" => spec = S::deserialize(field)?,
+            "status" => field.must_be("object", &format!("v1alpha1.{}Status", kind.kind))?,
             _ => {}
         }
     }
@@ -138,27 +139,28 @@ fn read_fields<S: DeserializeOwned + Default>(
 }
 
 fn read_name(metadata: Field<'_, '_>) -> Result<String, TypeFault> {
-    let mismatch = || metadata.mismatch("v1.ObjectMeta");
-    if type_of(metadata.raw) != "object" {
-        return Err(mismatch());
-    }
-    let mut object = Object::split(metadata.raw, METADATA).map_err(|_| mismatch())?;
+    const TYPE: &str = "v1.ObjectMeta";
+    metadata.must_be("object", TYPE)?;
+    let mut object = Object::split(metadata.raw, METADATA).map_err(|_| metadata.mismatch(TYPE))?;
     let Field { path, faults, .. } = metadata;
     let mut object_name = String::new();
     while let Some((name, raw)) = object.next(Some(&path), faults) {
-        if name == "name" {
-            let path = Path {
-                parent: Some(&path),
-                name,
-            };
-            object_name = Field {
-                raw,
-                owner: "ObjectMeta",
-                path,
-                faults,
-            }
-            .text()?
-            .into_owned();
+        let path = Path {
+            parent: Some(&path),
+            name,
+        };
+        let field = Field {
+            raw,
+            owner: "ObjectMeta",
+            path,
+            faults,
+        };
+        match name {
+            "name" => object_name = field.text()?.into_owned(),
+            "annotations" | "labels" => field.must_be("object", "map[string]string")?,
+            "finalizers" | "managedFields" | "ownerReferences" => field.must_be("array", "[]")?,
+            "deletionGracePeriodSeconds" | "generation" => field.must_be("number", "int64")?,
+            _ => field.must_be("string", "string")?,
         }
     }
     Ok(object_name)

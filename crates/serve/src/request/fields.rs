@@ -102,7 +102,7 @@ pub(super) struct Object<'de> {
     events: std::vec::IntoIter<Event>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 enum Event {
     Known(usize),
     Unknown(String),
@@ -195,7 +195,7 @@ impl<'de> Visitor<'de> for Split<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        // Beyond the limit no fault is noted, so that none is kept either.
+        // Beyond the limit no fault would be noted, so that none is kept either.
         let limit = self.names.len() + FAULT_LIMIT;
         while let Some(key) = map.next_key_seed(Key(self.names))? {
             let event = match key {
@@ -212,7 +212,9 @@ impl<'de> Visitor<'de> for Split<'_, 'de> {
                     Event::Unknown(name)
                 }
             };
-            if matches!(event, Event::Known(_)) || self.events.len() < limit {
+            if matches!(event, Event::Known(_))
+                || self.events.len() < limit && !self.events.contains(&event)
+            {
                 self.events.push(event);
             }
         }
@@ -264,6 +266,15 @@ impl<'de> Field<'_, 'de> {
             "json: cannot unmarshal {} into Go struct field {owner}.{path} of type {wanted}",
             type_of(raw)
         )))
+    }
+
+    /// Judges the outermost type only, for fields that nobody reads.
+    pub(super) fn must_be(&self, found: &str, wanted: &str) -> Result<(), TypeFault> {
+        if type_of(self.raw) == found {
+            Ok(())
+        } else {
+            Err(self.mismatch(wanted))
+        }
     }
 
     /// A string. What is no UTF-8 in it, and half a surrogate pair, is replaced as in Go.
