@@ -190,6 +190,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
 
@@ -229,6 +230,23 @@ mod tests {
         fs::write(&path, "2").unwrap();
         assert_eq!(look(&keep), (Some(2), None));
         assert_eq!(look(&drop), (Some(2), None));
+    }
+
+    #[test]
+    fn files_that_stay_as_they_are_are_parsed_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("n");
+        fs::write(&path, "1").unwrap();
+        let parsed = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&parsed);
+        let watched = Watched::new("number", [&*path], AtFault::Keep, move |[_text], _now| {
+            Ok(count.fetch_add(1, Ordering::Relaxed))
+        });
+        for text in ["1", "1", "2", "2"] {
+            fs::write(&path, text).unwrap();
+            watched.look(SystemTime::UNIX_EPOCH);
+        }
+        assert_eq!(parsed.load(Ordering::Relaxed), 2);
     }
 
     /// How Kubernetes changes a mounted ConfigMap or Secret.
