@@ -21,10 +21,10 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::post;
 use haulout_serve::authorize::{AccessReviewer, Authorizer};
-use haulout_serve::front_proxy::FrontProxy;
+use haulout_serve::encoding::EncodeError;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::status::{ApiError, render_errors};
-use haulout_serve::{audit_id, health};
+use haulout_serve::{audit_id, discovery, health, openapi};
 
 pub use self::access_review::SubjectAccessReviewer;
 use self::admission::{Gate, admit, guard};
@@ -32,7 +32,10 @@ use self::state::ApiState;
 
 /// Everything that is served at door A. Its requests carry the extensions of
 /// [`haulout_serve::listener`]; without them the caller is anonymous.
-pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Router {
+///
+/// # Errors
+/// A document of discovery that cannot be written; no configuration leads there.
+pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Result<Router, EncodeError> {
     let ApiState {
         logins,
         front_proxy,
@@ -41,11 +44,13 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Router {
         metrics,
     } = state;
     let gate = Gate::new(front_proxy, Authorizer::new(reviewer), logins.clock.clone());
-    let who_am_i = ServedKind::who_am_i_request(&logins.suffix);
-    let logins = credential_request::Endpoint {
-        kind: ServedKind::token_credential_request(&logins.suffix),
-        logins,
-    };
+    let kinds = [
+        ServedKind::token_credential_request(&logins.suffix),
+        ServedKind::who_am_i_request(&logins.suffix),
+    ];
+    let described = discovery::router(&kinds)?.merge(openapi::router(&kinds)?);
+    let [kind, who_am_i] = kinds;
+    let logins = credential_request::Endpoint { kind, logins };
 
     let login_routes = Router::new()
         .route(
@@ -56,7 +61,8 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Router {
     let identity_routes = Router::new()
         .route(&who_am_i.path(), post(who_am_i::create).get(who_am_i::list))
         .with_state(Arc::new(who_am_i));
-    login_routes
+    let router = described
+        .merge(login_routes)
         .merge(identity_routes)
         .merge(health::router(&health))
         .merge(health::version_router())
@@ -66,5 +72,6 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Router {
         .layer(from_fn_with_state(Arc::new(gate), admit::<R>))
         .layer(from_fn(render_errors))
         .layer(from_fn(guard))
-        .layer(from_fn(audit_id::assign))
+        .layer(from_fn(audit_id::assign));
+    Ok(router)
 }

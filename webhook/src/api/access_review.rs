@@ -114,3 +114,139 @@ fn decision(review: SubjectAccessReview) -> Result<Decision, ReviewError> {
         reason: status.reason.unwrap_or_default(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{Request, Response};
+    use http_body_util::BodyExt;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Asks an API server that answers with `status` and `answer`; also gives what it was asked.
+    async fn ask(
+        user: &UserInfo,
+        attributes: &Attributes,
+        status: u16,
+        answer: Value,
+    ) -> (Result<Decision, ReviewError>, Value) {
+        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        let reviewer = SubjectAccessReviewer::new(Client::new(service, "default"));
+        let api_server = async {
+            let (request, reply) = handle.next_request().await.unwrap();
+            assert_eq!(request.method(), "POST");
+            assert_eq!(
+                request.uri().path(),
+                "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+            );
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let response = Response::builder()
+                .status(status)
+                .body(answer.to_string().into_bytes().into());
+            reply.send_response(response.unwrap());
+            serde_json::from_slice::<Value>(&body).unwrap()["spec"].clone()
+        };
+        tokio::join!(reviewer.review(user, attributes), api_server)
+    }
+
+    fn review(status: &Value) -> Value {
+        json!({
+            "kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {},
+            "spec": {}, "status": status,
+        })
+    }
+
+    fn discovery() -> Attributes {
+        Attributes::Path {
+            verb: "get".into(),
+            path: "/apis".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn user_and_resource_are_put_in_full() {
+        let user = UserInfo {
+            username: "alice".into(),
+            uid: "42".into(),
+            groups: vec!["b".into(), "a".into()],
+            extra: [("scopes".to_owned(), vec!["x".to_owned()])].into(),
+        };
+        let attributes = Attributes::Resource {
+            verb: "create",
+            group: "login.concierge.pinniped.dev".into(),
+            version: "v1alpha1".into(),
+            resource: "tokencredentialrequests".into(),
+            subresource: String::new(),
+            name: String::new(),
+            namespace: String::new(),
+        };
+        let (decision, asked) =
+            ask(&user, &attributes, 201, review(&json!({"allowed": true}))).await;
+        assert_eq!(
+            decision.unwrap(),
+            Decision {
+                allowed: true,
+                reason: String::new()
+            }
+        );
+        let expected = json!({
+            "user": "alice", "uid": "42", "groups": ["b", "a"], "extra": {"scopes": ["x"]},
+            "resourceAttributes": {
+                "verb": "create", "group": "login.concierge.pinniped.dev", "version": "v1alpha1",
+                "resource": "tokencredentialrequests",
+            },
+        });
+        assert_eq!(asked, expected);
+    }
+
+    #[tokio::test]
+    async fn paths_are_no_resources_and_denials_have_their_reason() {
+        let user = UserInfo {
+            username: "bob".into(),
+            ..UserInfo::default()
+        };
+        let denial = review(&json!({"allowed": false, "reason": "not bob"}));
+        let (decision, asked) = ask(&user, &discovery(), 201, denial).await;
+        assert_eq!(
+            decision.unwrap(),
+            Decision {
+                allowed: false,
+                reason: "not bob".into()
+            }
+        );
+        let expected =
+            json!({"user": "bob", "nonResourceAttributes": {"verb": "get", "path": "/apis"}});
+        assert_eq!(asked, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_decision_is_an_error() {
+        let user = UserInfo::default();
+        let forbidden = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "no right to ask", "reason": "Forbidden", "code": 403,
+        });
+        assert!(ask(&user, &discovery(), 403, forbidden).await.0.is_err());
+        assert!(
+            ask(&user, &discovery(), 201, review(&Value::Null))
+                .await
+                .0
+                .is_err()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_api_server_is_an_error() {
+        let (service, _handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        let reviewer = SubjectAccessReviewer::new(Client::new(service, "default"));
+        let error = reviewer
+            .review(&UserInfo::default(), &discovery())
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("no answer within 10 s"),
+            "{error}"
+        );
+    }
+}

@@ -3,6 +3,7 @@
 mod answers;
 mod callers;
 mod logs;
+mod real_agent;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use haulout_pki::bundle::CertificateBundle;
 use haulout_pki::profile::ClientSubject;
 use haulout_pki::secret_key::KeyPair;
 use haulout_serve::authorize::{Attributes, Decision, ReviewError};
-use haulout_serve::front_proxy::FrontProxyConfig;
+use haulout_serve::front_proxy::{FrontProxy, FrontProxyConfig};
 use haulout_serve::health::HealthRegistry;
 use haulout_serve::listener::PeerCertificates;
 use http_body_util::BodyExt;
@@ -75,7 +76,10 @@ impl Door {
     }
 
     async fn with(says: Says, reviewer: Reviewer, suffix: &str) -> Self {
-        let mut setup = setup(says, GOOD, suffix).await;
+        Self::over(setup(says, GOOD, suffix).await, reviewer)
+    }
+
+    fn over(mut setup: Setup, reviewer: Reviewer) -> Self {
         let (front_proxy, front_proxy_peer) = front_proxy();
         let router = router(ApiState {
             logins: setup.logins.take().unwrap(),
@@ -83,7 +87,8 @@ impl Door {
             reviewer,
             health: Arc::new(HealthRegistry::new()),
             metrics: setup.metrics.clone(),
-        });
+        })
+        .unwrap();
         Self {
             router,
             setup,

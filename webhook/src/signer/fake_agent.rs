@@ -25,6 +25,7 @@ use haulout_serve::tls::{ServingIdentity, ServingStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
 use super::{CredentialFiles, SERVER_NAME};
 
@@ -107,8 +108,24 @@ impl TestNetwork {
         };
         std::fs::write(&files.certificate, certificate.pem).unwrap();
         std::fs::write(&files.key, key.pkcs8_pem().as_bytes()).unwrap();
-        std::fs::write(&files.ca, self.authority.certificate_pem()).unwrap();
+        std::fs::write(&files.ca, self.ca_pem()).unwrap();
         files
+    }
+
+    /// The CA's certificate.
+    pub(crate) fn ca_pem(&self) -> &str {
+        self.authority.certificate_pem()
+    }
+
+    /// A certificate and key for an agent.
+    pub(crate) fn serving_pem(&self, name: &str) -> (String, Zeroizing<String>) {
+        let key = KeyPair::generate_p256().unwrap();
+        let names = [name.to_owned()];
+        let leaf = self
+            .authority
+            .issue_serving_certificate(&names, &[], &key.spki_der(), self.validity)
+            .unwrap();
+        (leaf.pem, key.pkcs8_pem())
     }
 
     pub(crate) async fn agent(&self, behaviour: Behaviour) -> FakeAgent {
@@ -121,15 +138,10 @@ impl TestNetwork {
         name: &str,
         behaviour: Behaviour,
     ) -> FakeAgent {
-        let key = KeyPair::generate_p256().unwrap();
-        let leaf = self
-            .authority
-            .issue_serving_certificate(&[name.to_owned()], &[], &key.spki_der(), self.validity)
-            .unwrap();
+        let (chain, key) = self.serving_pem(name);
         let store = Arc::new(ServingStore::new());
-        let pem = (leaf.pem, key.pkcs8_pem());
         store
-            .publish(ServingIdentity::from_pem(pem.0.as_bytes(), pem.1.as_bytes()).unwrap())
+            .publish(ServingIdentity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap())
             .unwrap();
 
         let calls = Arc::default();

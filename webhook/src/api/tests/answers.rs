@@ -111,7 +111,7 @@ async fn a_dry_run_is_refused_after_an_empty_token() {
     );
     let (_, body) = text(door.send(post_json(&dry_run, &json!({"spec": {}}))).await).await;
     assert!(body.contains("token must be supplied"), "{body}");
-    assert!(door.setup.agent.calls().is_empty());
+    assert!(door.setup.calls().is_empty());
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Mutex;
 
+use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
@@ -69,7 +70,7 @@ async fn the_id_of_the_client_is_kept_if_it_is_harmless() {
         ]
     );
     // The agent's lines have the id that nobody else can choose.
-    let calls = door.setup.agent.calls();
+    let calls = door.setup.calls();
     let asked: Vec<_> = calls.iter().map(|call| call.audit_id.as_str()).collect();
     assert_eq!(
         asked,
@@ -84,11 +85,19 @@ async fn the_id_of_the_client_is_kept_if_it_is_harmless() {
 #[tokio::test]
 async fn no_log_holds_a_token_or_a_key() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let subscriber = || {
+        let level = tracing::Level::TRACE;
+        Dispatch::new(
+            tracing_subscriber::fmt()
+                .with_max_level(level)
+                .with_writer(log.clone())
+                .finish(),
+        )
+    };
+    // Of a single subscriber only the threads that have it are asked whether a line is wanted, and
+    // other tests run on other threads.
+    let _second = subscriber();
+    let _guard = tracing::dispatcher::set_default(&subscriber());
     let mut logs = String::new();
     for (says, reviewer) in [
         (Says::User(alice()), Reviewer::Allows),
@@ -118,27 +127,15 @@ async fn no_log_holds_a_token_or_a_key() {
 #[tokio::test]
 async fn an_agent_that_refuses_is_in_the_log_and_not_in_the_answer() {
     let refusing = Behaviour::Refuse(haulout_api::signing::SigningFailureReason::RefusedByPolicy);
-    let mut setup = setup(Says::User(alice()), refusing, "pinniped.dev").await;
-    let (front_proxy, peer) = front_proxy();
-    let router = router(ApiState {
-        logins: setup.logins.take().unwrap(),
-        front_proxy,
-        reviewer: Reviewer::Allows,
-        health: Arc::new(HealthRegistry::new()),
-        metrics: setup.metrics.clone(),
-    });
-    let mut request = post_json(TCR, &good_request());
-    request.extensions_mut().insert(peer);
-    let (status, body) = text(router.oneshot(request).await.unwrap()).await;
+    let setup = setup(Says::User(alice()), refusing, "pinniped.dev").await;
+    let door = Door::over(setup, Reviewer::Allows);
+    let (status, body) = door.create(&good_request()).await;
     assert_eq!(status, StatusCode::CREATED);
     assert!(
         body.contains(r#""status":{"message":"authentication failed"}"#),
         "{body}"
     );
     assert!(!body.contains("as told"));
-    assert!(
-        setup.memory.text().contains("RefusedByPolicy: as told"),
-        "{}",
-        setup.memory.text()
-    );
+    let log = door.setup.memory.text();
+    assert!(log.contains("RefusedByPolicy: as told"), "{log}");
 }
