@@ -80,6 +80,12 @@ impl CertificateBundle {
         Self::of(self.certificates.iter().chain(&other.certificates).cloned())
     }
 
+    /// Those certificates that `keep` approves of; nothing if there are none.
+    pub fn filtered(&self, keep: impl Fn(&CertificateDer<'static>) -> bool) -> Option<Self> {
+        let kept = Self::of(self.certificates.iter().filter(|one| keep(one)).cloned());
+        (!kept.certificates.is_empty()).then_some(kept)
+    }
+
     fn of(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let mut unique = Vec::new();
         for certificate in certificates {
@@ -174,6 +180,15 @@ mod tests {
         let (a, b, c) = (ca("a"), ca("b"), ca("c"));
         let both = bundle(&format!("{a}{b}")).union(&bundle(&format!("{b}{c}{c}")));
         assert_eq!(both.to_pem(), format!("{a}{b}{c}"));
+    }
+
+    #[test]
+    fn filtering_keeps_order_and_never_yields_an_empty_bundle() {
+        let (a, b, c) = (ca("a"), ca("b"), ca("c"));
+        let all = bundle(&format!("{a}{b}{c}"));
+        let without_b = all.filtered(|one| common_name(one).as_deref() != Some("b"));
+        assert_eq!(without_b.unwrap().to_pem(), format!("{a}{c}"));
+        assert_eq!(all.filtered(|_| false), None);
     }
 
     #[test]

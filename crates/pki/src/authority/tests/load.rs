@@ -112,16 +112,16 @@ fn of_several_certificates_the_one_of_the_key_is_used() {
 }
 
 #[test]
-fn a_renewed_authority_may_stand_behind_its_expired_self() {
+fn a_renewed_authority_may_stand_beside_its_expired_self() {
     let files = Files::new(P256, CA);
     files.certify("renewed.crt", &["-days", "1000"]);
-    let both = [files.read("ca.crt"), files.read("renewed.crt")].concat();
+    let (expired, renewed) = (files.read("ca.crt"), files.read("renewed.crt"));
     let later = files.now() + Duration::from_secs(86_400 * 100);
-    let authority = SigningAuthority::from_pem(&both, &files.read("ca.key"), later).unwrap();
-    assert_eq!(
-        authority.certificate_pem().as_bytes(),
-        files.read("renewed.crt")
-    );
+    for both in [[&expired[..], &renewed], [&renewed, &expired]] {
+        let authority =
+            SigningAuthority::from_pem(&both.concat(), &files.read("ca.key"), later).unwrap();
+        assert_eq!(authority.certificate_pem().as_bytes(), renewed);
+    }
 }
 
 #[test]
