@@ -342,3 +342,37 @@ async fn the_clients_timeout_is_honoured() {
     assert!(body.contains(r#""reason":"Timeout""#), "{body}");
     assert_eq!(door.setup.memory.events().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_create_takes_longer_than_34_seconds() {
+    let door = Door::with(Says::Nothing, Reviewer::Allows, "pinniped.dev").await;
+    let begun = tokio::time::Instant::now();
+    let path = format!("{TCR}?timeout=60s");
+    let (status, _) = text(door.send(post_json(&path, &good_request())).await).await;
+    assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
+    // The clock of the test: it moves only when nothing else can.
+    assert_eq!(begun.elapsed().as_secs(), 34);
+    assert_eq!(door.setup.memory.events().len(), 2);
+}
+
+#[tokio::test]
+async fn the_api_describes_itself() {
+    let door = Door::new().await;
+    for path in [
+        "/",
+        "/apis",
+        "/apis/login.concierge.pinniped.dev",
+        "/apis/identity.concierge.pinniped.dev/v1alpha1",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/apis/login.concierge.pinniped.dev/v1alpha1",
+        "/version",
+        "/metrics",
+    ] {
+        assert_eq!(
+            door.send(request(Method::GET, path)).await.status(),
+            StatusCode::OK,
+            "{path}"
+        );
+    }
+}
