@@ -26,7 +26,7 @@ use serde_json::json;
 pub use self::binaries::KubernetesBinaries;
 pub use self::haulout::{
     AUDIENCE, AUTHENTICATOR, Addresses, HauloutStack, Products, StackOptions, TARGET,
-    TOKEN_VARIABLE,
+    TOKEN_VARIABLE, target_folder,
 };
 pub use self::kubeconfig::{Credential, write_kubeconfig};
 pub use self::kubectl::Kubectl;

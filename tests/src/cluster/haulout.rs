@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-pub use self::products::{Products, TARGET};
+pub use self::products::{Products, TARGET, target_folder};
 use super::kubeconfig::Credential;
 use super::kubectl::Kubectl;
 use super::pki::{self, AGENT_USER, Pair};

@@ -14,11 +14,15 @@ struct Requirement {
     package: &'static str,
 }
 
-/// Needed by every stage that compiles.
-const ALWAYS: [Requirement; 4] = [
+/// Needed by the stages that always run: to compile, to fuzz, and by the tests themselves.
+const ALWAYS: [Requirement; 5] = [
     Requirement {
         program: "cc",
         package: "gcc",
+    },
+    Requirement {
+        program: "c++",
+        package: "g++",
     },
     Requirement {
         program: "diff",

@@ -1,7 +1,6 @@
 //! The stages of `cargo xtask test`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use haulout_tests::cluster::{KubernetesBinaries, sweep_lost_clusters, workspace_root};
@@ -9,8 +8,8 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use super::cargo::{Tally, count, judge};
-use super::properties;
-use super::tools::{DENY, FUZZ};
+use super::tools::DENY;
+use super::{fuzz, properties};
 use crate::products::{self, cargo};
 use crate::{docs, manifests};
 
@@ -53,6 +52,7 @@ enum Kind {
     Unit,
     Integration,
     Property,
+    FuzzCorpus,
     Cluster,
     Demo,
     BenchSmoke,
@@ -111,6 +111,11 @@ pub(super) const STAGES: &[Stage] = &[
         "property tests, with more cases",
         Kind::Property,
     ),
+    quick(
+        "fuzz-corpus",
+        "each fuzz target: its corpus and ten seconds of random input",
+        Kind::FuzzCorpus,
+    ),
     with_kubernetes(
         "cluster",
         "tests against a real API server, both profiles",
@@ -141,7 +146,6 @@ const PROPERTY_CASES: &str = "2048";
 const CLUSTER_TESTS_AT_ONCE: &str = "2";
 /// This very program: Cargo may have replaced the file under its name while stages were built.
 const OWN_PROGRAM: &str = "/proc/self/exe";
-const FUZZ_TIME: Duration = Duration::from_secs(60);
 
 impl Stage {
     /// Runs it and counts.
@@ -162,7 +166,8 @@ impl Stage {
             Kind::BenchSmoke => bench_smoke().await,
             Kind::EachCrate => each_crate().await,
             Kind::Deny => deny().await,
-            Kind::Fuzz => fuzz().await,
+            Kind::FuzzCorpus => fuzz::corpus().await,
+            Kind::Fuzz => fuzz::with_coverage().await,
         }
     }
 }
@@ -316,35 +321,6 @@ async fn deny() -> anyhow::Result<Tally> {
         .current_dir(workspace_root())
         .kill_on_drop(true);
     judge(command).await
-}
-
-async fn fuzz() -> anyhow::Result<Tally> {
-    let folder = workspace_root().join("tests/fuzz");
-    let tool = FUZZ.path().await?;
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(&tool);
-        // Sanitizers need nightly; the toolchain that cargo gave us would win over rustup's choice.
-        command
-            .arg("fuzz")
-            .args(arguments)
-            .env("RUSTUP_TOOLCHAIN", "nightly")
-            .env_remove("CARGO")
-            .current_dir(&folder)
-            .kill_on_drop(true);
-        command
-    };
-    let targets = run(&["list", "--fuzz-dir", "."]).output().await?;
-    ensure!(
-        targets.status.success(),
-        "cargo fuzz failed; `rustup toolchain install nightly` may help: {}",
-        String::from_utf8_lossy(&targets.stderr).trim()
-    );
-    let limit = format!("-max_total_time={}", FUZZ_TIME.as_secs());
-    let mut tally = Tally::default();
-    for target in String::from_utf8(targets.stdout)?.lines() {
-        tally += judge(run(&["run", "--fuzz-dir", ".", target, "--", &limit])).await?;
-    }
-    Ok(tally)
 }
 
 fn subfolders(folder: &Path) -> anyhow::Result<Vec<String>> {

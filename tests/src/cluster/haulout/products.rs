@@ -7,6 +7,16 @@ use anyhow::ensure;
 /// Target that the programs are built for, so that flags for them do not reach build scripts and macros.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Where cargo builds: `CARGO_TARGET_DIR`, or `target` of the checkout.
+pub fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .filter(|folder| !folder.is_empty())
+        .map_or_else(
+            || crate::cluster::workspace_root().join("target"),
+            PathBuf::from,
+        )
+}
+
 /// A folder with `haulout-webhook`, `haulout-agent`, `haulout` and `haulout-test-issuer`.
 #[derive(Clone, Debug)]
 pub struct Products {
@@ -54,11 +64,7 @@ impl Products {
 
     /// Where `cargo build --release --target` puts them.
     pub fn build_folder() -> PathBuf {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-            || super::super::workspace_root().join("target"),
-            PathBuf::from,
-        );
-        target.join(TARGET).join("release")
+        target_folder().join(TARGET).join("release")
     }
 
     /// Folder of the programs.
