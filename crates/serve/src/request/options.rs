@@ -1,5 +1,8 @@
 //! `CreateOptions`, from the query of the URL.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
