@@ -80,7 +80,7 @@ impl fmt::Debug for AuditLog {
 }
 
 /// RFC 3339 with microseconds, UTC; the epoch for a time that has no such form.
-pub(crate) fn rfc3339(time: SystemTime) -> String {
+pub fn rfc3339(time: SystemTime) -> String {
     format!("{:.6}", timestamp(time))
 }
 

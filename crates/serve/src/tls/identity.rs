@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use haulout_pki::bundle::{self, BundleError, CertificateBundle};
-use rustls::client::ResolvesClientCert;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, SignatureScheme};
-use rustls_pki_types::PrivateKeyDer;
+use rustls::{InconsistentKeys, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{PrivateKeyDer, ServerName, UnixTime};
 
 /// Why a certificate chain and key cannot be used together.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +36,22 @@ pub enum IdentityError {
     /// The key belongs to another certificate.
     #[error("the private key does not belong to the leaf certificate; write both files together")]
     KeyMismatch,
+    /// No root certificate is usable, so that no client would trust the chain.
+    #[error("there is no usable CA certificate to check the chain against")]
+    NoRoot,
+    /// A name that clients are to call the server by is no DNS name.
+    #[error("failed to read a server name; it must be a DNS name")]
+    Name(#[source] rustls_pki_types::InvalidDnsNameError),
+    /// A client would refuse the chain.
+    #[error("the certificate chain would be refused by clients")]
+    Untrusted(#[source] rustls::Error),
     /// The TLS library refused our settings; no input leads here.
     #[error("failed to set up TLS 1.3")]
     Config(#[source] rustls::Error),
 }
 
 /// A chain (leaf first) and its key, fit to be served; expiry is the caller's to judge.
+#[derive(Clone)]
 pub struct ServingIdentity {
     certified_key: CertifiedKey,
     not_after: SystemTime,
@@ -55,6 +66,40 @@ impl ServingIdentity {
             certified_key,
             not_after,
         })
+    }
+
+    /// Judges the chain at `now` as a client would that trusts `roots` alone and calls the server by
+    /// each of `names`: signatures, dates, server authentication, names.
+    ///
+    /// # Errors
+    /// What the client would complain of.
+    pub fn verify(
+        &self,
+        roots: &CertificateBundle,
+        names: &[String],
+        now: SystemTime,
+    ) -> Result<(), IdentityError> {
+        let mut trusted = RootCertStore::empty();
+        // A root that cannot be read is one that the client cannot read either.
+        trusted.add_parsable_certificates(roots.certificates().iter().cloned());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(trusted), super::provider())
+                .build()
+                .map_err(|_no_root| IdentityError::NoRoot)?;
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (leaf, intermediates) = self
+            .certified_key
+            .cert
+            .split_first()
+            .ok_or(IdentityError::Chain(BundleError::Empty))?;
+        for name in names {
+            let name = ServerName::try_from(name.as_str()).map_err(IdentityError::Name)?;
+            let now = UnixTime::since_unix_epoch(since_epoch);
+            verifier
+                .verify_server_cert(leaf, intermediates, &name, &[], now)
+                .map_err(IdentityError::Untrusted)?;
+        }
+        Ok(())
     }
 
     /// The end of the leaf's validity.

@@ -49,6 +49,32 @@ fn the_store_tells_what_is_published() {
 }
 
 #[test]
+fn a_chain_is_judged_as_its_clients_will() {
+    let (authority, other) = (TestAuthority::new("ca"), TestAuthority::new("other"));
+    let (server, client) = (authority.server(), authority.client("c", |_| ()));
+    let roots = |authority: &TestAuthority| authority.bundle();
+    let verify = |leaf: &TestCertificate, roots: &CertificateBundle, name: &str, now| {
+        let names = ["localhost".to_owned(), name.to_owned()];
+        identity(leaf, leaf).unwrap().verify(roots, &names, now)
+    };
+    let (good, now) = (roots(&authority), day(2026, 6, 1));
+    assert!(verify(&server, &good, "localhost", now).is_ok());
+    let untrusted = [
+        verify(&server, &roots(&other), "localhost", now),
+        verify(&server, &good, "another.name", now),
+        verify(&server, &good, "localhost", day(1971, 1, 1)),
+        verify(&client, &good, "localhost", now),
+    ];
+    for outcome in untrusted {
+        assert!(matches!(outcome, Err(IdentityError::Untrusted(_))), "{outcome:?}");
+    }
+    assert!(matches!(
+        verify(&server, &good, "no name", now),
+        Err(IdentityError::Name(_))
+    ));
+}
+
+#[test]
 fn debug_output_shows_no_key() {
     let leaf = TestAuthority::new("ca").server();
     let shown = format!(
