@@ -1,8 +1,8 @@
 //! The configuration file: its shape, its defaults and what is wrong with it.
 
-mod validate;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,6 +13,8 @@ use haulout_api::group::{ApiGroupSuffix, DEFAULT_SUFFIX};
 use haulout_operate::startup::LogSettings;
 use serde::Deserialize;
 
+#[cfg(test)]
+pub(crate) use self::validate::MIN_LEAF_SECONDS;
 use crate::audit::PersonalInfo;
 
 /// The file as written; every field has a default but those of `agent`.

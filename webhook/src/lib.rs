@@ -1,9 +1,335 @@
-//! The webhook: the aggregated API server and its controllers.
+//! The webhook: the aggregated API server and its controllers, built first, then served.
 
 pub mod api;
 pub mod audit;
 pub mod authenticators;
 pub mod config;
+pub mod controllers;
 pub mod metrics;
 pub mod signer;
 mod throttle;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use haulout_operate::audit::AuditLog;
+use haulout_operate::clock::Clock;
+use haulout_operate::controller::ControllerMetrics;
+use haulout_operate::leader::{LeaderElector, LeaderSettings};
+use haulout_operate::shutdown::Shutdown;
+use haulout_serve::encoding::EncodeError;
+use haulout_serve::front_proxy::FrontProxy;
+use haulout_serve::health::{self, HealthRegistry, Metrics, Scope};
+use haulout_serve::listener::{ListenerLimits, serve_plain, serve_tls};
+use haulout_serve::tls::ServingStore;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::api::SubjectAccessReviewer;
+use self::api::state::{ApiState, Logins};
+use self::audit::LoginAudit;
+use self::authenticators::metrics::AuthenticatorMetrics;
+use self::authenticators::registry::AuthenticatorRegistry;
+use self::config::{Agents, Config};
+use self::controllers::{Environment, Readiness};
+use self::controllers::{api_service, front_proxy_ca, jwt_authenticator, serving_certificate};
+use self::metrics::LoginMetrics;
+use self::signer::{AgentSource, CredentialFiles, Signer, SignerSettings};
+
+/// How long requests are served on after the signal to stop: until the API server has learned that
+/// this replica is unready.
+pub const SERVE_ON: Duration = Duration::from_secs(10);
+/// How long requests in flight may take once connections are drained.
+const GRACE: Duration = Duration::from_secs(8);
+const AGENT_PORT: u16 = 9443;
+
+/// Why the webhook cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("failed to listen on {address}; see `listen` and `metricsListen`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The documents that describe the API cannot be written down; no input leads here.
+    #[error("failed to encode the API's own description")]
+    Documents(#[source] EncodeError),
+}
+
+/// A webhook whose listeners are bound and whose tasks run.
+#[derive(Debug)]
+pub struct Webhook {
+    listener: TcpListener,
+    plain: Option<TcpListener>,
+    store: Arc<ServingStore>,
+    router: Router,
+    plain_router: Router,
+    /// Ends the signer, when nothing is left to sign.
+    signing: CancellationToken,
+}
+
+impl Webhook {
+    /// Binds the listeners, then starts everything that works behind them on `shutdown`'s tracker.
+    ///
+    /// # Errors
+    /// [`StartError`]. Whatever else is missing, such as the cluster, the agent or an issuer, is
+    /// waited for, and readiness says so.
+    pub async fn start(
+        config: Config,
+        client: Client,
+        clock: Clock,
+        audit: AuditLog,
+        shutdown: &Shutdown,
+    ) -> Result<Self, StartError> {
+        let listener = bind(config.listen).await?;
+        let plain = match config.metrics_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let metrics = Metrics::new();
+        let signing = CancellationToken::new();
+        let signer = Signer::start(
+            signer_settings(&config),
+            clock.clone(),
+            &metrics,
+            &shutdown.tracker,
+            &signing,
+        );
+        let cluster = start_controllers(&config, client.clone(), &clock, &metrics, shutdown);
+        let health = Arc::new(health_checks(&cluster, signer.clone(), shutdown));
+        let plain_router = health::router(&health).merge(metrics.router());
+        let logins = Logins {
+            suffix: config.suffix,
+            authenticators: cluster.authenticators,
+            signer,
+            audit: LoginAudit::new(audit, config.personal_info),
+            metrics: LoginMetrics::new(&metrics),
+            clock,
+            lifetime_seconds: config.certificate_lifetime_seconds,
+        };
+        let router = api::router(ApiState {
+            logins,
+            front_proxy: cluster.front_proxy,
+            reviewer: SubjectAccessReviewer::new(client),
+            health,
+            metrics,
+        })
+        .map_err(StartError::Documents)?;
+        Ok(Self {
+            listener,
+            plain,
+            store: cluster.store,
+            router,
+            plain_router,
+            signing,
+        })
+    }
+
+    /// Where door A listens.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// All that door A serves, for requests without a socket.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Serves until `shutdown` drains, and until the last request is answered.
+    ///
+    /// # Errors
+    /// A listener failed.
+    pub async fn serve(self, shutdown: &Shutdown) -> io::Result<()> {
+        let limits = ListenerLimits::default();
+        let plain = async {
+            let Some(plain) = self.plain else {
+                return Ok(());
+            };
+            let drain = shutdown.drain.clone();
+            serve_plain(plain, limits.clone(), self.plain_router, drain, GRACE).await
+        };
+        let drain = shutdown.drain.clone();
+        let door = serve_tls(
+            self.listener,
+            self.store,
+            limits.clone(),
+            self.router,
+            drain,
+            GRACE,
+        );
+        let served = tokio::try_join!(door, plain);
+        self.signing.cancel();
+        served.map(|((), ())| ())
+    }
+}
+
+/// What the controllers keep up to date.
+struct Cluster {
+    front_proxy: Arc<FrontProxy>,
+    front_proxy_readiness: Readiness,
+    store: Arc<ServingStore>,
+    certificate_readiness: Readiness,
+    authenticators: Arc<AuthenticatorRegistry>,
+}
+
+/// Starts leader election and the controllers.
+fn start_controllers(
+    config: &Config,
+    client: Client,
+    clock: &Clock,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> Cluster {
+    let Shutdown {
+        stopping, tracker, ..
+    } = shutdown;
+    let cluster = Cluster {
+        front_proxy: Arc::default(),
+        front_proxy_readiness: Readiness::pending("waiting for the API server"),
+        store: Arc::default(),
+        certificate_readiness: Readiness::pending("waiting for the API server"),
+        authenticators: Arc::default(),
+    };
+
+    let (elector, leadership) = metrics.register(|registry| {
+        LeaderElector::new(
+            client.clone(),
+            leader_settings(config),
+            clock.clone(),
+            registry,
+        )
+    });
+    tracker.spawn(elector.run(stopping.clone()));
+
+    tracker.spawn(jwt_authenticator::run(
+        jwt_authenticator::Context {
+            objects: jwt_authenticator::objects(client.clone(), &config.suffix),
+            registry: Arc::clone(&cluster.authenticators),
+            leadership: leadership.clone(),
+            clock: clock.clone(),
+            tracker: tracker.clone(),
+            metrics: AuthenticatorMetrics::new(metrics),
+        },
+        stopping.clone(),
+    ));
+
+    let environment = Environment {
+        client,
+        leadership,
+        clock: clock.clone(),
+        metrics: metrics.register(ControllerMetrics::new),
+        stopping: stopping.clone(),
+    };
+    let (authorities, authorities_reader) = watch::channel(None);
+    let (announced, announced_reader) = watch::channel(None);
+    tracker.spawn(front_proxy_ca::run(
+        environment.clone(),
+        Arc::clone(&cluster.front_proxy),
+        cluster.front_proxy_readiness.clone(),
+    ));
+    tracker.spawn(api_service::run(
+        environment.clone(),
+        config.suffix.clone(),
+        api_service::OurService {
+            namespace: config.namespace.clone(),
+            name: config.serving_certificate.service.clone(),
+        },
+        api_service::Links {
+            authorities: authorities_reader,
+            announced,
+        },
+    ));
+    tracker.spawn(serving_certificate::run(
+        environment,
+        certificate_settings(config),
+        serving_certificate::Links {
+            store: Arc::clone(&cluster.store),
+            authorities,
+            announced: announced_reader,
+            readiness: cluster.certificate_readiness.clone(),
+        },
+    ));
+    cluster
+}
+
+fn health_checks(cluster: &Cluster, signer: Signer, shutdown: &Shutdown) -> HealthRegistry {
+    let stopping = shutdown.stopping.clone();
+    let front_proxy = cluster.front_proxy_readiness.clone();
+    let certificate = cluster.certificate_readiness.clone();
+    HealthRegistry::new()
+        .with_check("shutdown", Scope::Readiness, move || {
+            if stopping.is_cancelled() {
+                Err("shutting down".to_owned())
+            } else {
+                Ok(())
+            }
+        })
+        .with_check("front-proxy", Scope::Readiness, move || front_proxy.check())
+        .with_check("serving-certificate", Scope::Readiness, move || {
+            certificate.check()
+        })
+        .with_check("agents", Scope::Readiness, move || signer.health().ready())
+}
+
+fn leader_settings(config: &Config) -> LeaderSettings {
+    let identity = if config.pod_name.is_empty() {
+        format!("haulout-webhook-{}", uuid::Uuid::new_v4())
+    } else {
+        config.pod_name.clone()
+    };
+    LeaderSettings {
+        namespace: config.namespace.clone(),
+        lease: config.lease_name.clone(),
+        identity,
+        labels: config.labels.clone(),
+    }
+}
+
+fn certificate_settings(config: &Config) -> serving_certificate::Settings {
+    let certificate = &config.serving_certificate;
+    let name = format!("{}.{}.svc", certificate.service, config.namespace);
+    serving_certificate::Settings {
+        namespace: config.namespace.clone(),
+        secret: certificate.secret_name.clone(),
+        labels: config.labels.clone(),
+        dns_names: vec![name.clone(), format!("{name}.cluster.local")],
+        ca_lifetime: Duration::from_secs(certificate.ca_lifetime_seconds),
+        leaf_lifetime: Duration::from_secs(certificate.leaf_lifetime_seconds),
+    }
+}
+
+fn signer_settings(config: &Config) -> SignerSettings {
+    let agents = match &config.agents {
+        Agents::Addresses(addresses) => AgentSource::Addresses(addresses.clone()),
+        Agents::Service { namespace, name } => AgentSource::Service {
+            host: format!("{name}.{namespace}.svc"),
+            port: AGENT_PORT,
+        },
+    };
+    let files = &config.agent_tls;
+    SignerSettings {
+        agents,
+        credentials: CredentialFiles {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+            ca: files.ca.clone(),
+        },
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
+}

@@ -1,1 +1,80 @@
-fn main() {}
+//! `haulout-webhook`: see the library.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use haulout_operate::audit::AuditLog;
+use haulout_operate::clock::Clock;
+use haulout_operate::cluster;
+use haulout_operate::shutdown::Shutdown;
+use haulout_operate::startup::{harden_process, init_logging, install_crypto_provider};
+use haulout_webhook::config::Config;
+use haulout_webhook::{SERVE_ON, Webhook};
+
+/// How long tasks may take to end after the listeners have.
+const FINISH: Duration = Duration::from_secs(2);
+
+/// Exchanges tokens for short-lived client certificates, as an aggregated API of Kubernetes.
+#[derive(Debug, Parser)]
+#[command(version, name = "haulout-webhook")]
+struct Arguments {
+    /// Configuration file, YAML.
+    #[arg(long, value_name = "FILE", default_value = "/etc/haulout/webhook.yaml")]
+    config: PathBuf,
+    /// How to reach the cluster; by default as the pod that this runs in.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Only says what is wrong with the configuration file, one line a fault.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    let Arguments {
+        config,
+        kubeconfig,
+        check_config,
+    } = Arguments::parse();
+    let outcome = match Config::load(&config) {
+        // For people: there is no log yet, and without a configuration none is set up.
+        Err(error) => writeln!(io::stderr(), "{:#}", anyhow::Error::from(error))
+            .map_err(anyhow::Error::from)
+            .and(Ok(ExitCode::FAILURE)),
+        Ok(_) if check_config => Ok(ExitCode::SUCCESS),
+        Ok(config) => start(config, kubeconfig).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        tracing::error!(error = format!("{error:#}"), "haulout-webhook failed");
+        ExitCode::FAILURE
+    })
+}
+
+fn start(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
+    init_logging(&config.log)?;
+    harden_process()?;
+    install_crypto_provider();
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?
+        .block_on(run(config, kubeconfig))
+}
+
+async fn run(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals(SERVE_ON)?;
+    let client = cluster::client(kubeconfig.as_deref()).await?;
+    let clock = Clock::system();
+    let audit = AuditLog::stderr(clock.clone());
+    let webhook = Webhook::start(config, client, clock, audit, &shutdown).await?;
+    tracing::info!(address = %webhook.address()?, "listening");
+    webhook.serve(&shutdown).await?;
+    let all_ended = shutdown.finish(FINISH).await;
+    tracing::info!(all_ended, "stopped");
+    Ok(())
+}

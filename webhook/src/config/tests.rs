@@ -28,7 +28,10 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.personal_info, PersonalInfo::Redacted);
     assert_eq!(config.lease_name, "haulout-webhook");
     assert_eq!(config.serving_certificate.secret_name, "haulout-serving");
-    assert_eq!(config.agents, Agents::Addresses(vec!["127.0.0.1:9443".to_owned()]));
+    assert_eq!(
+        config.agents,
+        Agents::Addresses(vec!["127.0.0.1:9443".to_owned()])
+    );
 }
 
 #[test]
@@ -70,17 +73,38 @@ fn each_fault_names_its_field() {
         ("namespace: ''", "namespace"),
         ("labels: {'-x': y}", "labels"),
         ("labels: {x: 'a b'}", "labels"),
-        ("servingCertificate: {secretName: A}", "servingCertificate.secretName"),
-        ("servingCertificate: {service: a.b}", "servingCertificate.service"),
-        ("servingCertificate: {leafLifetimeSeconds: 59}", "servingCertificate.leafLifetimeSeconds"),
         (
-            "servingCertificate: {leafLifetimeSeconds: 100, caLifetimeSeconds: 399}",
+            "servingCertificate: {secretName: A}",
+            "servingCertificate.secretName",
+        ),
+        (
+            "servingCertificate: {service: a.b}",
+            "servingCertificate.service",
+        ),
+        (
+            "servingCertificate: {leafLifetimeSeconds: 299}",
+            "servingCertificate.leafLifetimeSeconds",
+        ),
+        (
+            "servingCertificate: {leafLifetimeSeconds: 300, caLifetimeSeconds: 1199}",
             "servingCertificate.caLifetimeSeconds",
         ),
-        ("certificates: {defaultLifetimeSeconds: 0}", "certificates.defaultLifetimeSeconds"),
-        ("certificates: {defaultLifetimeSeconds: 86401}", "certificates.defaultLifetimeSeconds"),
-        ("audit: {logUsernamesAndGroups: maybe}", "audit.logUsernamesAndGroups"),
-        ("leaderElection: {leaseName: A_B}", "leaderElection.leaseName"),
+        (
+            "certificates: {defaultLifetimeSeconds: 0}",
+            "certificates.defaultLifetimeSeconds",
+        ),
+        (
+            "certificates: {defaultLifetimeSeconds: 86401}",
+            "certificates.defaultLifetimeSeconds",
+        ),
+        (
+            "audit: {logUsernamesAndGroups: maybe}",
+            "audit.logUsernamesAndGroups",
+        ),
+        (
+            "leaderElection: {leaseName: A_B}",
+            "leaderElection.leaseName",
+        ),
     ];
     for (text, field) in cases {
         assert_eq!(faults(&format!("{GOOD}{text}\n")), [field], "{text}");
@@ -92,8 +116,14 @@ fn each_fault_of_the_agent_names_its_field() {
     let tls = "tls: {certFile: /a, keyFile: /b, caFile: /c}";
     let cases = [
         (format!("agent: {{{tls}}}"), vec!["agent"]),
-        (format!("agent: {{addresses: [nohost], {tls}}}"), vec!["agent.addresses"]),
-        (format!("agent: {{addresses: ['h:0'], {tls}}}"), vec!["agent.addresses"]),
+        (
+            format!("agent: {{addresses: [nohost], {tls}}}"),
+            vec!["agent.addresses"],
+        ),
+        (
+            format!("agent: {{addresses: ['h:0'], {tls}}}"),
+            vec!["agent.addresses"],
+        ),
         (
             format!("agent: {{addresses: ['h:1'], service: {{namespace: a, name: b}}, {tls}}}"),
             vec!["agent"],
@@ -104,7 +134,11 @@ fn each_fault_of_the_agent_names_its_field() {
         ),
         (
             "agent: {addresses: ['h:1']}".to_owned(),
-            vec!["agent.tls.certFile", "agent.tls.keyFile", "agent.tls.caFile"],
+            vec![
+                "agent.tls.certFile",
+                "agent.tls.keyFile",
+                "agent.tls.caFile",
+            ],
         ),
     ];
     for (text, fields) in cases {
@@ -117,7 +151,10 @@ fn all_faults_are_told_at_once() {
     let error = parse("listen: x\nnamespace: A\n").unwrap_err().to_string();
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines.len(), 6, "{error}");
-    assert!(lines[0].starts_with("listen: \"x\" is no address"), "{error}");
+    assert!(
+        lines[0].starts_with("listen: \"x\" is no address"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -130,7 +167,10 @@ fn unknown_fields_and_wrong_types_are_named() {
         ("- a", "webhook.yaml"),
     ] {
         let error = parse(text).unwrap_err();
-        assert!(matches!(error, ConfigError::Parse { .. }), "{text}: {error:?}");
+        assert!(
+            matches!(error, ConfigError::Parse { .. }),
+            "{text}: {error:?}"
+        );
         assert!(error.to_string().contains(needle), "{text}: {error}");
     }
 }

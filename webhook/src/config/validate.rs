@@ -12,9 +12,9 @@ use super::{
 };
 use crate::audit::PersonalInfo;
 
-/// A leaf must outlive some checks of its age.
-const MIN_LEAF_SECONDS: u64 = 60;
-/// A CA must outlive the overlap with its successor and its leaves.
+/// The last third of a leaf must outlast the minute for which its successor's CA is announced.
+pub(crate) const MIN_LEAF_SECONDS: u64 = 300;
+/// A CA is replaced three lives of a leaf before its end.
 const MIN_LEAVES_PER_CA: u64 = 4;
 const MAX_LIFETIME_SECONDS: u32 = 24 * 60 * 60;
 
@@ -90,14 +90,18 @@ fn serving_certificate(
     file: ServingCertificateFile,
     faults: &mut Faults,
 ) -> Option<ServingCertificate> {
-    let secret_name = faults.take("servingCertificate.secretName", || subdomain(file.secret_name));
+    let secret_name = faults.take("servingCertificate.secretName", || {
+        subdomain(file.secret_name)
+    });
     let service = faults.take("servingCertificate.service", || dns_label(file.service));
     let leaf = file.leaf_lifetime_seconds;
     let leaf_lifetime_seconds = faults.take("servingCertificate.leafLifetimeSeconds", || {
         if leaf >= MIN_LEAF_SECONDS {
             Ok(leaf)
         } else {
-            Err(format!("{leaf} is too short; use at least {MIN_LEAF_SECONDS} seconds"))
+            Err(format!(
+                "{leaf} is too short; use at least {MIN_LEAF_SECONDS} seconds"
+            ))
         }
     });
     let ca = file.ca_lifetime_seconds;
@@ -153,9 +157,21 @@ fn agent(file: AgentFile, faults: &mut Faults) -> (Option<Agents>, Option<AgentT
             }
         })
     };
-    let certificate = path("agent.tls.certFile", cert_file, "the client certificate for agents");
-    let key = path("agent.tls.keyFile", key_file, "the client certificate's key");
-    let ca = path("agent.tls.caFile", ca_file, "the CA certificates of the agents");
+    let certificate = path(
+        "agent.tls.certFile",
+        cert_file,
+        "the client certificate for agents",
+    );
+    let key = path(
+        "agent.tls.keyFile",
+        key_file,
+        "the client certificate's key",
+    );
+    let ca = path(
+        "agent.tls.caFile",
+        ca_file,
+        "the CA certificates of the agents",
+    );
     let tls = (|| {
         Some(AgentTls {
             certificate: certificate?,
@@ -168,7 +184,9 @@ fn agent(file: AgentFile, faults: &mut Faults) -> (Option<Agents>, Option<AgentT
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        format!("\"{text}\" is no address; write ADDRESS:PORT, for example [::]:10250 or 127.0.0.1:8080")
+        format!(
+            "\"{text}\" is no address; write ADDRESS:PORT, for example [::]:10250 or 127.0.0.1:8080"
+        )
     })
 }
 
@@ -179,7 +197,9 @@ fn host_and_port(text: &str) -> Result<(), String> {
     if valid {
         Ok(())
     } else {
-        Err(format!("\"{text}\" is not HOST:PORT, for example 10.0.0.1:9443"))
+        Err(format!(
+            "\"{text}\" is not HOST:PORT, for example 10.0.0.1:9443"
+        ))
     }
 }
 
@@ -205,7 +225,9 @@ fn dns_label(name: String) -> Result<String, String> {
 
 fn check_labels(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
     for (key, value) in &labels {
-        let (prefix, name) = key.split_once('/').map_or((None, key.as_str()), |(p, n)| (Some(p), n));
+        let (prefix, name) = key
+            .split_once('/')
+            .map_or((None, key.as_str()), |(p, n)| (Some(p), n));
         if prefix.is_some_and(|prefix| !is_dns1123_subdomain(prefix)) || !is_label_text(name) {
             return Err(format!("\"{key}\" is no label key; write [DNS-NAME/]NAME"));
         }

@@ -1,0 +1,81 @@
+//! What keeps the cluster's objects and this process in line with each other.
+//!
+//! Every replica runs every controller, since all of them feed its own state. Only the leader
+//! writes: each write asks for that just before it happens, and carries the resourceVersion of what
+//! it was decided upon.
+
+pub mod api_service;
+pub mod front_proxy_ca;
+pub mod jwt_authenticator;
+pub mod serving_certificate;
+#[cfg(test)]
+mod test_server;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use haulout_operate::clock::Clock;
+use haulout_operate::controller::ControllerMetrics;
+use haulout_operate::leader::Leadership;
+use kube::Client;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// What every controller of named objects works with.
+#[derive(Clone)]
+pub struct Environment {
+    /// The Kubernetes API.
+    pub client: Client,
+    /// Asked before each write.
+    pub leadership: Leadership,
+    /// Judges dates.
+    pub clock: Clock,
+    /// Counts reconciliations.
+    pub metrics: ControllerMetrics,
+    /// Ends the controllers.
+    pub stopping: CancellationToken,
+}
+
+impl Environment {
+    /// Notifies `wake` whenever leadership is gained or lost, until the end.
+    async fn wake_on_leadership(&self, wake: &Notify) {
+        let mut leadership = self.leadership.clone();
+        while let Some(()) = self.stopping.run_until_cancelled(leadership.changed()).await {
+            wake.notify_one();
+        }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("leadership", &self.leadership)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a part of the process is ready, as its controller knows it and a health check shows it.
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<Mutex<Result<(), String>>>);
+
+impl Readiness {
+    /// Not ready, for the reason given.
+    pub fn pending(reason: &str) -> Self {
+        Self(Arc::new(Mutex::new(Err(reason.to_owned()))))
+    }
+
+    /// What was reported last: fine, or one line that says what is wrong.
+    ///
+    /// # Errors
+    /// That line.
+    pub fn check(&self) -> Result<(), String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn report(&self, readiness: Result<(), String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = readiness;
+    }
+}

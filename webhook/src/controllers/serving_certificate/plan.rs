@@ -1,0 +1,282 @@
+//! When the CA and the leaf are renewed. No I/O; the time is an argument.
+//!
+//! A CA is replaced in steps, so that no request is lost. The new one is added to `ca.crt` while
+//! the old one's leaf is still served; the old one's key is dropped then. Once the API server has
+//! been told of both for [`ANNOUNCED_FOR`], the first leaf of the new CA is issued. The old
+//! certificate stays until it expires, which is later than any leaf of it: a CA is replaced three
+//! lives of a leaf before its end.
+
+use std::time::{Duration, SystemTime};
+
+/// How long both CAs stand in `caBundle` before the first leaf of the new one.
+pub(super) const ANNOUNCED_FOR: Duration = Duration::from_secs(60);
+/// How many lives of a leaf before its end a CA is replaced.
+const LEAVES_BEFORE_END: u32 = 3;
+/// A leaf is renewed when this part of its life is left.
+const LEAF_PART_LEFT: u32 = 3;
+/// The wall clock is looked at this often, since it may jump (hibernation, migration).
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+
+/// What matters of the Secret's contents.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Facts {
+    /// The end of the CA whose key is there.
+    pub(super) authority_ends: Option<SystemTime>,
+    /// The leaf, if clients accept it.
+    pub(super) leaf: Option<LeafFacts>,
+    /// Whether `ca.crt` holds CAs beyond their end.
+    pub(super) has_expired_authorities: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LeafFacts {
+    pub(super) ends: SystemTime,
+    /// Whether the CA whose key is there has issued it, not an older one.
+    pub(super) is_of_authority: bool,
+}
+
+/// What to change; nothing is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) new_authority: bool,
+    pub(super) new_leaf: bool,
+    /// Leave out CAs beyond their end.
+    pub(super) prune: bool,
+}
+
+/// What to do at `now`, and when to look again. `announced_since` is when the API server was told
+/// of the CAs as they are now, `leaf_lifetime` the configured one.
+pub(super) fn plan(
+    facts: &Facts,
+    announced_since: Option<SystemTime>,
+    leaf_lifetime: Duration,
+    now: SystemTime,
+) -> (Plan, Duration) {
+    let lives_for = |end: SystemTime, at_least: Duration| {
+        end.duration_since(now).is_ok_and(|left| left > at_least)
+    };
+    let authority_margin = leaf_lifetime.saturating_mul(LEAVES_BEFORE_END);
+    let new_authority = !facts
+        .authority_ends
+        .is_some_and(|end| lives_for(end, authority_margin));
+    let mut look_again = CHECK_EVERY;
+    let new_leaf = match &facts.leaf {
+        None => true,
+        // Its successor's CA is not known to the API server yet.
+        Some(_) if new_authority => false,
+        Some(leaf) if leaf.is_of_authority => {
+            let part_left = leaf_lifetime / LEAF_PART_LEFT;
+            let left = leaf.ends.duration_since(now).unwrap_or_default();
+            look_again = look_again.min(left.saturating_sub(part_left));
+            left <= part_left
+        }
+        Some(_) => announced_since.is_some_and(|since| {
+            let age = now.duration_since(since).unwrap_or_default();
+            look_again = look_again.min(ANNOUNCED_FOR.saturating_sub(age));
+            age >= ANNOUNCED_FOR
+        }),
+    };
+    let plan = Plan {
+        new_authority,
+        new_leaf,
+        prune: facts.has_expired_authorities,
+    };
+    (plan, look_again.max(Duration::from_secs(1)))
+}
+
+impl Plan {
+    pub(super) fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAF: Duration = Duration::from_secs(900);
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn after(seconds: u64) -> SystemTime {
+        NOW + Duration::from_secs(seconds)
+    }
+
+    fn leaf(ends: u64, is_of_authority: bool) -> Option<LeafFacts> {
+        let ends = after(ends);
+        Some(LeafFacts {
+            ends,
+            is_of_authority,
+        })
+    }
+
+    #[test]
+    fn what_is_renewed_when() {
+        let healthy = 1_000_000;
+        let long_ago = NOW - Duration::from_secs(3600);
+        // End of the CA, leaf, announced since, new CA, new leaf, seconds until the next look.
+        let rows = [
+            ("empty", None, None, None, true, true, 60),
+            (
+                "healthy",
+                Some(healthy),
+                leaf(900, true),
+                None,
+                false,
+                false,
+                60,
+            ),
+            ("no leaf", Some(healthy), None, None, false, true, 60),
+            (
+                "leaf almost due",
+                Some(healthy),
+                leaf(301, true),
+                None,
+                false,
+                false,
+                1,
+            ),
+            (
+                "leaf due",
+                Some(healthy),
+                leaf(300, true),
+                None,
+                false,
+                true,
+                1,
+            ),
+            (
+                "leaf due in a while",
+                Some(healthy),
+                leaf(330, true),
+                None,
+                false,
+                false,
+                30,
+            ),
+            (
+                "no CA, leaf of an older one",
+                None,
+                leaf(900, false),
+                Some(long_ago),
+                true,
+                false,
+                60,
+            ),
+            (
+                "CA near its end",
+                Some(2700),
+                leaf(900, true),
+                Some(long_ago),
+                true,
+                false,
+                60,
+            ),
+            (
+                "CA not so near",
+                Some(2701),
+                leaf(900, true),
+                None,
+                false,
+                false,
+                60,
+            ),
+            (
+                "CA near its end, leaf due",
+                Some(2700),
+                leaf(10, true),
+                Some(long_ago),
+                true,
+                false,
+                60,
+            ),
+            (
+                "not announced",
+                Some(healthy),
+                leaf(900, false),
+                None,
+                false,
+                false,
+                60,
+            ),
+            (
+                "not announced, leaf due",
+                Some(healthy),
+                leaf(10, false),
+                None,
+                false,
+                false,
+                60,
+            ),
+            (
+                "just announced",
+                Some(healthy),
+                leaf(900, false),
+                Some(NOW),
+                false,
+                false,
+                60,
+            ),
+            (
+                "announced a while",
+                Some(healthy),
+                leaf(900, false),
+                Some(NOW - Duration::from_secs(59)),
+                false,
+                false,
+                1,
+            ),
+            (
+                "announced",
+                Some(healthy),
+                leaf(900, false),
+                Some(NOW - Duration::from_secs(60)),
+                false,
+                true,
+                1,
+            ),
+            (
+                "announced by a clock ahead",
+                Some(healthy),
+                leaf(900, false),
+                Some(after(9)),
+                false,
+                false,
+                60,
+            ),
+        ];
+        for (name, authority_ends, leaf, announced, new_authority, new_leaf, next) in rows {
+            let facts = Facts {
+                authority_ends: authority_ends.map(after),
+                leaf,
+                has_expired_authorities: false,
+            };
+            let expected = Plan {
+                new_authority,
+                new_leaf,
+                prune: false,
+            };
+            let outcome = plan(&facts, announced, LEAF, NOW);
+            assert_eq!(outcome, (expected, Duration::from_secs(next)), "{name}");
+        }
+    }
+
+    /// The old CA is trusted for a whole life of a leaf after the last leaf that it issued.
+    #[test]
+    fn an_old_authority_outlives_the_last_of_its_leaves_by_a_life() {
+        let last_old_leaf = LEAF.saturating_mul(LEAVES_BEFORE_END);
+        assert!(last_old_leaf >= LEAF * 2 + ANNOUNCED_FOR);
+        let shortest = Duration::from_secs(crate::config::MIN_LEAF_SECONDS);
+        assert!(shortest.saturating_mul(LEAVES_BEFORE_END) >= shortest + 2 * ANNOUNCED_FOR);
+    }
+
+    #[test]
+    fn expired_authorities_are_left_out() {
+        let facts = Facts {
+            authority_ends: Some(after(1_000_000)),
+            leaf: leaf(900, true),
+            has_expired_authorities: true,
+        };
+        let (plan, _) = plan(&facts, None, LEAF, NOW);
+        assert!(plan.prune && !plan.new_leaf && !plan.new_authority && !plan.is_nothing());
+    }
+}

@@ -1,0 +1,74 @@
+//! The API server as tests of controllers see it: each call is expected, compared and answered.
+
+use std::time::{Duration, SystemTime};
+
+use haulout_operate::clock::{Clock, ManualClock};
+use haulout_operate::controller::ControllerMetrics;
+use haulout_operate::leader::Leadership;
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tower_test::mock::{self, Handle};
+
+use super::Environment;
+
+pub(super) struct Server(Handle<Request<Body>, Response<Body>>);
+
+impl Server {
+    /// Waits for the next call, compares it, answers it, and gives its body.
+    pub(super) async fn answer(
+        &mut self,
+        method: Method,
+        path: impl AsRef<str>,
+        code: u16,
+        body: &Value,
+    ) -> Value {
+        let next = tokio::time::timeout(Duration::from_secs(5), self.0.next_request());
+        let (request, send) = next
+            .await
+            .expect("no call came")
+            .expect("the client is gone");
+        assert_eq!(
+            (request.method(), request.uri().path()),
+            (&method, path.as_ref())
+        );
+        let sent = request.into_body().collect_bytes().await.unwrap();
+        let response = Response::builder()
+            .status(code)
+            .body(Body::from(body.to_string().into_bytes()));
+        send.send_response(response.unwrap());
+        serde_json::from_slice(&sent).unwrap_or_default()
+    }
+
+    pub(super) async fn fails(
+        &mut self,
+        method: Method,
+        path: impl AsRef<str>,
+        code: u16,
+    ) -> Value {
+        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "reason": "Test", "message": format!("test says {code}"), "code": code});
+        self.answer(method, path, code, &body).await
+    }
+}
+
+/// An environment whose API server is the second half, and whose clock is the third.
+pub(super) fn environment(is_leader: bool) -> (Environment, Server, ManualClock) {
+    let (service, handle) = mock::pair();
+    let (clock, hand) = Clock::manual(start());
+    let environment = Environment {
+        client: Client::new(service, "haulout-system"),
+        leadership: Leadership::fixed(is_leader),
+        clock,
+        metrics: ControllerMetrics::default(),
+        stopping: CancellationToken::new(),
+    };
+    (environment, Server(handle), hand)
+}
+
+/// A whole second, as certificates know it.
+pub(super) fn start() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
