@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod issuer;
 pub mod load;
+pub mod logins;
 
 /// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it
 /// first.

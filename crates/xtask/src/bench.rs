@@ -11,25 +11,20 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use haulout_pki::bundle::CertificateBundle;
-use haulout_serve::tls::{ClientIdentity, client_config};
 use haulout_tests::cluster::{
-    AUDIENCE, AUTHENTICATOR, Cluster, ClusterOptions, HauloutStack, Products, Profile,
-    StackOptions, TOKEN_VARIABLE,
+    AUDIENCE, Cluster, ClusterOptions, HauloutStack, Products, Profile, StackOptions,
+    TOKEN_VARIABLE,
 };
 use haulout_tests::load::Outcome;
-use rustls_pki_types::ServerName;
+use haulout_tests::logins::{self, Answer};
 use serde_json::{Value, json};
 
 use self::floor::Floor;
-use self::login::{Answer, Target};
+use self::login::Target;
 use self::process::{cpu_time, resident_bytes};
 use self::rows::Row;
 use crate::output::{say, step};
 
-const SERVER_NAME: &str = "haulout-api.haulout-system.svc";
 const MIB: f64 = 1024.0 * 1024.0;
 
 #[derive(Debug, clap::Args)]
@@ -147,29 +142,11 @@ impl Bench {
         })
     }
 
-    /// How the aggregator reaches the webhook: the CA that the APIService holds, and the front proxy's certificate.
     async fn target(&mut self) -> Result<Target> {
-        let name = "v1alpha1.login.concierge.pinniped.dev";
-        let api_service = self
-            .cluster
-            .kubectl()
-            .json(&["get", "apiservice", name])
-            .await?;
-        let bundle = api_service
-            .pointer("/spec/caBundle")
-            .and_then(Value::as_str)
-            .with_context(|| format!("{name} has no caBundle"))?;
-        let roots = CertificateBundle::parse_pem(&STANDARD.decode(bundle)?)?;
-        let pair = self.cluster.pki().front_proxy_client();
-        let identity = ClientIdentity::new();
-        identity.publish(&std::fs::read(pair.certificate)?, &std::fs::read(pair.key)?)?;
         Ok(Target {
             webhook_pid: self.stack.webhook().id(),
             agent_pid: self.stack.agent().id(),
-            address: ([127, 0, 0, 1], self.stack.addresses().webhook).into(),
-            server_name: ServerName::try_from(SERVER_NAME)?,
-            tls: client_config(&roots, Some(std::sync::Arc::new(identity)))?,
-            authenticator: AUTHENTICATOR.to_owned(),
+            endpoint: logins::endpoint(&self.cluster, &self.stack).await?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Door A as kubectl and the API server see it.
 
-use haulout_tests::cluster::{Profile, StackOptions};
+use haulout_tests::cluster::{Kubectl, Profile, StackOptions};
 use serde_json::Value;
 
 use crate::login::Running;
@@ -39,6 +39,25 @@ async fn cluster_kubectl_finds_and_explains_every_kind() {
         "partial discovery"
     );
 
+    shows_lists(kubectl).await;
+    explains_fields(kubectl).await;
+
+    // Both groups are current in the API server's own aggregated discovery.
+    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let listed = running.get_as_admin("/apis", accept).await;
+    for group in ["login", "identity"] {
+        let name = format!("{group}.concierge.pinniped.dev");
+        let item = listed["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|item| item["metadata"]["name"] == name.as_str())
+            .unwrap_or_else(|| panic!("{name} is not discovered"));
+        assert_eq!(item["versions"][0]["freshness"], "Current");
+    }
+}
+
+async fn shows_lists(kubectl: &Kubectl) {
     let pinniped = kubectl.output(["get", "pinniped", "-A"]).await.unwrap();
     let shown = String::from_utf8_lossy(&pinniped.stdout).into_owned();
     assert!(
@@ -67,7 +86,9 @@ async fn cluster_kubectl_finds_and_explains_every_kind() {
         String::from_utf8_lossy(&absent.stderr)
             .contains("(NotFound): the server could not find the requested resource")
     );
+}
 
+async fn explains_fields(kubectl: &Kubectl) {
     let spec = kubectl
         .run(["explain", "tokencredentialrequest.spec"])
         .await
@@ -101,20 +122,6 @@ async fn cluster_kubectl_finds_and_explains_every_kind() {
             !description.is_empty() && description != "<empty>",
             "{field}: {text}"
         );
-    }
-
-    // Both groups are current in the API server's own aggregated discovery.
-    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-    let listed = running.get_as_admin("/apis", accept).await;
-    for group in ["login", "identity"] {
-        let name = format!("{group}.concierge.pinniped.dev");
-        let item = listed["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|item| item["metadata"]["name"] == Value::from(name.as_str()))
-            .unwrap_or_else(|| panic!("{name} is not discovered"));
-        assert_eq!(item["versions"][0]["freshness"], "Current");
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use haulout_tests::cluster::{
-    AUDIENCE, AUTHENTICATOR, Cluster, ClusterOptions, HauloutStack, LOGIN_PATH, Profile,
-    StackOptions, TOKEN_VARIABLE,
+    AUDIENCE, AUTHENTICATOR, Cluster, ClusterOptions, Credential, HauloutStack, LOGIN_PATH,
+    Profile, StackOptions, TOKEN_VARIABLE,
 };
 use haulout_tests::logins;
 use serde_json::{Value, json};
@@ -25,7 +25,11 @@ impl Running {
 
     /// `kubectl` as a person with this token and a kubeconfig without secrets.
     pub(crate) async fn kubectl(&self, token: &str, arguments: &[&str]) -> Result<String, String> {
-        let kubeconfig = self.stack.user_kubeconfig(&self.cluster).unwrap();
+        let stanza = self.stack.exec_stanza(&self.cluster, None).unwrap();
+        let kubeconfig = self
+            .cluster
+            .kubeconfig("user", &Credential::Exec(stanza))
+            .unwrap();
         self.cluster
             .kubectl()
             .with_kubeconfig(&kubeconfig)
@@ -225,70 +229,7 @@ async fn cluster_the_certificate_is_as_the_reference_s() {
 async fn cluster_bad_tokens_get_the_one_answer() {
     let mut running = Running::start(Profile::Talos, &StackOptions::default()).await;
     let good = running.stack.token("alice", &["devs"]).await.unwrap();
-    let (head, rest) = good.split_once('.').unwrap();
-    let (payload, signature) = rest.split_once('.').unwrap();
-    let claims =
-        |aud: &str, exp: i64| json!({"username": "alice", "groups": [], "aud": aud, "exp": exp});
-    let expired = running
-        .stack
-        .token_with(&claims(AUDIENCE, now() - 1))
-        .await
-        .unwrap();
-    let elsewhere = running
-        .stack
-        .token_with(&claims("another-cluster", now() + 60))
-        .await
-        .unwrap();
-    let foreign = running
-        .stack
-        .token_with(&json!({"iss": "https://evil.example.com", "username": "a", "aud": AUDIENCE}))
-        .await
-        .unwrap();
-    let mut other_signature = signature.to_owned();
-    let first = if other_signature.starts_with('A') {
-        "B"
-    } else {
-        "A"
-    };
-    other_signature.replace_range(..1, first);
-    let unsigned = "eyJhbGciOiJub25lIn0";
-    let cases = [
-        ("forged", format!("{head}.{payload}.{other_signature}")),
-        ("no signature", format!("{head}.{payload}.")),
-        ("alg none", format!("{unsigned}.{payload}.")),
-        ("expired", expired),
-        ("for another cluster", elsewhere),
-        ("of another issuer", foreign),
-        ("no JWT", "opaque".to_owned()),
-        (
-            "reserved group",
-            running
-                .stack
-                .token("alice", &["system:masters"])
-                .await
-                .unwrap(),
-        ),
-        (
-            "reserved user",
-            running.stack.token("system:node:x", &[]).await.unwrap(),
-        ),
-        (
-            "kubeadm group",
-            running
-                .stack
-                .token("alice", &["kubeadm:cluster-admins"])
-                .await
-                .unwrap(),
-        ),
-        (
-            "front proxy",
-            running
-                .stack
-                .token("front-proxy-client", &[])
-                .await
-                .unwrap(),
-        ),
-    ];
+    let cases = bad_tokens(&running.stack, &good).await;
     for (what, token) in &cases {
         let (status, audit_id, answer) = running.post(&logins::body(token)).await;
         assert_eq!(status, 201, "{what}: {answer}");
@@ -332,6 +273,61 @@ async fn cluster_bad_tokens_get_the_one_answer() {
         .await
         .unwrap_err();
     assert!(spoken.contains("authentication failed"), "{spoken}");
+}
+
+async fn bad_tokens(stack: &HauloutStack, good: &str) -> Vec<(&'static str, String)> {
+    let (head, rest) = good.split_once('.').unwrap();
+    let (payload, signature) = rest.split_once('.').unwrap();
+    let claims =
+        |aud: &str, exp: i64| json!({"username": "alice", "groups": [], "aud": aud, "exp": exp});
+    let expired = stack
+        .token_with(&claims(AUDIENCE, now() - 1))
+        .await
+        .unwrap();
+    let elsewhere = stack
+        .token_with(&claims("another-cluster", now() + 60))
+        .await
+        .unwrap();
+    let foreign = stack
+        .token_with(&json!({"iss": "https://evil.example.com", "username": "a", "aud": AUDIENCE}))
+        .await
+        .unwrap();
+    let mut other_signature = signature.to_owned();
+    let first = if other_signature.starts_with('A') {
+        "B"
+    } else {
+        "A"
+    };
+    other_signature.replace_range(..1, first);
+    let unsigned = "eyJhbGciOiJub25lIn0";
+    vec![
+        ("forged", format!("{head}.{payload}.{other_signature}")),
+        ("no signature", format!("{head}.{payload}.")),
+        ("alg none", format!("{unsigned}.{payload}.")),
+        ("expired", expired),
+        ("for another cluster", elsewhere),
+        ("of another issuer", foreign),
+        ("no JWT", "opaque".to_owned()),
+        (
+            "reserved group",
+            stack.token("alice", &["system:masters"]).await.unwrap(),
+        ),
+        (
+            "reserved user",
+            stack.token("system:node:x", &[]).await.unwrap(),
+        ),
+        (
+            "kubeadm group",
+            stack
+                .token("alice", &["kubeadm:cluster-admins"])
+                .await
+                .unwrap(),
+        ),
+        (
+            "front proxy",
+            stack.token("front-proxy-client", &[]).await.unwrap(),
+        ),
+    ]
 }
 
 #[tokio::test]

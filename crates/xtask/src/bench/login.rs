@@ -1,30 +1,23 @@
-//! Logins straight at door A's listener, as the API server's aggregator sends them.
+//! Logins straight at door A's listener, and what each process spends on them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use haulout_tests::load::{self, Connection, Endpoint, Outcome, Plan};
-use http::{Request, StatusCode};
-use http_body_util::Full;
-use rustls_pki_types::ServerName;
+use haulout_tests::logins::{self, Answer};
 
 use super::process::cpu_time;
 
 const STREAMS: usize = 8;
 
-/// A running webhook and agent, and how to reach them as the aggregator does.
+/// A running webhook and agent, and how to reach the webhook as the aggregator does.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) webhook_pid: u32,
     pub(super) agent_pid: u32,
-    pub(super) address: SocketAddr,
-    pub(super) server_name: ServerName<'static>,
-    /// Trusts the webhook's serving CA and shows the front proxy's certificate.
-    pub(super) tls: Arc<rustls::ClientConfig>,
-    pub(super) authenticator: String,
+    pub(super) endpoint: Endpoint,
 }
 
 /// CPU time of each process.
@@ -43,12 +36,7 @@ impl Cost {
 
 impl Target {
     pub(super) async fn connect(&self) -> Result<Arc<Connection>> {
-        let endpoint = Endpoint {
-            address: self.address,
-            server_name: self.server_name.clone(),
-            tls: Arc::clone(&self.tls),
-        };
-        Ok(Arc::new(Connection::open(&endpoint).await?))
+        Ok(Arc::new(Connection::open(&self.endpoint).await?))
     }
 
     /// Sends `requests` logins with `token` and demands that each gets `expected`.
@@ -60,19 +48,14 @@ impl Target {
         requests: usize,
         rate: Option<f64>,
     ) -> Result<Outcome> {
-        let body = Bytes::from(self.body(token));
+        let body = Bytes::from(logins::body(token).to_string());
         let plan = Plan {
             requests,
             streams: STREAMS,
             rate,
         };
-        let outcome = load::run(
-            connection,
-            plan,
-            move |_| request(&body),
-            move |status, answer| expected.judge(status, answer),
-        )
-        .await;
+        let judge = move |status, answer: &Bytes| expected.judge(status, answer);
+        let outcome = load::run(connection, plan, move |_| logins::request(&body), judge).await;
         ensure!(
             outcome.failures.is_empty(),
             "{} of {requests} requests went wrong; the first: {}",
@@ -113,69 +96,4 @@ impl Target {
             generator: cpu_time(std::process::id())?,
         })
     }
-
-    fn body(&self, token: &str) -> String {
-        serde_json::json!({
-            "kind": "TokenCredentialRequest",
-            "apiVersion": "login.concierge.pinniped.dev/v1alpha1",
-            "metadata": {},
-            "spec": {
-                "token": token,
-                "authenticator": {
-                    "apiGroup": "authentication.concierge.pinniped.dev",
-                    "kind": "JWTAuthenticator",
-                    "name": self.authenticator,
-                },
-            },
-            "status": {},
-        })
-        .to_string()
-    }
-}
-
-/// What each answer must be.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Answer {
-    Credential,
-    AuthenticationFailed,
-}
-
-impl Answer {
-    fn judge(self, status: StatusCode, body: &Bytes) -> Result<(), String> {
-        let wanted: &[u8] = match self {
-            Self::Credential => b"clientCertificateData",
-            Self::AuthenticationFailed => b"authentication failed",
-        };
-        if status == StatusCode::CREATED && body.windows(wanted.len()).any(|w| w == wanted) {
-            return Ok(());
-        }
-        // The answer to a failed login holds no secret, and a credential never gets here with 201.
-        Err(format!(
-            "{status}: {}",
-            String::from_utf8_lossy(body)
-                .chars()
-                .take(200)
-                .collect::<String>()
-        ))
-    }
-}
-
-fn request(body: &Bytes) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(body.clone()));
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = http::Uri::from_static(
-        "https://haulout-api.haulout-system.svc/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests",
-    );
-    let headers = request.headers_mut();
-    for (name, value) in [
-        ("content-type", "application/json"),
-        ("accept", "application/json"),
-        ("user-agent", "haulout-bench"),
-        ("x-remote-user", "system:anonymous"),
-        ("x-remote-group", "system:unauthenticated"),
-        ("x-forwarded-for", "127.0.0.1"),
-    ] {
-        headers.insert(name, http::HeaderValue::from_static(value));
-    }
-    request
 }
