@@ -423,7 +423,7 @@ fn expired_authorities_leave_the_bundle() {
     assert_eq!(after["tls.crt"], before["tls.crt"]);
 }
 
-/// Years of renewals in a row: whoever learns of CAs, or serves a leaf, up to a minute late is
+/// Many renewals in a row: whoever learns of CAs, or serves a leaf, up to a minute late is
 /// never refused.
 #[test]
 fn renewals_never_part_a_leaf_from_those_who_must_trust_it() {
@@ -439,7 +439,7 @@ fn renewals_never_part_a_leaf_from_those_who_must_trust_it() {
     // The last minute, newest last.
     let mut recent = VecDeque::from([data.clone()]);
     let (mut leaves, mut authorities) = (0, 0);
-    for _ in 0..1000 {
+    for _ in 0..400 {
         now += tick;
         let before = data.clone();
         step(&mut data, &settings, Some(announced.1), now);
@@ -449,11 +449,10 @@ fn renewals_never_part_a_leaf_from_those_who_must_trust_it() {
             announced = (bundle(&data).sha256(), now);
         }
         recent.push_back(data.clone());
-        recent.truncate(1000);
-        if recent.len() > 4 {
+        if recent.len() > 5 {
             recent.pop_front();
         }
-        assert!(bundle(&data).certificates().len() <= 3);
+        assert!(bundle(&data).certificates().len() <= 5);
         let (oldest, newest) = (&recent[0], &data);
         for (trusts, serves) in [(oldest, newest), (newest, oldest), (newest, newest)] {
             identity(serves)
@@ -461,5 +460,5 @@ fn renewals_never_part_a_leaf_from_those_who_must_trust_it() {
                 .unwrap();
         }
     }
-    assert!(leaves > 30 && authorities > 10, "{leaves} {authorities}");
+    assert!(leaves > 10 && authorities > 5, "{leaves} {authorities}");
 }
