@@ -106,22 +106,28 @@ impl KeyCache {
 
     /// Fetches the keys every [`REFRESH_INTERVAL`], sooner after a failure, and when a token needs it; never ends.
     ///
+    /// Once the answer is dropped, the keys at hand are used on but tokens of other keys are refused.
+    ///
     /// All calls are made here and none in a login's own task, so that a client that hangs up cannot waste one.
-    pub async fn keep_fresh(&self, now: impl Fn() -> SystemTime) {
-        let mut pause = REFRESH_INTERVAL;
-        loop {
-            let demanded = tokio::time::timeout(pause, self.demanded.notified()).await;
-            if demanded.is_ok() && !self.is_demanded() {
-                // The fetch that just ended began after the demand and has met it.
-                continue;
-            }
-            pause = match self.refresh(now()).await {
-                Ok(()) => REFRESH_INTERVAL,
-                Err(error) => {
-                    tracing::warn!(jwks_uri = %self.jwks_uri, %error, "failed to fetch keys of an issuer");
-                    RETRY_INTERVAL
+    pub fn keep_fresh(&self, now: impl Fn() -> SystemTime) -> impl Future<Output = ()> {
+        let end = NobodyFetches(&self.served);
+        async move {
+            let _end = end;
+            let mut pause = REFRESH_INTERVAL;
+            loop {
+                let demanded = tokio::time::timeout(pause, self.demanded.notified()).await;
+                if demanded.is_ok() && !self.is_demanded() {
+                    // The fetch that just ended began after the demand and has met it.
+                    continue;
                 }
-            };
+                pause = match self.refresh(now()).await {
+                    Ok(()) => REFRESH_INTERVAL,
+                    Err(error) => {
+                        tracing::warn!(jwks_uri = %self.jwks_uri, %error, "failed to fetch keys of an issuer");
+                        RETRY_INTERVAL
+                    }
+                };
+            }
         }
     }
 
@@ -190,6 +196,15 @@ impl fmt::Debug for KeyCache {
         f.debug_struct("KeyCache")
             .field("jwks_uri", &self.jwks_uri.as_str())
             .finish_non_exhaustive()
+    }
+}
+
+/// Lets every login go at once that waits for a fetch, now or later, when none will come.
+struct NobodyFetches<'a>(&'a watch::Sender<u64>);
+
+impl Drop for NobodyFetches<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(u64::MAX);
     }
 }
 

@@ -29,6 +29,8 @@ const AUDIENCE: &str = "cluster-1";
 struct Replica {
     registry: Arc<AuthenticatorRegistry>,
     metrics: Metrics,
+    end: CancellationToken,
+    tracker: TaskTracker,
     _controller: JoinSet<()>,
 }
 
@@ -38,19 +40,22 @@ impl Replica {
         let registry = Arc::new(AuthenticatorRegistry::default());
         let metrics = Metrics::new();
         let suffix = ApiGroupSuffix::parse(SUFFIX).unwrap();
+        let (end, tracker) = (CancellationToken::new(), TaskTracker::new());
         let context = Context {
             objects: jwt_authenticator::objects(api.client(), &suffix),
             registry: Arc::clone(&registry),
             leadership,
             clock: Clock::system(),
-            tracker: TaskTracker::new(),
+            tracker: tracker.clone(),
             metrics: AuthenticatorMetrics::new(&metrics),
         };
         let mut controller = JoinSet::new();
-        controller.spawn(jwt_authenticator::run(context, CancellationToken::new()));
+        controller.spawn(jwt_authenticator::run(context, end.clone()));
         Self {
             registry,
             metrics,
+            end,
+            tracker,
             _controller: controller,
         }
     }
@@ -375,4 +380,19 @@ async fn edits_of_the_status_by_hand_are_overwritten() {
     let types = |status: &Value| status["conditions"].as_array().unwrap().len();
     assert_eq!(types(&api.status("a")), types(&written));
     assert_eq!(issuer.discovery_calls(), 1, "what is known needs no call");
+}
+
+/// A process that is told to stop serves on for a while.
+#[tokio::test]
+async fn what_is_in_force_at_the_end_serves_the_last_logins() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("in force", || replica.knows("a")).await;
+    replica.end.cancel();
+    replica.tracker.close();
+    let ended = tokio::time::timeout(Duration::from_secs(20), replica.tracker.wait()).await;
+    assert!(ended.is_ok(), "a task outlives the end");
+    let token = issuer.cluster_token("alice", &[], AUDIENCE).unwrap();
+    assert!(replica.log_in("a", token).await.is_some());
 }

@@ -24,7 +24,7 @@ struct Setup {
     issuer: TestIssuer,
     keys: Arc<KeyCache>,
     verifier: Arc<Verifier>,
-    _keeper: JoinSet<()>,
+    keeper: JoinSet<()>,
 }
 
 impl Setup {
@@ -52,7 +52,7 @@ impl Setup {
             issuer,
             keys,
             verifier,
-            _keeper: keeper,
+            keeper,
         }
     }
 
@@ -235,4 +235,22 @@ async fn an_outage_is_survived_for_an_hour() {
         assert!(setup.keys.last_error().is_none());
         setup.verify(&token, at(3_700)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_fetch_that_will_not_come() {
+    let mut setup = Setup::new(SigningKind::Es256WithoutKeyId).await;
+    let known = setup.token();
+    // A task that never ran has nothing to end.
+    tokio::task::yield_now().await;
+    setup.keeper.shutdown().await;
+    setup.issuer.rotate_keys().unwrap();
+    let rotated = setup.token();
+    let login = setup.verify(&rotated, at(1));
+    let outcome = tokio::time::timeout(Duration::from_secs(5), login).await;
+    assert_eq!(
+        outcome.expect("it must not wait"),
+        Err(TokenError::Signature(None))
+    );
+    setup.verify(&known, at(1)).await.unwrap();
 }

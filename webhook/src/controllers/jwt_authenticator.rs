@@ -63,12 +63,13 @@ pub fn objects(client: Client, suffix: &ApiGroupSuffix) -> Api<DynamicObject> {
     Api::all_with(client, &resource(suffix))
 }
 
-/// Runs until `stopping`; logins can use the registry on after that, but it is not kept any more.
-pub async fn run(context: Context, stopping: CancellationToken) {
-    let mut all = Tenders::new(context);
+/// Runs until `end`, which should be the end of serving: what is in force then stays in the registry for the last logins,
+/// but nothing is kept up to date any more, neither objects nor keys.
+pub async fn run(context: Context, end: CancellationToken) {
+    let mut all = Tenders::new(context, end.clone());
     let events = watcher(all.context.objects.clone(), watcher::Config::default()).default_backoff();
     let mut events = pin!(events);
-    while let Some(Some(event)) = stopping.run_until_cancelled(events.next()).await {
+    while let Some(Some(event)) = end.run_until_cancelled(events.next()).await {
         match event {
             Ok(event) => all.on(event).await,
             Err(error) => tracing::warn!(%error, "failed to watch JWTAuthenticators"),
@@ -79,6 +80,8 @@ pub async fn run(context: Context, stopping: CancellationToken) {
 /// The tasks that tend the objects, by name.
 struct Tenders {
     context: Arc<Context>,
+    /// Of the whole controller, unlike the end of one object.
+    end: CancellationToken,
     by_name: HashMap<String, Tender>,
     /// Names that were seen since the list began, while one is being read.
     listed: HashSet<String>,
@@ -91,9 +94,10 @@ struct Tender {
 }
 
 impl Tenders {
-    fn new(context: Context) -> Self {
+    fn new(context: Context, end: CancellationToken) -> Self {
         Self {
             context: Arc::new(context),
+            end,
             by_name: HashMap::new(),
             listed: HashSet::new(),
         }
@@ -136,6 +140,7 @@ impl Tenders {
             Arc::clone(&self.context),
             AuthenticatorKey::jwt(&name),
             versions,
+            self.end.clone(),
         );
         let stopped = stop.clone();
         let task = self

@@ -72,13 +72,14 @@ pub(super) async fn judge(
     };
     let source = reach(context, findings, spec, client, source, now).await;
     judgement.may_heal = !matches!(findings.jwks_fetch, Some(Ok(_)));
+    let configured = findings::authenticator(spec);
+    // A mistake in the object takes it out of force also while its issuer is away, an outage alone does not.
+    judgement.authenticator = match (&source, &configured) {
+        (Some(source), Ok(_)) => Some(authenticator(spec, source)),
+        _ => None,
+    };
     if !judgement.may_heal {
-        findings.authenticator = Some(findings::authenticator(spec));
-    }
-    if let Some(source) = &source
-        && findings::authenticator(spec).is_ok()
-    {
-        judgement.authenticator = Some(authenticator(spec, source));
+        findings.authenticator = Some(configured);
     }
     judgement.source = source;
     judgement

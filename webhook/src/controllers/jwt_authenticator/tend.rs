@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::judge::{Judgement, judge};
 use super::{Context, findings, status};
@@ -32,13 +33,15 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 const STATUS_RETRY: Duration = Duration::from_secs(5);
 
 /// Tends the object of `key`, whose versions come through `objects`, until that ends or the answer is dropped. Either
-/// takes the object out of force.
+/// takes the object out of force, unless it comes with the `end` of the whole controller.
 pub(super) async fn tend(
     context: Arc<Context>,
     key: AuthenticatorKey,
     mut objects: watch::Receiver<DynamicObject>,
+    end: CancellationToken,
 ) {
-    let mut tended = Tended::new(&context, key);
+    let registry = Arc::clone(&context.registry);
+    let mut tended = Tended::new(&context, Place { registry, key, end });
     loop {
         let object = objects.borrow_and_update().clone();
         let spec = object.data.get("spec").unwrap_or(&Value::Null);
@@ -77,12 +80,9 @@ struct Tended {
 }
 
 impl Tended {
-    fn new(context: &Context, key: AuthenticatorKey) -> Self {
+    fn new(context: &Context, place: Place) -> Self {
         Self {
-            place: Place {
-                registry: Arc::clone(&context.registry),
-                key,
-            },
+            place,
             counted: context.metrics.count(JWT_KIND),
             judgement: Judgement::default(),
             judged: None,
@@ -110,7 +110,7 @@ impl Tended {
 
     /// Puts a judgement in force, whether or not its status can be written.
     fn accept(&mut self, spec: Value, judgement: Judgement) {
-        let Place { registry, key } = &self.place;
+        let Place { registry, key, .. } = &self.place;
         match &judgement.authenticator {
             Some(authenticator) => registry.insert(key, authenticator),
             None => registry.remove(key),
@@ -130,15 +130,18 @@ impl Tended {
     }
 }
 
-/// The object's place in the registry, emptied at its end.
+/// The object's place in the registry, emptied when the object ends before the controller does.
 struct Place {
     registry: Arc<AuthenticatorRegistry>,
     key: AuthenticatorKey,
+    end: CancellationToken,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.registry.remove(&self.key);
+        if !self.end.is_cancelled() {
+            self.registry.remove(&self.key);
+        }
     }
 }
 
