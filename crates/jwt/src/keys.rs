@@ -333,4 +333,18 @@ mod tests {
         );
         assert!(cache.last_error().is_some());
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_logins_wait_for_a_fetch() {
+        let cache = unreachable();
+        let seen = cache.current(at(0)).unwrap();
+        let login = || tokio::time::timeout(CALL_TIMEOUT, cache.newer(Some(&seen), at(0)));
+        assert!(login().await.is_err(), "it waits, and nobody fetches");
+        let _others = cache
+            .waiting
+            .acquire_many(MAX_WAITING as u32)
+            .await
+            .unwrap();
+        assert!(login().await.expect("it must not wait").is_none());
+    }
 }
