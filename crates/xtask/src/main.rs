@@ -7,12 +7,14 @@ mod docs;
 mod files;
 mod manifests;
 mod output;
+mod process_group;
 mod products;
 mod test;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use haulout_tests::cluster::sweep_lost_clusters;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Parser)]
@@ -47,13 +49,17 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    let code = runtime.block_on(async {
+    let (code, interrupted) = runtime.block_on(async {
         tokio::select! {
             // Dropping the command's future ends and removes whatever it started.
-            code = interruption() => code,
-            code = run(arguments.command) => code.unwrap_or_else(|error| fail(&error)),
+            code = interruption() => (code, true),
+            code = run(arguments.command) => (code.unwrap_or_else(|error| fail(&error)), false),
         }
     });
+    if interrupted {
+        // Tests that were killed with us could not remove their clusters.
+        sweep_lost_clusters();
+    }
     // A thread may still wait for a lock or a file; nothing depends on it.
     runtime.shutdown_background();
     code

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::output::say;
+use crate::process_group::ProcessGroup;
 
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -58,10 +59,7 @@ impl fmt::Display for Tally {
 /// # Errors
 /// It could not be started.
 pub(super) async fn judge(mut command: Command) -> anyhow::Result<Tally> {
-    let status = command
-        .status()
-        .await
-        .context("failed to start a command")?;
+    let status = ProcessGroup::spawn(&mut command)?.wait().await?;
     if status.success() {
         return Ok(Tally::success());
     }
@@ -74,13 +72,9 @@ pub(super) async fn judge(mut command: Command) -> anyhow::Result<Tally> {
 /// # Errors
 /// It could not be started.
 pub(super) async fn count(mut command: Command) -> anyhow::Result<Tally> {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("failed to start cargo")?;
+    let mut child = ProcessGroup::spawn(command.stdout(Stdio::piped()))?;
     let output = child
-        .stdout
-        .take()
+        .take_stdout()
         .context("cargo has no standard output")?;
     let mut lines = BufReader::new(output).split(b'\n');
     let mut tally = Tally::default();
