@@ -28,7 +28,7 @@ pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Most logins that wait for a fetch; while an issuer hangs, further ones fail at once instead of filling the memory.
-const MAX_WAITING: usize = 1024;
+const MAX_WAITING: usize = 256;
 
 /// Why an issuer's keys could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,8 @@ pub struct KeyCache {
     demanded: Notify,
     served: watch::Sender<u64>,
     waiting: Semaphore,
+    /// Held during a fetch, so that an older answer never replaces a newer one.
+    fetching: tokio::sync::Mutex<()>,
 }
 
 struct Dated {
@@ -85,6 +87,7 @@ impl KeyCache {
             demanded: Notify::new(),
             served: watch::Sender::new(0),
             waiting: Semaphore::new(MAX_WAITING),
+            fetching: tokio::sync::Mutex::default(),
         }
     }
 
@@ -136,6 +139,7 @@ impl KeyCache {
     /// # Errors
     /// [`FetchError`], which [`KeyCache::last_error`] gives from now on.
     pub async fn refresh(&self, now: SystemTime) -> Result<(), Arc<FetchError>> {
+        let _alone = self.fetching.lock().await;
         let number = lock(&self.demand).asked;
         let outcome = fetch_keys(&self.client, &self.jwks_uri)
             .await
@@ -244,9 +248,13 @@ impl Demand {
     }
 }
 
-/// Whether `now` lies less than `span` after `start`. A clock that was set back before `start` counts as past it.
+/// Whether `start` and `now` lie less than `span` apart. A login reads the clock before it waits for a fetch that is
+/// dated later, so that `now` may be the earlier one; a clock that was set back further than `span` is past it.
 fn within(start: SystemTime, now: SystemTime, span: Duration) -> bool {
-    now.duration_since(start).is_ok_and(|age| age < span)
+    let apart = now
+        .duration_since(start)
+        .unwrap_or_else(|earlier| earlier.duration());
+    apart < span
 }
 
 async fn fetch_keys(client: &IssuerClient, jwks_uri: &Url) -> Result<Arc<KeySet>, FetchError> {
@@ -309,7 +317,20 @@ mod tests {
         assert!(cache.current(at(3600)).is_none());
         assert!(
             cache.current(SystemTime::UNIX_EPOCH).is_none(),
-            "a date before the fetch proves nothing"
+            "a clock that was set back that far proves nothing"
+        );
+    }
+
+    #[test]
+    fn keys_fetched_while_a_login_waited_count_for_it() {
+        let cache = unreachable();
+        assert!(cache.current(at(0) - Duration::from_millis(40)).is_some());
+        let mut demand = Demand::default();
+        assert_eq!(demand.ask(at(5), 0), Decision::Fetch(1));
+        assert_eq!(
+            demand.ask(at(4), 1),
+            Decision::Refuse,
+            "a login that began before the fetch causes no second one"
         );
     }
 

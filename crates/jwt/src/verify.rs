@@ -15,6 +15,9 @@ use compact::CompactToken;
 /// How far ahead `nbf` may lie (go-oidc 2.5, which Kubernetes uses). `exp` has no leeway, and `iat` is not judged.
 const NOT_BEFORE_LEEWAY: Duration = Duration::from_secs(60);
 
+/// Most keys that one token is tried with: a forged token without `kid` must not cost as much as the set is long.
+const MAX_CANDIDATES: usize = 8;
+
 /// Why a token is refused.
 ///
 /// The texts follow Kubernetes' OIDC authenticator; text from the token is escaped and cut, and the token itself is in
@@ -95,6 +98,9 @@ pub enum TokenError {
         "oidc: verify token: the keys of the issuer are out of date because it cannot be reached"
     )]
     KeysOutdated,
+    /// The time of this machine cannot be compared with dates in tokens.
+    #[error("oidc: verify token: the clock of this machine is before 1970; set it")]
+    ClockUnset,
 }
 
 impl TokenError {
@@ -118,6 +124,7 @@ impl TokenError {
             Self::UnknownKey(_) => "UnknownKey",
             Self::Signature(_) => "WrongSignature",
             Self::KeysOutdated => "KeysOutdated",
+            Self::ClockUnset => "ClockUnset",
         }
     }
 
@@ -258,7 +265,7 @@ impl Expectations {
 fn check_time(claims: &Map<String, Value>, now: SystemTime) -> Result<(), TokenError> {
     let now = now
         .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
+        .map_err(|_before_1970| TokenError::ClockUnset)?
         .as_secs_f64();
     let expiry = numeric_date(claims, "exp")?.ok_or(TokenError::MissingClaim("exp"))?;
     if now >= expiry {
@@ -290,7 +297,10 @@ fn check_signature(token: &CompactToken<'_>, keys: &KeySet) -> Result<(), TokenE
     };
     let key_id = token.key_id.as_deref();
     let mut refusal: fn(Option<String>) -> TokenError = TokenError::UnknownKey;
-    for candidate in keys.candidates(token.algorithm, key_id) {
+    for candidate in keys
+        .candidates(token.algorithm, key_id)
+        .take(MAX_CANDIDATES)
+    {
         let verified = jsonwebtoken::crypto::verify(
             token.signature,
             token.message.as_bytes(),

@@ -657,3 +657,34 @@ proptest! {
         prop_assert!(check(&changed).is_err());
     }
 }
+
+#[test]
+fn a_clock_before_1970_accepts_nothing() {
+    let expectations = Expectations {
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+    };
+    let unset = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+    assert_eq!(
+        expectations.check(&good_token(), Some(&issuer_keys()), unset),
+        Err(TokenError::ClockUnset)
+    );
+}
+
+#[test]
+fn a_token_without_key_id_is_tried_with_few_keys() {
+    let expectations = Expectations {
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+    };
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+    let judge = |others: usize| {
+        let mut keys = vec![ec_jwk(&OTHER_EC, None); others];
+        keys.push(ec_jwk(&EC, None));
+        expectations
+            .check(&good_token(), Some(&key_set(&keys)), now)
+            .is_ok()
+    };
+    assert!(judge(MAX_CANDIDATES - 1));
+    assert!(!judge(MAX_CANDIDATES));
+}
