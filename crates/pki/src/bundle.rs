@@ -15,14 +15,15 @@ use crate::pem;
 use crate::profile::Validity;
 
 /// Why text or bytes are no certificates.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum BundleError {
     /// There is no PEM block of a certificate.
     #[error("found no CERTIFICATE block in the PEM text")]
     Empty,
-    /// The PEM text is broken.
-    #[error("failed to read the PEM text")]
-    Pem(#[source] rustls_pki_types::pem::Error),
+    /// The PEM text is broken. The library's error is left out: it repeats lines of the text, which
+    /// may be those of a key in the wrong place.
+    #[error("failed to read the PEM text; a block is cut short, lacks line breaks or is no base64")]
+    Pem,
     /// A certificate is not X.509.
     #[error("failed to parse the certificate")]
     Certificate(#[source] der::Error),
@@ -40,7 +41,7 @@ impl CertificateBundle {
     pub fn parse_pem(pem: &[u8]) -> Result<Self, BundleError> {
         let certificates = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(BundleError::Pem)?;
+            .map_err(|_repeats_lines| BundleError::Pem)?;
         if certificates.is_empty() {
             return Err(BundleError::Empty);
         }
@@ -215,6 +216,14 @@ mod tests {
             let error = CertificateBundle::parse_pem(text.as_bytes()).unwrap_err();
             assert!(error.to_string().starts_with(reason), "{error}");
         }
+    }
+
+    /// As from a variable whose line breaks were escaped.
+    #[test]
+    fn errors_do_not_repeat_a_key_in_the_wrong_place() {
+        let text = r"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n";
+        let error = CertificateBundle::parse_pem(text.as_bytes()).unwrap_err();
+        assert!(matches!(error, BundleError::Pem), "{error:?}");
     }
 
     #[test]

@@ -22,9 +22,9 @@ pub enum IdentityError {
     /// The leaf's dates cannot be read.
     #[error("failed to read the validity of the leaf certificate")]
     Validity(#[source] BundleError),
-    /// The key is no PEM private key.
+    /// The key is no PEM private key. The library's error is left out: it repeats lines of the key.
     #[error("failed to read the private key; it must be PEM in PKCS#8, PKCS#1 or SEC1 form")]
-    Key(#[source] rustls_pki_types::pem::Error),
+    Key,
     /// The key has a type or size that TLS 1.3 cannot use.
     #[error(
         "failed to use the private key for TLS; take P-256, P-384, Ed25519 or RSA of 2048 bits or more"
@@ -172,7 +172,8 @@ fn certified_key(
 ) -> Result<(CertifiedKey, SystemTime), IdentityError> {
     let chain = CertificateBundle::parse_pem(chain_pem).map_err(IdentityError::Chain)?;
     let chain = chain.certificates().to_vec();
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(IdentityError::Key)?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key_pem).map_err(|_repeats_lines| IdentityError::Key)?;
     let key = super::PROVIDER
         .key_provider
         .load_private_key(key)

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use axum::routing::get;
 use axum::{Extension, Router};
+use haulout_pki::bundle::BundleError;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -32,7 +33,7 @@ fn identities_that_a_peer_could_not_use_are_refused() {
     ));
     assert!(matches!(
         ServingIdentity::from_pem(one.chain_pem.as_bytes(), one.chain_pem.as_bytes()),
-        Err(IdentityError::Key(_))
+        Err(IdentityError::Key)
     ));
     assert!(identity(&one, &one).is_ok());
 }
@@ -66,12 +67,33 @@ fn a_chain_is_judged_as_its_clients_will() {
         verify(&client, &good, "localhost", now),
     ];
     for outcome in untrusted {
-        assert!(matches!(outcome, Err(IdentityError::Untrusted(_))), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(IdentityError::Untrusted(_))),
+            "{outcome:?}"
+        );
     }
     assert!(matches!(
         verify(&server, &good, "no name", now),
         Err(IdentityError::Name(_))
     ));
+}
+
+/// As from a variable whose line breaks were escaped.
+#[test]
+fn errors_do_not_repeat_the_key() {
+    let leaf = TestAuthority::new("ca").server();
+    let escaped = leaf.key_pem.replace('\n', r"\n");
+    for (chain, key) in [(&leaf.chain_pem, &escaped), (&escaped, &leaf.key_pem)] {
+        let error = ServingIdentity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err();
+        // The library repeats the line as a list of bytes.
+        assert!(
+            matches!(
+                error,
+                IdentityError::Key | IdentityError::Chain(BundleError::Pem)
+            ),
+            "{error}"
+        );
+    }
 }
 
 #[test]
