@@ -21,8 +21,16 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::listener::PeerCertificates;
 
-/// How many verdicts are kept for one bundle. Only certificates of a trusted CA take a place.
-const VERDICTS: usize = 256;
+/// How many verdicts of each kind are kept for one bundle.
+const VERDICTS: usize = 64;
+
+/// The longest chain that is judged: the work on a chain grows with the pairs of its certificates,
+/// and anybody may show one.
+const LONGEST_CHAIN: usize = 4;
+
+/// How long a refusal is kept, so that a connection cannot have the same chain judged with each
+/// request.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 /// A client whose certificate chains to a trusted CA and is meant for client authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +48,14 @@ pub struct VerifiedClient {
 }
 
 /// Why a client is not trusted.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientTrustError {
     /// The client showed no certificate.
     #[error("no client certificate was presented")]
     NoCertificate,
+    /// The chain is longer than any that is judged.
+    #[error("the client's certificate chain has more than {LONGEST_CHAIN} certificates")]
+    TooLong,
     /// No CA is trusted at this time.
     #[error("no client CA is trusted at present; the CA bundle is empty or expired")]
     NoAuthority,
@@ -64,17 +75,21 @@ pub struct ClientTrust {
 /// One bundle with the verdicts that were reached under it, which end together.
 struct InForce {
     authorities: Vec<Authority>,
-    verdicts: Mutex<HashMap<Arc<[CertificateDer<'static>]>, Verdict>>,
+    accepted: Verdicts<Arc<VerifiedClient>>,
+    /// Apart, so that strangers cannot push out those who are trusted.
+    refused: Verdicts<ClientTrustError>,
 }
+
+/// Verdicts by the chain that they are about.
+struct Verdicts<T>(Mutex<HashMap<Arc<[CertificateDer<'static>]>, Verdict<T>>>);
 
 struct Authority {
     certificate: CertificateDer<'static>,
     validity: Window,
 }
 
-#[derive(Clone)]
-struct Verdict {
-    client: Arc<VerifiedClient>,
+struct Verdict<T> {
+    verdict: T,
     /// While all that the verdict rests on is valid.
     holds: Window,
 }
@@ -115,7 +130,7 @@ impl ClientTrust {
     /// client authentication judges: a CA out of its dates does not count.
     ///
     /// The full check costs about 70 µs; a success is kept for as long as the bundle stays and
-    /// every certificate that it rests on is valid.
+    /// every certificate that it rests on is valid, a refusal for a second.
     pub fn verify(
         &self,
         peer: &PeerCertificates,
@@ -124,13 +139,31 @@ impl ClientTrust {
         if peer.0.is_empty() {
             return Err(ClientTrustError::NoCertificate);
         }
+        if peer.0.len() > LONGEST_CHAIN {
+            return Err(ClientTrustError::TooLong);
+        }
         let in_force = self.in_force.load();
-        if let Some(client) = in_force.known(peer, now) {
+        let (accepted, refused) = (&in_force.accepted, &in_force.refused);
+        if let Some(client) = accepted.known(peer, now) {
             return Ok(client);
         }
-        let verdict = in_force.judge(peer, now)?;
-        in_force.remember(peer, verdict.clone(), now);
-        Ok(verdict.client)
+        if let Some(error) = refused.known(peer, now) {
+            return Err(error);
+        }
+        match in_force.judge(peer, now) {
+            Ok((client, holds)) => {
+                accepted.remember(peer, Arc::clone(&client), holds, now);
+                Ok(client)
+            }
+            Err(error) => {
+                let holds = Window {
+                    from: now,
+                    to: now + REFUSED_FOR,
+                };
+                refused.remember(peer, error.clone(), holds, now);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -153,33 +186,18 @@ impl InForce {
     fn new(authorities: Vec<Authority>) -> Self {
         Self {
             authorities,
-            verdicts: Mutex::default(),
+            accepted: Verdicts(Mutex::default()),
+            refused: Verdicts(Mutex::default()),
         }
     }
 
-    fn known(&self, peer: &PeerCertificates, now: SystemTime) -> Option<Arc<VerifiedClient>> {
-        let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        let verdict = verdicts.get(&peer.0)?;
-        verdict
-            .holds
-            .contains(now)
-            .then(|| Arc::clone(&verdict.client))
-    }
-
-    fn remember(&self, peer: &PeerCertificates, verdict: Verdict, now: SystemTime) {
-        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        if verdicts.len() >= VERDICTS {
-            verdicts.retain(|_, kept| kept.holds.contains(now));
-        }
-        if verdicts.len() >= VERDICTS {
-            verdicts.clear();
-        }
-        verdicts.insert(Arc::clone(&peer.0), verdict);
-    }
-
-    /// The full check. The trust anchors are chosen anew each time, because webpki does not look
-    /// at an anchor's own dates.
-    fn judge(&self, peer: &PeerCertificates, now: SystemTime) -> Result<Verdict, ClientTrustError> {
+    /// The full check: the client, and while that holds. The trust anchors are chosen anew each
+    /// time, because webpki does not look at an anchor's own dates.
+    fn judge(
+        &self,
+        peer: &PeerCertificates,
+        now: SystemTime,
+    ) -> Result<(Arc<VerifiedClient>, Window), ClientTrustError> {
         let (leaf, intermediates) = peer
             .0
             .split_first()
@@ -214,10 +232,26 @@ impl InForce {
             sha256: hex(digest(&SHA256, leaf).as_ref()),
         };
         let holds = holds.into_iter().fold(validity, Window::intersect);
-        Ok(Verdict {
-            client: Arc::new(client),
-            holds,
-        })
+        Ok((Arc::new(client), holds))
+    }
+}
+
+impl<T: Clone> Verdicts<T> {
+    fn known(&self, peer: &PeerCertificates, now: SystemTime) -> Option<T> {
+        let verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = verdicts.get(&peer.0)?;
+        kept.holds.contains(now).then(|| kept.verdict.clone())
+    }
+
+    fn remember(&self, peer: &PeerCertificates, verdict: T, holds: Window, now: SystemTime) {
+        let mut verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if verdicts.len() >= VERDICTS {
+            verdicts.retain(|_, kept| kept.holds.contains(now));
+        }
+        if verdicts.len() >= VERDICTS {
+            verdicts.clear();
+        }
+        verdicts.insert(Arc::clone(&peer.0), Verdict { verdict, holds });
     }
 }
 

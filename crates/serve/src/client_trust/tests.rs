@@ -130,21 +130,60 @@ fn kept_verdicts_are_bounded() {
     let authority = TestAuthority::new("ca");
     let trust = trusting(&authority);
     let now = day(2026, 6, 1);
-    let verdict = Verdict {
-        client: trust
-            .verify(&authority.client("x", |_| ()).presented(), now)
-            .unwrap(),
-        holds: Window {
-            from: day(2026, 1, 1),
-            to: day(2027, 1, 1),
-        },
-    };
+    let trusted = authority.client("x", |_| ()).presented();
+    let client = trust.verify(&trusted, now).unwrap();
     let in_force = trust.in_force.load();
     for number in 0..=VERDICTS {
         let chain = [CertificateDer::from(number.to_be_bytes().to_vec())];
-        in_force.remember(&PeerCertificates(Arc::from(chain)), verdict.clone(), now);
-        assert!(in_force.verdicts.lock().unwrap().len() <= VERDICTS);
+        assert!(
+            trust
+                .verify(&PeerCertificates(Arc::from(chain)), now)
+                .is_err()
+        );
+        assert!(in_force.refused.0.lock().unwrap().len() <= VERDICTS);
     }
+    let again = trust.verify(&trusted, now).unwrap();
+    assert!(Arc::ptr_eq(&client, &again), "strangers pushed it out");
+    let holds = Window {
+        from: day(2026, 1, 1),
+        to: day(2027, 1, 1),
+    };
+    for number in 0..=VERDICTS {
+        let chain = [CertificateDer::from(number.to_be_bytes().to_vec())];
+        let peer = PeerCertificates(Arc::from(chain));
+        in_force
+            .accepted
+            .remember(&peer, Arc::clone(&client), holds, now);
+        assert!(in_force.accepted.0.lock().unwrap().len() <= VERDICTS);
+    }
+}
+
+#[test]
+fn a_refusal_is_kept_for_a_second() {
+    let authority = TestAuthority::new("ca");
+    let trust = trusting(&authority);
+    let begin = day(2026, 1, 1);
+    let peer = authority.client("x", |_| ()).presented();
+    let at = |millis| begin + Duration::from_millis(millis);
+    let before = begin - Duration::from_millis(500);
+    assert!(trust.verify(&peer, before).is_err());
+    assert!(trust.verify(&peer, at(400)).is_err(), "not judged again");
+    assert!(trust.verify(&peer, at(501)).is_ok());
+}
+
+#[test]
+fn a_long_chain_is_not_judged() {
+    let authority = TestAuthority::new("ca");
+    let trust = trusting(&authority);
+    let leaf = authority.client("x", |_| ()).der;
+    let chain = |length| PeerCertificates(vec![leaf.clone(); length].into());
+    let now = day(2026, 6, 1);
+    assert!(trust.verify(&chain(LONGEST_CHAIN), now).is_ok());
+    let verdict = trust.verify(&chain(LONGEST_CHAIN + 1), now);
+    assert!(
+        matches!(verdict, Err(ClientTrustError::TooLong)),
+        "{verdict:?}"
+    );
 }
 
 #[tokio::test]
