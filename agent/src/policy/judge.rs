@@ -41,6 +41,9 @@ const RESERVED_NAMES: [&str; 2] = ["system:*", "kubeadm:*"];
 /// The group that Kubernetes gives to everybody who logs in.
 const AUTHENTICATED: &str = "system:authenticated";
 
+/// The longest life of the canary's certificate in seconds; it is used once, at once.
+const CANARY_LIFETIME: u32 = 120;
+
 /// Longest identifier of a request in the audit log.
 const AUDIT_ID_LENGTH: usize = 64;
 
@@ -59,12 +62,18 @@ pub enum Refusal {
     /// There is no user.
     #[error("the username is empty")]
     NoUsername,
+    /// A group has no name.
+    #[error("a group is empty")]
+    EmptyGroup,
     /// A key of `extra` cannot be told from its value, or is missing.
     #[error("a key of extra is empty or holds an equals sign")]
     ExtraKey,
     /// The lifetime is zero or over the policy's cap.
     #[error("the lifetime must be 1 to {0} s (maxLifetimeSeconds of the agent's policy)")]
     Lifetime(u32),
+    /// The canary's certificate would outlive its use.
+    #[error("the lifetime of the canary must be 1 to {CANARY_LIFETIME} s")]
+    CanaryLifetime,
     /// The username or a group is too long.
     #[error(
         "the username or a group is longer than {0} bytes (limits.nameBytes of the agent's policy)"
@@ -76,6 +85,9 @@ pub enum Refusal {
     /// All names together are too large.
     #[error("the subject is larger than {0} bytes (limits.subjectBytes of the agent's policy)")]
     SubjectTooLarge(u32),
+    /// The username or a group has a character that does not survive an HTTP header.
+    #[error("the username or a group has a control character")]
+    ControlCharacter,
     /// The user is one that no policy can allow.
     #[error("the username is one that is never signed")]
     ForbiddenUser,
@@ -107,13 +119,17 @@ impl Refusal {
     /// The class that the caller is told.
     pub fn reason(self) -> SigningFailureReason {
         match self {
-            Self::Evidence | Self::AuditId | Self::NoUsername | Self::ExtraKey => {
-                SigningFailureReason::InvalidRequest
-            }
+            Self::Evidence
+            | Self::AuditId
+            | Self::NoUsername
+            | Self::EmptyGroup
+            | Self::ExtraKey => SigningFailureReason::InvalidRequest,
             Self::Lifetime(_)
+            | Self::CanaryLifetime
             | Self::NameTooLong(_)
             | Self::TooManyGroups(_)
             | Self::SubjectTooLarge(_)
+            | Self::ControlCharacter
             | Self::ForbiddenUser
             | Self::ForbiddenGroup
             | Self::CanaryWithRights
@@ -126,6 +142,10 @@ impl Refusal {
 }
 
 /// Judges the whole request; one name that is refused refuses it, and nothing is stripped.
+///
+/// Names that are reserved or never signed are so with spaces around them too: where the API server
+/// hands a name on in a header, as to an extension API server, Go trims it on some paths. Other
+/// names may have such spaces.
 pub fn judge(request: &CertificateRequest, policy: &Policy) -> Result<(), Refusal> {
     judge_shape(request)?;
     judge_sizes(request, policy)?;
@@ -133,12 +153,10 @@ pub fn judge(request: &CertificateRequest, policy: &Policy) -> Result<(), Refusa
         return Err(Refusal::Lifetime(policy.max_lifetime_seconds));
     }
     if request.username == CANARY_USERNAME {
-        let powerless = request.groups.is_empty() && request.extra.is_empty();
-        return if powerless {
-            Ok(())
-        } else {
-            Err(Refusal::CanaryWithRights)
-        };
+        return judge_canary(request);
+    }
+    if names(request).any(|name| name.contains(char::is_control)) {
+        return Err(Refusal::ControlCharacter);
     }
     judge_user(&request.username, policy)?;
     request
@@ -164,6 +182,9 @@ fn judge_shape(request: &CertificateRequest) -> Result<(), Refusal> {
     if request.username.is_empty() {
         return Err(Refusal::NoUsername);
     }
+    if request.groups.iter().any(String::is_empty) {
+        return Err(Refusal::EmptyGroup);
+    }
     if request
         .extra
         .keys()
@@ -185,15 +206,14 @@ fn judge_sizes(request: &CertificateRequest, policy: &Policy) -> Result<(), Refu
     if request.groups.len() > limits.groups as usize {
         return Err(Refusal::TooManyGroups(limits.groups));
     }
-    let names = || request.groups.iter().chain([&request.username]);
-    if names().any(|name| name.len() > limits.name_bytes as usize) {
+    if names(request).any(|name| name.len() > limits.name_bytes as usize) {
         return Err(Refusal::NameTooLong(limits.name_bytes));
     }
     let units = request
         .extra
         .iter()
         .flat_map(|(key, values)| values.iter().map(|value| key.len() + 1 + value.len()));
-    let subject: usize = names()
+    let subject: usize = names(request)
         .map(String::len)
         .chain(units)
         .map(|text| text + ATTRIBUTE_OVERHEAD)
@@ -204,14 +224,29 @@ fn judge_sizes(request: &CertificateRequest, policy: &Policy) -> Result<(), Refu
     Ok(())
 }
 
+fn names(request: &CertificateRequest) -> impl Iterator<Item = &String> {
+    request.groups.iter().chain([&request.username])
+}
+
+fn judge_canary(request: &CertificateRequest) -> Result<(), Refusal> {
+    if !(request.groups.is_empty() && request.extra.is_empty()) {
+        return Err(Refusal::CanaryWithRights);
+    }
+    if request.lifetime_seconds > CANARY_LIFETIME {
+        return Err(Refusal::CanaryLifetime);
+    }
+    Ok(())
+}
+
 fn judge_user(user: &str, policy: &Policy) -> Result<(), Refusal> {
+    let trimmed = user.trim();
     let is_front_proxy = || {
         policy
             .requestheader_allowed_names
             .iter()
-            .any(|name| name == user)
+            .any(|name| name.trim() == trimmed)
     };
-    if any_covers(&NEVER_USERS, user) || covers(OWN_NAMES, user) || is_front_proxy() {
+    if any_covers(&NEVER_USERS, trimmed) || covers(OWN_NAMES, trimmed) || is_front_proxy() {
         return Err(Refusal::ForbiddenUser);
     }
     if is_reserved(user, policy) {
@@ -227,7 +262,8 @@ fn judge_group(group: &str, policy: &Policy) -> Result<(), Refusal> {
     if group == AUTHENTICATED {
         return Ok(());
     }
-    if any_covers(&NEVER_GROUPS, group) || covers(OWN_NAMES, group) {
+    let trimmed = group.trim();
+    if any_covers(&NEVER_GROUPS, trimmed) || covers(OWN_NAMES, trimmed) {
         return Err(Refusal::ForbiddenGroup);
     }
     if is_reserved(group, policy) {
@@ -239,8 +275,9 @@ fn judge_group(group: &str, policy: &Policy) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether the name is kept back, and not listed as it stands.
 fn is_reserved(name: &str, policy: &Policy) -> bool {
-    any_covers(&RESERVED_NAMES, name)
+    any_covers(&RESERVED_NAMES, name.trim())
         && !policy
             .allowed_reserved_names
             .iter()
