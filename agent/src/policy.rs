@@ -4,6 +4,7 @@ mod judge;
 mod names;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 pub(crate) use self::judge::is_audit_id;
 pub use self::judge::{Refusal, judge};
@@ -18,9 +19,14 @@ pub enum PolicyError {
     /// The file is no YAML, or has a field that is unknown or of the wrong kind.
     #[error("failed to read the policy")]
     Parse(#[source] Box<serde_saphyr::Error>),
-    /// The file holds nothing.
+    /// The file holds nothing, or nothing but comments.
     #[error("the policy is empty; write {{}} to take the defaults")]
     Empty,
+    /// A field has no value, which could be meant as all or as none.
+    #[error(
+        "a field of the policy has no value; leave the field out, or write [] for an empty list"
+    )]
+    NoValue,
     /// A number is outside of what makes sense.
     #[error("{field} is {value}, but must be from {least} to {most}")]
     OutOfRange {
@@ -125,14 +131,21 @@ impl Default for Limits {
 }
 
 impl Policy {
-    /// Reads and checks a policy file. An empty file is refused, so that a file that is just being
-    /// written does not stand for the defaults.
+    /// Reads and checks a policy file. A file without a field or `{}` is refused, so that one that is
+    /// just being written does not stand for the defaults; so is a field without a value.
     pub fn from_yaml(yaml: &[u8]) -> Result<Self, PolicyError> {
+        let unreadable = |error| PolicyError::Parse(Box::new(error));
         if yaml.trim_ascii().is_empty() {
             return Err(PolicyError::Empty);
         }
-        let policy: Self =
-            serde_saphyr::from_slice(yaml).map_err(|error| PolicyError::Parse(Box::new(error)))?;
+        let document: Value = serde_saphyr::from_slice(yaml).map_err(unreadable)?;
+        if document.is_null() {
+            return Err(PolicyError::Empty);
+        }
+        if has_null(&document) {
+            return Err(PolicyError::NoValue);
+        }
+        let policy: Self = serde_saphyr::from_slice(yaml).map_err(unreadable)?;
         policy.check()?;
         Ok(policy)
     }
@@ -169,6 +182,15 @@ impl Policy {
             .iter()
             .map(NamePattern::as_str)
             .filter(|entry| judge::is_never_signed(entry))
+    }
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(fields) => fields.values().any(has_null),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -228,7 +250,16 @@ audit: {logUsernamesAndGroups: enabled}
         for (yaml, part) in [
             ("", "empty"),
             (" \n", "empty"),
+            ("# maxLifetimeSeconds: 60", "empty"),
+            ("---\n# later\n", "empty"),
+            ("null", "empty"),
+            ("~", "empty"),
             ("- a", ""),
+            ("allow:", "no value"),
+            ("allow: {users: null}", "no value"),
+            ("allow:\n  groups:\n", "no value"),
+            ("allow:\n  groups: ~\n", "no value"),
+            ("allow: {groups: [null]}", "no value"),
             ("maxLifetimeSecond: 5", "maxLifetimeSecond"),
             ("limits: {nameByte: 5}", "nameByte"),
             ("allow: {user: []}", "user"),

@@ -22,7 +22,8 @@ const LARGEST_FILE: u64 = 256 * 1024;
 pub(crate) enum AtFault {
     /// The last good one stays in use.
     Keep,
-    /// There is none until the files are good again.
+    /// There is none until the files are good again. Half a file may be good by mistake, so contents
+    /// that have changed count once two looks in a row have found the same.
     Drop,
 }
 
@@ -47,7 +48,17 @@ pub(crate) struct Watched<T, const N: usize> {
 struct State {
     /// Hash of the contents that made the value.
     loaded: Option<[u8; 32]>,
+    /// Hash of the contents found last; none before the first look.
+    found: Option<[u8; 32]>,
     fault: Option<String>,
+}
+
+/// What one look has found.
+enum Found<T> {
+    InUse,
+    /// Other contents than the look before.
+    Unsettled,
+    New([u8; 32], T),
 }
 
 impl<T, const N: usize> Watched<T, N> {
@@ -86,21 +97,22 @@ impl<T, const N: usize> Watched<T, N> {
     /// wrong is logged once.
     pub(crate) fn look(&self, now: SystemTime) {
         let mut state = self.lock();
-        match self.read(&state, now) {
-            Ok(None) => {
+        match self.read(&mut state, now) {
+            Ok(Found::Unsettled) => {}
+            Ok(Found::InUse) => {
                 if state.fault.take().is_some() {
                     tracing::info!(files = self.name, "the files are again those in use");
                 }
             }
-            Ok(Some((loaded, value))) => {
+            Ok(Found::New(loaded, value)) => {
                 self.value.store(Some(Arc::new(value)));
-                *state = State {
-                    loaded: Some(loaded),
-                    fault: None,
-                };
+                state.loaded = Some(loaded);
+                state.fault = None;
                 tracing::info!(files = self.name, "loaded");
             }
             Err(error) => {
+                // Only contents found by the very first look count at once.
+                state.found.get_or_insert_default();
                 // Some parsers draw pictures of the text; logs and checks take one line.
                 let fault = chain(&*error).replace('\n', " ");
                 if self.at_fault == AtFault::Drop {
@@ -121,18 +133,21 @@ impl<T, const N: usize> Watched<T, N> {
         }
     }
 
-    /// The value of the files, with their hash, or none if they are those in use.
-    fn read(&self, state: &State, now: SystemTime) -> Result<Option<([u8; 32], T)>, AnyError> {
+    fn read(&self, state: &mut State, now: SystemTime) -> Result<Found<T>, AnyError> {
         let mut contents = std::array::from_fn(|_| Contents::default());
         for (file, contents) in self.files.iter().zip(&mut contents) {
             *contents = read(file)?;
         }
         let hash = hash(&contents);
+        let before = state.found.replace(hash);
         if state.loaded == Some(hash) {
-            return Ok(None);
+            return Ok(Found::InUse);
+        }
+        if self.at_fault == AtFault::Drop && before.is_some_and(|before| before != hash) {
+            return Ok(Found::Unsettled);
         }
         let value = (self.load)(&contents, now)?;
-        Ok(Some((hash, value)))
+        Ok(Found::New(hash, value))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -220,16 +235,40 @@ mod tests {
         fs::write(&path, "x").unwrap();
         let fault = Some("invalid digit found in string".to_owned());
         assert_eq!(look(&keep), (Some(1), fault.clone()));
+        look(&drop);
         assert_eq!(look(&drop), (None, fault));
         fs::write(&path, "1").unwrap();
         assert_eq!(look(&keep), (Some(1), None));
+        look(&drop);
         assert_eq!(look(&drop), (Some(1), None));
         fs::remove_file(&path).unwrap();
         assert_eq!(look(&keep).0, Some(1));
         assert_eq!(look(&drop).0, None);
         fs::write(&path, "2").unwrap();
         assert_eq!(look(&keep), (Some(2), None));
+        look(&drop);
         assert_eq!(look(&drop), (Some(2), None));
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_does_not_count() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("n");
+        let watched = number(AtFault::Drop, &path);
+        assert_eq!(look(&watched).0, None);
+        for (text, value) in [("1", None), ("12", None), ("12", Some(12)), ("1", Some(12))] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(look(&watched).0, value, "{text}");
+        }
+        fs::write(&path, "").unwrap();
+        look(&watched);
+        assert_eq!(look(&watched).0, None);
+        for (text, value) in [("1", None), ("12", None), ("12", Some(12))] {
+            fs::write(&path, text).unwrap();
+            let (found, fault) = look(&watched);
+            assert_eq!(found, value, "{text}");
+            assert_eq!(fault.is_some(), value.is_none(), "{text}");
+        }
     }
 
     #[test]
