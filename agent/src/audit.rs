@@ -1,5 +1,6 @@
 //! One line for each certificate and for each refusal.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -38,6 +39,9 @@ struct Event<'a> {
     #[serde(flatten)]
     certificate: Option<Certificate<'a>>,
     client: &'a Client,
+    /// How many calls the line stands for, if there may be several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -81,15 +85,16 @@ impl<'a> Person<'a> {
     }
 }
 
-/// Writes the line of one call. `request` is missing when it could not be read, or was not read
+/// Writes the line of one call, or of as many as `calls` says. `request` is missing when it could not be read, or was not read
 /// because of who asked.
 pub(crate) fn write(
     log: &AuditLog,
     client: &Client,
+    calls: Option<u64>,
     request: Option<&CertificateRequest>,
     outcome: &Result<IssuedCertificate, SigningFailure>,
     names: Switch,
-) {
+) -> io::Result<()> {
     let event = Event {
         audit_id: request
             .map(|request| &*request.audit_id)
@@ -100,6 +105,7 @@ pub(crate) fn write(
         person: request.map(|request| Person::of(request, names)),
         certificate: None,
         client,
+        calls,
     };
     match outcome {
         Ok(issued) => {
@@ -115,7 +121,7 @@ pub(crate) fn write(
                     certificate,
                     ..event
                 },
-            );
+            )
         }
         Err(failure) => {
             let reason = Some(failure.reason.as_str());
@@ -126,7 +132,7 @@ pub(crate) fn write(
                 detail,
                 ..event
             };
-            log.write("Certificate Refused", &event);
+            log.write("Certificate Refused", &event)
         }
     }
 }

@@ -35,7 +35,7 @@ use tokio::time::MissedTickBehavior;
 use self::key_source::{Departure, KeySource};
 use self::metrics::AgentMetrics;
 use self::policy::Policy;
-use self::server::SigningService;
+use self::server::{SigningService, Strangers};
 pub use self::settings::Settings;
 use self::sign::Signer;
 use self::watched::{AtFault, Watched};
@@ -121,6 +121,7 @@ impl Agent {
             signer: Signer::new(KeySource::new(ca_cert, ca_key), policy, clock),
             trust,
             audit,
+            strangers: Strangers::default(),
             metrics: AgentMetrics::register(&metrics),
         });
         let agent = Self {

@@ -1,6 +1,7 @@
 //! The signing call, for the webhook only: mutual TLS, strict JSON, one audit line for each call.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, to_bytes};
@@ -30,12 +31,42 @@ const BODY_LIMIT: usize = 256 * 1024;
 /// How long a request body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the line of a caller that is not the webhook stands for all that follow: anybody who
+/// reaches the port could fill the log otherwise.
+const STRANGERS_INTERVAL: Duration = Duration::from_secs(10);
+
 /// What a call needs.
 pub(crate) struct SigningService {
     pub(crate) signer: Signer,
     pub(crate) trust: Arc<ClientTrust>,
     pub(crate) audit: AuditLog,
+    pub(crate) strangers: Strangers,
     pub(crate) metrics: AgentMetrics,
+}
+
+/// Counts the calls of others than the webhook between the lines that tell of them.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers(Mutex<Tally>);
+
+#[derive(Debug, Default)]
+struct Tally {
+    told: Option<SystemTime>,
+    untold: u64,
+}
+
+impl Strangers {
+    /// How many calls, with this one, a line has to tell of at `now`; none while an earlier line
+    /// stands for them. A clock set back does not keep lines away.
+    fn count(&self, now: SystemTime) -> Option<u64> {
+        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.untold += 1;
+        let since = tally.told.and_then(|told| now.duration_since(told).ok());
+        if since.is_some_and(|since| since < STRANGERS_INTERVAL) {
+            return None;
+        }
+        tally.told = Some(now);
+        Some(std::mem::take(&mut tally.untold))
+    }
 }
 
 pub(crate) fn router(service: Arc<SigningService>) -> Router {
@@ -74,14 +105,42 @@ impl SigningService {
             }
         };
         // Before the certificate leaves: none may exist outside without its line.
-        let policy = self.signer.policy.value();
-        let names = policy.map_or_else(Default::default, |p| p.audit.log_usernames_and_groups);
-        audit::write(&self.audit, &client, request.as_ref(), &outcome, names);
+        let outcome = match self.record(&client, request.as_ref(), &outcome) {
+            Ok(()) => outcome,
+            Err(error) => {
+                tracing::error!(%error, "failed to write an audit event");
+                outcome.and_then(|_issued| {
+                    let message = "the agent cannot write its audit log and signs nothing";
+                    Err(failure(SigningFailureReason::Internal, message))
+                })
+            }
+        };
         self.metrics.count(&outcome);
         match outcome {
             Ok(issued) => Json(response(issued, self.signer.clock.now())).into_response(),
             Err(failure) => refusal(&failure),
         }
+    }
+
+    /// Writes the line of a call.
+    fn record(
+        &self,
+        client: &Client,
+        request: Option<&CertificateRequest>,
+        outcome: &Result<IssuedCertificate, SigningFailure>,
+    ) -> io::Result<()> {
+        let is_stranger = client.certificate_sha256.is_none();
+        let calls = if is_stranger {
+            let Some(calls) = self.strangers.count(self.signer.clock.now()) else {
+                return Ok(());
+            };
+            Some(calls)
+        } else {
+            None
+        };
+        let policy = self.signer.policy.value();
+        let names = policy.map_or_else(Default::default, |p| p.audit.log_usernames_and_groups);
+        audit::write(&self.audit, client, calls, request, outcome, names)
     }
 
     /// The webhook, known by its certificate: from the CA in force, for client authentication, and

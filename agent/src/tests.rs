@@ -8,6 +8,7 @@ mod operation;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -63,7 +64,10 @@ struct Network {
 }
 
 #[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
+struct Sink {
+    written: Arc<Mutex<Vec<u8>>>,
+    full: Arc<AtomicBool>,
+}
 
 fn lasting(now: SystemTime) -> Validity {
     Validity {
@@ -230,7 +234,7 @@ impl Running {
     }
 
     fn audit(&self) -> Vec<Value> {
-        let text = self.audit.0.lock().unwrap().clone();
+        let text = self.audit.written.lock().unwrap().clone();
         let lines = str::from_utf8(&text).unwrap().lines();
         lines
             .map(|line| serde_json::from_str(line).unwrap())
@@ -337,7 +341,10 @@ fn refused(status: u16, reason: &str) -> (u16, String) {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.full.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -162,14 +162,15 @@ impl LoginAudit {
     #[track_caller]
     fn write(&self, message: &'static str, ids: &RequestIds, event: Event<'_>) {
         let (audit_id, request_id) = (ids.audit.as_str(), ids.request.as_str());
-        self.log.write(
-            message,
-            &Event {
-                audit_id,
-                request_id,
-                ..event
-            },
-        );
+        let event = Event {
+            audit_id,
+            request_id,
+            ..event
+        };
+        // The agent answers only for certificates whose line it has written, so the login goes on.
+        if let Err(error) = self.log.write(message, &event) {
+            tracing::error!(%error, message, request_id, "failed to write an audit event");
+        }
     }
 }
 

@@ -40,6 +40,48 @@ async fn each_certificate_has_a_line_without_names() {
 }
 
 #[tokio::test]
+async fn without_its_line_no_certificate_leaves() {
+    let agent = Running::start().await;
+    let webhook = agent.webhook().await;
+    agent.audit.full.store(true, Ordering::Relaxed);
+    let answer = webhook.sign(&request_for("alice", &[])).await;
+    assert_eq!(answer.refusal(), refused(500, "Internal"));
+    assert!(!answer.text.contains("CERTIFICATE"), "{answer:?}");
+    let denied = webhook.sign(&request_for("alice", &["system:x"])).await;
+    assert_eq!(denied.refusal(), refused(403, "RefusedByPolicy"));
+    agent.audit.full.store(false, Ordering::Relaxed);
+    assert_eq!(webhook.sign(&request_for("alice", &[])).await.status, 200);
+}
+
+#[tokio::test]
+async fn strangers_do_not_fill_the_audit_log() {
+    let agent = Running::start().await;
+    let stranger = agent.client(None).await.unwrap();
+    let request = request_for("alice", &[]);
+    let calls_told = || -> Vec<Value> {
+        agent
+            .audit()
+            .iter()
+            .map(|line| line["calls"].clone())
+            .collect()
+    };
+    for _ in 0..5 {
+        assert_eq!(stranger.sign(&request).await.status, 401);
+    }
+    assert_eq!(calls_told(), [1]);
+    agent.clock.advance(Duration::from_secs(10));
+    for _ in 0..2 {
+        assert_eq!(stranger.sign(&request).await.status, 401);
+    }
+    assert_eq!(calls_told(), [1, 5]);
+    assert_eq!(agent.webhook().await.sign(&request).await.status, 200);
+    assert_eq!(agent.audit().len(), 3);
+    let counted = r#"reason="Unauthenticated"} 7"#;
+    let (_, metrics) = agent.page("/metrics").await;
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test]
 async fn names_are_logged_when_the_policy_says_so() {
     let agent = Running::start().await;
     agent

@@ -49,8 +49,11 @@ impl AuditLog {
     }
 
     /// Writes `message` and the fields of `event`, which must serialise as an object.
+    ///
+    /// # Errors
+    /// The event has left no line, or not a whole one.
     #[track_caller]
-    pub fn write(&self, message: &str, event: &impl Serialize) {
+    pub fn write(&self, message: &str, event: &impl Serialize) -> io::Result<()> {
         let caller = Location::caller();
         let line = Line {
             level: "info",
@@ -61,15 +64,10 @@ impl AuditLog {
             event,
         };
         let mut bytes = Vec::with_capacity(768);
-        if let Err(error) = serde_json::to_writer(&mut bytes, &line) {
-            tracing::error!(%error, message, "failed to serialise an audit event");
-            return;
-        }
+        serde_json::to_writer(&mut bytes, &line)?;
         bytes.push(b'\n');
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = sink.write_all(&bytes) {
-            tracing::error!(%error, message, "failed to write an audit event");
-        }
+        sink.write_all(&bytes)
     }
 }
 
@@ -127,8 +125,9 @@ mod tests {
         log.write(
             "Something\nhappened",
             &json!({"auditID": "a", "reason": "r"}),
-        );
-        log.write("Again", &json!({}));
+        )
+        .unwrap();
+        log.write("Again", &json!({})).unwrap();
 
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
@@ -141,5 +140,26 @@ mod tests {
             json!({"level": "info", "timestamp": "2025-11-24T16:00:00.250000Z", "caller": null,
                 "message": "Something\nhappened", "auditEvent": true, "auditID": "a", "reason": "r"})
         );
+    }
+
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_lost_event_is_told() {
+        let log = AuditLog::new(Full, Clock::system());
+        let error = log.write("Something happened", &json!({})).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        let log = AuditLog::new(Sink::default(), Clock::system());
+        assert!(log.write("No object", &"text").is_err());
     }
 }
