@@ -1,7 +1,5 @@
 //! The signing call: who may make it, what is refused, what is answered.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use haulout_pki::bundle::{common_name, spki_der, uri_sans, validity};
 
 use super::*;
@@ -218,9 +216,11 @@ async fn evidence_is_refused_by_this_version() {
     let agent = Running::start().await;
     let webhook = agent.webhook().await;
     let mut request = request_for("alice", &[]);
-    request["evidence"] = json!({"token": "secret-token"});
-    let answer = webhook.sign(&request).await;
-    assert_eq!(answer.refusal(), refused(400, "InvalidRequest"));
+    for evidence in [json!({"token": "secret-token"}), json!(null)] {
+        request["evidence"] = evidence;
+        let answer = webhook.sign(&request).await;
+        assert_eq!(answer.refusal(), refused(400, "InvalidRequest"));
+    }
     assert!(!agent.audit()[0].to_string().contains("secret-token"));
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Path of the call. A change that an old agent could misread gets a new path.
 pub const CERTIFICATES_PATH: &str = "/v1/certificates";
@@ -33,9 +33,18 @@ pub struct CertificateRequest {
     pub public_key: String,
     /// Wanted lifetime from now in seconds; the agent refuses more than its cap and clamps to the CA's own end.
     pub lifetime_seconds: u32,
-    /// Reserved for proof of the login (the token itself). An agent of this version refuses a request that carries it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Reserved for proof of the login (the token itself). An agent of this version refuses a request that carries it, be it `null`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
     pub evidence: Option<serde_json::Value>,
+}
+
+/// A field that is there, even as `null`.
+fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(field).map(Some)
 }
 
 /// A signed certificate.
@@ -156,10 +165,12 @@ mod tests {
 
     #[test]
     fn evidence_is_seen() {
-        let mut wire = request();
-        wire["evidence"] = json!({"token": "t"});
-        let parsed: CertificateRequest = serde_json::from_value(wire).unwrap();
-        assert!(parsed.evidence.is_some());
+        for evidence in [json!({"token": "t"}), json!(null)] {
+            let mut wire = request();
+            wire["evidence"] = evidence.clone();
+            let parsed: CertificateRequest = serde_json::from_value(wire).unwrap();
+            assert_eq!(parsed.evidence, Some(evidence));
+        }
     }
 
     #[test]
