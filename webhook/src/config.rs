@@ -17,7 +17,8 @@ use serde::Deserialize;
 pub(crate) use self::validate::MIN_LEAF_SECONDS;
 use crate::audit::PersonalInfo;
 
-/// The file as written; every field has a default but those of `agent`.
+/// The file as written; every field has a default but those of `agent`. `docs/configuration.md`
+/// describes them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct File {
@@ -93,7 +94,9 @@ impl Default for File {
             metrics_listen: None,
             namespace: "haulout-system".to_owned(),
             pod_name: String::new(),
-            labels: BTreeMap::new(),
+            labels: [("name", "haulout"), ("component", "webhook")]
+                .map(|(key, value)| (format!("app.kubernetes.io/{key}"), value.to_owned()))
+                .into(),
             serving_certificate: ServingCertificateFile::default(),
             agent: AgentFile::default(),
             certificates: CertificatesFile::default(),
@@ -151,7 +154,7 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Namespace of our own objects.
     pub namespace: String,
-    /// Identity in the leader election; the host's name where empty.
+    /// Identity in the leader election, unlike that of any other replica; a random one where empty.
     pub pod_name: String,
     /// Labels of every object that we make.
     pub labels: BTreeMap<String, String>,
@@ -248,6 +251,19 @@ pub enum ConfigError {
     Faults(Vec<Fault>),
 }
 
+/// What the parser said and the line that it said it of, which names the field; all in one line.
+fn describe(error: &serde_saphyr::Error, text: &str) -> String {
+    let said = error.without_snippet().to_string();
+    let line = error
+        .location()
+        .and_then(|location| usize::try_from(location.line()).ok())
+        .and_then(|number| text.lines().nth(number.checked_sub(1)?));
+    match line {
+        Some(line) => format!("{said}: `{}`", line.trim()),
+        None => said,
+    }
+}
+
 fn lines(faults: &[Fault]) -> String {
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     lines.join("\n")
@@ -275,7 +291,7 @@ impl Config {
         let text = if text.trim().is_empty() { "{}" } else { text };
         let file: File = serde_saphyr::from_str(text).map_err(|error| ConfigError::Parse {
             path: path.to_owned(),
-            message: error.to_string(),
+            message: describe(&error, text),
         })?;
         validate::validate(file).map_err(ConfigError::Faults)
     }

@@ -40,7 +40,11 @@ impl Environment {
     /// Notifies `wake` whenever leadership is gained or lost, until the end.
     async fn wake_on_leadership(&self, wake: &Notify) {
         let mut leadership = self.leadership.clone();
-        while let Some(()) = self.stopping.run_until_cancelled(leadership.changed()).await {
+        while let Some(()) = self
+            .stopping
+            .run_until_cancelled(leadership.changed())
+            .await
+        {
             wake.notify_one();
         }
     }

@@ -7,6 +7,8 @@ pub mod config;
 pub mod controllers;
 pub mod metrics;
 pub mod signer;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 use std::io;

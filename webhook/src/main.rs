@@ -59,7 +59,8 @@ fn start(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
     install_crypto_provider();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(2)
+        // Look-ups of names, some of which hang, and small files. They live while they are used.
+        .max_blocking_threads(16)
         .enable_all()
         .build()
         .context("failed to start the runtime")?

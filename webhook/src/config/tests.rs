@@ -35,6 +35,23 @@ fn defaults_are_the_documented_ones() {
 }
 
 #[test]
+fn the_documented_file_holds_every_field_and_its_default() {
+    let page = include_str!("../../../docs/configuration.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (documented, _) = rest.split_once("```").unwrap();
+    let documented = parse(documented).unwrap();
+    let defaults = parse(GOOD).unwrap();
+    let same = Config {
+        metrics_listen: documented.metrics_listen,
+        pod_name: documented.pod_name.clone(),
+        agents: documented.agents.clone(),
+        agent_tls: documented.agent_tls.clone(),
+        ..defaults
+    };
+    assert_eq!(format!("{documented:?}"), format!("{same:?}"));
+}
+
+#[test]
 fn every_field_can_be_set() {
     let config = parse(
         "
@@ -171,6 +188,8 @@ fn unknown_fields_and_wrong_types_are_named() {
             matches!(error, ConfigError::Parse { .. }),
             "{text}: {error:?}"
         );
-        assert!(error.to_string().contains(needle), "{text}: {error}");
+        let line = error.to_string();
+        assert!(line.contains(needle) && line.contains("line "), "{line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
     }
 }

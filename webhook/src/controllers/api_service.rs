@@ -154,6 +154,14 @@ impl Reconciler for Keeper {
             }
         }
         self.announce(all_right.then(|| bundle.sha256()));
+        for Watched { name, observed, .. } in &self.objects {
+            if let Some(fault) = observed.fault() {
+                outcome = Err(Error::Watch {
+                    name: name.clone(),
+                    source: WatchFault(fault),
+                });
+            }
+        }
         outcome
     }
 }
@@ -185,15 +193,7 @@ impl Watched {
         let found = match self.observed.sight() {
             Sight::Present(found) => found,
             Sight::Absent => return Err(Error::Missing(name.clone())),
-            Sight::Unknown => {
-                return match self.observed.fault() {
-                    None => Ok(false),
-                    Some(fault) => Err(Error::Watch {
-                        name: name.clone(),
-                        source: WatchFault(fault),
-                    }),
-                };
-            }
+            Sight::Unknown => return Ok(false),
         };
         let patch = match plan(&found, ours, bundle) {
             Plan::Leave => return Ok(true),

@@ -180,7 +180,7 @@ impl Keeper {
             secret = self.settings.secret,
             new_authority = plan.new_authority,
             new_leaf = plan.new_leaf,
-            former_leaf = contents.fault(),
+            reason = current.as_ref().and_then(|_| contents.fault()),
             "renewing the serving certificate"
         );
         match self.write(current.as_deref(), data).await {

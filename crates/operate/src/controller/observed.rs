@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::CallError;
-use crate::error::{Complaint, chain};
+use crate::error::chain;
 
 /// What is known of an object.
 pub enum Sight<K> {
@@ -50,7 +50,7 @@ impl<K> Observed<K> {
         self.state(|state| state.sight.clone())
     }
 
-    /// Why the watch is broken, in one line, while it is.
+    /// Why the watch is broken, in one line, while it is; for the reconciler to report.
     pub fn fault(&self) -> Option<String> {
         self.state(|state| state.fault.clone())
     }
@@ -72,8 +72,8 @@ impl<K> Observed<K>
 where
     K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + Sync + 'static,
 {
-    /// Follows the object called `name` until `stop`, and notifies `wake` of every change. A watch
-    /// that breaks, or is not allowed, is begun again after a pause of up to 30 s.
+    /// Follows the object called `name` until `stop`, and notifies `wake` of every change and fault.
+    /// A watch that breaks, or is not allowed, is begun again after a pause of up to 30 s.
     pub async fn follow(
         self,
         api: Api<K>,
@@ -82,20 +82,12 @@ where
         stop: CancellationToken,
     ) {
         let mut events = watcher::watch_object(api, &name).default_backoff().boxed();
-        let mut complaint = Complaint::default();
         while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
             match event {
-                Ok(object) => {
-                    complaint.settle();
-                    self.set(object);
-                }
-                Err(error) => {
-                    let fault = describe(error);
-                    if complaint.is_new(&fault) {
-                        tracing::warn!(object = name, error = fault, "failed to watch, trying on");
-                    }
-                    self.state(|state| state.fault = Some(fault));
-                }
+                Ok(object) => self.set(object),
+                // Nothing is wrong: the API server does not know any more what we have missed.
+                Err(watcher::Error::WatchError(status)) if status.code == 410 => continue,
+                Err(error) => self.state(|state| state.fault = Some(describe(error))),
             }
             wake.notify_one();
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -27,18 +28,30 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = Map::new();
-        line.insert(
-            "timestamp".to_owned(),
-            rfc3339(Clock::system().now()).into(),
-        );
-        let level = event.metadata().level().as_str().to_ascii_lowercase();
-        line.insert("level".to_owned(), level.into());
-        line.insert("target".to_owned(), event.metadata().target().into());
-        event.record(&mut Fields(&mut line));
+        let mut fields = Map::new();
+        event.record(&mut Fields(&mut fields));
+        let message = fields.remove("message").unwrap_or_default();
+        let metadata = event.metadata();
+        let line = Line {
+            timestamp: rfc3339(Clock::system().now()),
+            level: metadata.level().as_str().to_ascii_lowercase(),
+            message,
+            target: metadata.target(),
+            fields,
+        };
         let text = serde_json::to_string(&line).map_err(|_| fmt::Error)?;
         writeln!(writer, "{text}")
     }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: String,
+    message: Value,
+    target: &'a str,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
 }
 
 struct Fields<'a>(&'a mut Map<String, Value>);

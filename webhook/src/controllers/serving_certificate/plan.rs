@@ -101,163 +101,71 @@ mod tests {
         NOW + Duration::from_secs(seconds)
     }
 
-    fn leaf(ends: u64, is_of_authority: bool) -> Option<LeafFacts> {
-        let ends = after(ends);
+    fn this_ca_s(ends: u64) -> Option<LeafFacts> {
         Some(LeafFacts {
-            ends,
-            is_of_authority,
+            ends: after(ends),
+            is_of_authority: true,
         })
     }
 
+    fn older_ca_s(ends: u64) -> Option<LeafFacts> {
+        this_ca_s(ends).map(|leaf| LeafFacts {
+            is_of_authority: false,
+            ..leaf
+        })
+    }
+
+    const FAR: Option<u64> = Some(1_000_000);
+    const NOTHING: (bool, bool) = (false, false);
+    const CA: (bool, bool) = (true, false);
+    const CERTIFICATE: (bool, bool) = (false, true);
+    const BOTH: (bool, bool) = (true, true);
+
     #[test]
     fn what_is_renewed_when() {
-        let healthy = 1_000_000;
-        let long_ago = NOW - Duration::from_secs(3600);
-        // End of the CA, leaf, announced since, new CA, new leaf, seconds until the next look.
+        // End of the CA, leaf, seconds since the announcement; what is new, seconds to the next look.
         let rows = [
-            ("empty", None, None, None, true, true, 60),
-            (
-                "healthy",
-                Some(healthy),
-                leaf(900, true),
-                None,
-                false,
-                false,
-                60,
-            ),
-            ("no leaf", Some(healthy), None, None, false, true, 60),
-            (
-                "leaf almost due",
-                Some(healthy),
-                leaf(301, true),
-                None,
-                false,
-                false,
-                1,
-            ),
-            (
-                "leaf due",
-                Some(healthy),
-                leaf(300, true),
-                None,
-                false,
-                true,
-                1,
-            ),
-            (
-                "leaf due in a while",
-                Some(healthy),
-                leaf(330, true),
-                None,
-                false,
-                false,
-                30,
-            ),
-            (
-                "no CA, leaf of an older one",
-                None,
-                leaf(900, false),
-                Some(long_ago),
-                true,
-                false,
-                60,
-            ),
-            (
-                "CA near its end",
-                Some(2700),
-                leaf(900, true),
-                Some(long_ago),
-                true,
-                false,
-                60,
-            ),
-            (
-                "CA not so near",
-                Some(2701),
-                leaf(900, true),
-                None,
-                false,
-                false,
-                60,
-            ),
-            (
-                "CA near its end, leaf due",
-                Some(2700),
-                leaf(10, true),
-                Some(long_ago),
-                true,
-                false,
-                60,
-            ),
-            (
-                "not announced",
-                Some(healthy),
-                leaf(900, false),
-                None,
-                false,
-                false,
-                60,
-            ),
-            (
-                "not announced, leaf due",
-                Some(healthy),
-                leaf(10, false),
-                None,
-                false,
-                false,
-                60,
-            ),
-            (
-                "just announced",
-                Some(healthy),
-                leaf(900, false),
-                Some(NOW),
-                false,
-                false,
-                60,
-            ),
-            (
-                "announced a while",
-                Some(healthy),
-                leaf(900, false),
-                Some(NOW - Duration::from_secs(59)),
-                false,
-                false,
-                1,
-            ),
-            (
-                "announced",
-                Some(healthy),
-                leaf(900, false),
-                Some(NOW - Duration::from_secs(60)),
-                false,
-                true,
-                1,
-            ),
-            (
-                "announced by a clock ahead",
-                Some(healthy),
-                leaf(900, false),
-                Some(after(9)),
-                false,
-                false,
-                60,
-            ),
+            (None, None, None, BOTH, 60),
+            (None, older_ca_s(900), Some(3600), CA, 60),
+            (FAR, None, None, CERTIFICATE, 60),
+            (FAR, this_ca_s(900), None, NOTHING, 60),
+            (FAR, this_ca_s(330), None, NOTHING, 30),
+            (FAR, this_ca_s(301), None, NOTHING, 1),
+            (FAR, this_ca_s(300), None, CERTIFICATE, 1),
+            // The CA's own turn comes, whatever the leaf's age.
+            (Some(2701), this_ca_s(900), None, NOTHING, 60),
+            (Some(2700), this_ca_s(900), Some(3600), CA, 60),
+            (Some(2700), this_ca_s(10), Some(3600), CA, 60),
+            // The new CA's first leaf waits for the announcement, whatever the old one's age.
+            (FAR, older_ca_s(900), None, NOTHING, 60),
+            (FAR, older_ca_s(10), None, NOTHING, 60),
+            (FAR, older_ca_s(900), Some(0), NOTHING, 60),
+            (FAR, older_ca_s(900), Some(59), NOTHING, 1),
+            (FAR, older_ca_s(900), Some(60), CERTIFICATE, 1),
         ];
-        for (name, authority_ends, leaf, announced, new_authority, new_leaf, next) in rows {
+        for (authority_ends, leaf, announced_ago, new, next) in rows {
             let facts = Facts {
                 authority_ends: authority_ends.map(after),
                 leaf,
                 has_expired_authorities: false,
             };
-            let expected = Plan {
-                new_authority,
-                new_leaf,
-                prune: false,
-            };
-            let outcome = plan(&facts, announced, LEAF, NOW);
-            assert_eq!(outcome, (expected, Duration::from_secs(next)), "{name}");
+            let announced = announced_ago.map(|ago| NOW - Duration::from_secs(ago));
+            let (plan, look_again) = plan(&facts, announced, LEAF, NOW);
+            let outcome = (plan.new_authority, plan.new_leaf);
+            assert_eq!((outcome, look_again.as_secs()), (new, next), "{facts:?}");
+            assert!(!plan.prune);
         }
+    }
+
+    #[test]
+    fn an_announcement_from_the_future_is_no_announcement_yet() {
+        let facts = Facts {
+            authority_ends: FAR.map(after),
+            leaf: older_ca_s(900),
+            has_expired_authorities: false,
+        };
+        let (plan, _) = plan(&facts, Some(after(9)), LEAF, NOW);
+        assert!(plan.is_nothing());
     }
 
     /// The old CA is trusted for a whole life of a leaf after the last leaf that it issued.
@@ -273,7 +181,7 @@ mod tests {
     fn expired_authorities_are_left_out() {
         let facts = Facts {
             authority_ends: Some(after(1_000_000)),
-            leaf: leaf(900, true),
+            leaf: this_ca_s(900),
             has_expired_authorities: true,
         };
         let (plan, _) = plan(&facts, None, LEAF, NOW);

@@ -8,7 +8,7 @@ use haulout_serve::tls::ServingIdentity;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::plan::{ANNOUNCED_FOR, Plan};
+use super::plan::ANNOUNCED_FOR;
 use super::*;
 use crate::controllers::test_server::{Server, environment, start};
 
@@ -291,118 +291,77 @@ async fn a_new_ca_s_leaf_waits_for_the_announcement_of_that_ca() {
     assert_ne!(data_of(&sent).get("tls.crt"), data.get("tls.crt"));
 }
 
-/// What is wrong with a Secret's data, and what is made anew for it.
+/// `good` with a leaf of its CA for these names until `ends`.
+fn with_leaf(good: &Data, names: &[String], ends: SystemTime) -> Data {
+    let (certificate, key) = (pem(good, "ca.crt"), pem(good, "ca.key"));
+    let ca = SigningAuthority::from_pem(certificate.as_bytes(), key.as_bytes(), start()).unwrap();
+    let key = KeyPair::generate_p256().unwrap();
+    let dates = Validity {
+        not_before: start() - DAY,
+        not_after: ends,
+    };
+    let leaf = ca.issue_serving_certificate(names, &[], &key.spki_der(), dates);
+    let mut data = good.clone();
+    let mut put = |key: &str, value: &str| {
+        data.insert(key.to_owned(), ByteString(value.as_bytes().to_vec()));
+    };
+    put("tls.crt", &leaf.unwrap().pem);
+    put("tls.key", &key.pkcs8_pem());
+    data
+}
+
+/// What is wrong with a Secret's data, and whether CA and leaf are made anew for it.
 #[test]
 fn broken_parts_are_replaced_and_no_others() {
     let settings = settings();
-    let good = fresh(&settings, start());
-    let other = fresh(&settings, start());
-    let swap = |key: &str, from: Option<&ByteString>| {
+    let names = &settings.dns_names;
+    let [good, another] = [(); 2].map(|()| fresh(&settings, start()));
+    let changed = |key: &str, value: Option<&ByteString>| {
         let mut data = good.clone();
         data.remove(key);
-        data.extend(from.map(|value| (key.to_owned(), value.clone())));
+        data.extend(value.map(|value| (key.to_owned(), value.clone())));
         data
     };
-    let junk =
-        ByteString(b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_vec());
-    let with_leaf = |names: &[String], ends: SystemTime| {
-        let (certificate, key) = (pem(&good, "ca.crt"), pem(&good, "ca.key"));
-        let ca =
-            SigningAuthority::from_pem(certificate.as_bytes(), key.as_bytes(), start()).unwrap();
-        let key = KeyPair::generate_p256().unwrap();
-        let dates = Validity {
-            not_before: start() - DAY,
-            not_after: ends,
-        };
-        let leaf = ca
-            .issue_serving_certificate(names, &[], &key.spki_der(), dates)
-            .unwrap();
-        let mut data = good.clone();
-        data.insert("tls.crt".to_owned(), ByteString(leaf.pem.into_bytes()));
-        data.insert(
-            "tls.key".to_owned(),
-            ByteString(key.pkcs8_pem().as_bytes().to_vec()),
-        );
-        data
-    };
+    let without = |key| changed(key, None);
+    let another_s = |key| changed(key, another.get(key));
+    let junk = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+    let junk = |key| changed(key, Some(&ByteString(junk.as_bytes().to_vec())));
+    let with_leaf = |names, ends| with_leaf(&good, names, ends);
     let mut ca_as_leaf = good.clone();
     ca_as_leaf.insert("tls.crt".to_owned(), good["ca.crt"].clone());
     ca_as_leaf.insert("tls.key".to_owned(), good["ca.key"].clone());
-    let names = &settings.dns_names;
+    let (expired, later) = (start() - Duration::from_secs(1), start() + 7 * DAY);
 
     let rows = [
         ("good", good.clone(), false, false),
         ("empty", Data::new(), true, true),
-        ("no leaf", swap("tls.crt", None), false, true),
-        ("no key", swap("tls.key", None), false, true),
-        (
-            "another's key",
-            swap("tls.key", other.get("tls.key")),
-            false,
-            true,
-        ),
-        ("junk leaf", swap("tls.crt", Some(&junk)), false, true),
+        ("no leaf", without("tls.crt"), false, true),
+        ("no key", without("tls.key"), false, true),
+        ("another's key", another_s("tls.key"), false, true),
+        ("junk leaf", junk("tls.crt"), false, true),
         ("a CA for a leaf", ca_as_leaf, false, true),
-        (
-            "expired leaf",
-            with_leaf(names, start() - Duration::from_secs(1)),
-            false,
-            true,
-        ),
-        (
-            "leaf for another name",
-            with_leaf(&["other.svc".to_owned()], start() + 7 * DAY),
-            false,
-            true,
-        ),
-        (
-            "leaf for one of the names",
-            with_leaf(&names[..1], start() + 7 * DAY),
-            false,
-            true,
-        ),
-        (
-            "leaf of a CA that is not there",
-            swap("ca.crt", other.get("ca.crt")),
-            true,
-            true,
-        ),
-        ("no CA", swap("ca.crt", None), true, true),
-        ("junk CA", swap("ca.crt", Some(&junk)), true, true),
-        ("no CA key", swap("ca.key", None), true, false),
-        (
-            "another's CA key",
-            swap("ca.key", other.get("ca.key")),
-            true,
-            false,
-        ),
+        ("expired", with_leaf(names, expired), false, true),
+        ("one name", with_leaf(&names[..1], later), false, true),
+        ("no CA", without("ca.crt"), true, true),
+        ("another CA", another_s("ca.crt"), true, true),
+        ("junk CA", junk("ca.crt"), true, true),
+        ("no CA key", without("ca.key"), true, false),
+        ("another's CA key", another_s("ca.key"), true, false),
     ];
     for (name, mut data, new_authority, new_leaf) in rows {
         let contents = Contents::read(&data, names, start());
         let (plan, _) = plan(&contents.facts(), None, settings.leaf_lifetime, start());
-        let expected = Plan {
-            new_authority,
-            new_leaf,
-            prune: false,
-        };
-        let bundle_is_junk = name == "junk CA";
-        assert_eq!(
-            Plan {
-                prune: false,
-                ..plan
-            },
-            expected,
-            "{name}"
-        );
-        assert!(!plan.prune || bundle_is_junk, "{name}");
+        let outcome = (plan.new_authority, plan.new_leaf, plan.prune);
+        assert_eq!(outcome, (new_authority, new_leaf, false), "{name}");
 
         data.extend(contents.renewed(plan, &settings, start()).unwrap());
         let repaired = Contents::read(&data, names, start());
+        let facts = repaired.facts();
         assert!(
-            repaired.leaf.is_ok() && repaired.facts().authority_ends.is_some(),
+            facts.leaf.is_some() && facts.authority_ends.is_some(),
             "{name}"
         );
-        assert!(!repaired.facts().has_expired_authorities, "{name}");
+        assert!(!facts.has_expired_authorities, "{name}");
     }
 }
 

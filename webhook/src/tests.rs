@@ -1,0 +1,96 @@
+use std::path::Path;
+
+use axum::body::Body;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+use tower_test::mock::{self, Handle};
+
+use super::*;
+
+type Silence = Handle<Request<kube::client::Body>, Response<kube::client::Body>>;
+
+/// A cluster that never answers, for as long as the second half lives.
+fn silent_cluster() -> (Client, Silence) {
+    let (service, handle) = mock::pair();
+    (Client::new(service, "haulout-system"), handle)
+}
+
+fn config(listen: SocketAddr) -> Config {
+    let text = format!(
+        "{{listen: '{listen}', metricsListen: '127.0.0.1:0', agent: {{addresses: ['127.0.0.1:9'], \
+         tls: {{certFile: /nonexistent, keyFile: /nonexistent, caFile: /nonexistent}}}}}}"
+    );
+    Config::parse(&text, Path::new("webhook.yaml")).unwrap()
+}
+
+async fn start(shutdown: &Shutdown) -> (Webhook, Silence) {
+    let (client, silence) = silent_cluster();
+    let audit = AuditLog::new(io::sink(), Clock::system());
+    let config = config(([127, 0, 0, 1], 0).into());
+    let webhook = Webhook::start(config, client, Clock::system(), audit, shutdown);
+    (webhook.await.unwrap(), silence)
+}
+
+async fn get(router: Router, path: &str) -> (StatusCode, String) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn it_lives_and_says_what_it_waits_for() {
+    let shutdown = Shutdown::default();
+    let (webhook, _silence) = start(&shutdown).await;
+    assert_eq!(get(webhook.router(), "/livez").await.0, StatusCode::OK);
+    let (status, body) = get(webhook.router(), "/readyz").await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    for check in ["front-proxy", "serving-certificate", "agents"] {
+        assert!(body.contains(&format!("[-]{check} failed: ")), "{body}");
+    }
+    assert!(body.contains("[+]shutdown ok"), "{body}");
+    shutdown.stopping.cancel();
+    let (_, body) = get(webhook.router(), "/readyz").await;
+    let failed = "[-]shutdown failed: shutting down";
+    assert!(body.contains(failed), "{body}");
+    assert_eq!(get(webhook.router(), "/livez").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_plain_port_shows_metrics_and_health_and_no_api() {
+    let shutdown = Shutdown::default();
+    let (webhook, _silence) = start(&shutdown).await;
+    let plain = || webhook.plain_router.clone();
+    let (status, body) = get(plain(), "/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.contains("\nhaulout_leader 0\n"), "{body}");
+    assert_eq!(get(plain(), "/livez").await.0, StatusCode::OK);
+    for path in ["/apis", "/openapi/v2"] {
+        let (status, _) = get(plain(), path).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn it_ends_when_drained_and_leaves_no_task() {
+    let shutdown = Shutdown::default();
+    let (webhook, _silence) = start(&shutdown).await;
+    shutdown.stopping.cancel();
+    shutdown.drain.cancel();
+    webhook.serve(&shutdown).await.unwrap();
+    assert!(shutdown.finish(Duration::from_secs(20)).await);
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (client, _silence) = silent_cluster();
+    let audit = AuditLog::new(io::sink(), Clock::system());
+    let shutdown = Shutdown::default();
+    let webhook = Webhook::start(config(address), client, Clock::system(), audit, &shutdown);
+    let error = webhook.await.unwrap_err().to_string();
+    assert!(error.contains(&address.to_string()), "{error}");
+}
