@@ -194,7 +194,10 @@ impl Process {
         if let Some(folder) = note.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let identity = Identity::of(self.id()).context("the process ended at once")?;
+        // One that has ended already leaves nothing to find again; `ensure_running` tells why it ended.
+        let Some(identity) = Identity::of(self.id()) else {
+            return Ok(());
+        };
         std::fs::write(&note, serde_json::to_vec(&identity)?)
             .with_context(|| format!("failed to write {}", note.display()))
     }
