@@ -104,13 +104,7 @@ pub(super) struct Field<'a, 'de> {
 impl<'de> Field<'_, 'de> {
     /// The fault that the value is not of type `wanted`.
     pub(super) fn mismatch(&self, wanted: &str) -> TypeFault {
-        let Self {
-            raw, owner, path, ..
-        } = self;
-        TypeFault(Some(format!(
-            "json: cannot unmarshal {} into Go struct field {owner}.{path} of type {wanted}",
-            type_of(raw)
-        )))
+        mismatch(self.raw, self.owner, &self.path, wanted)
     }
 
     /// Judges the outermost type only, for fields that nobody reads.
@@ -191,13 +185,17 @@ impl<'de> Deserializer<'de> for Field<'_, 'de> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, TypeFault> {
-        let wanted = || format!("v1alpha1.{name}");
-        if type_of(self.raw) != "object" {
-            return Err(self.mismatch(&wanted()));
+        let Self {
+            raw,
+            owner,
+            path,
+            faults,
+        } = self;
+        let mismatch = || mismatch(raw, owner, &path, &format!("v1alpha1.{name}"));
+        if type_of(raw) != "object" {
+            return Err(mismatch());
         }
-        let object = Object::split(self.raw, names).map_err(|_| self.mismatch(&wanted()))?;
-        let mismatch = self.mismatch(&wanted());
-        let Self { path, faults, .. } = self;
+        let object = Object::split(raw, names).map_err(|_| mismatch())?;
         visitor
             .visit_map(Fields {
                 object,
@@ -206,13 +204,20 @@ impl<'de> Deserializer<'de> for Field<'_, 'de> {
                 faults,
                 value: None,
             })
-            .map_err(|fault| TypeFault(fault.0.or(mismatch.0)))
+            .map_err(|fault| if fault.0.is_some() { fault } else { mismatch() })
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
         seq tuple tuple_struct map enum identifier ignored_any
     }
+}
+
+fn mismatch(raw: &str, owner: &str, path: &Path<'_>, wanted: &str) -> TypeFault {
+    let found = type_of(raw);
+    TypeFault(Some(format!(
+        "json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {wanted}"
+    )))
 }
 
 /// The fields of a struct, for its derived `Deserialize`.

@@ -1,6 +1,9 @@
 use std::convert::Infallible;
 
+use axum::body::Body;
 use axum::response::IntoResponse;
+use bytes::Bytes;
+use futures_util::StreamExt;
 use haulout_api::credential::TokenCredentialRequestSpec;
 use haulout_api::group::ApiGroupSuffix;
 use proptest::prelude::*;
@@ -10,6 +13,7 @@ use serde::Deserialize;
 use super::*;
 use crate::kinds::ServedKind;
 use crate::negotiate::BodyFormat::{self, Json, Yaml};
+use crate::status::ApiError;
 
 fn token_credential_request() -> ServedKind {
     ServedKind::token_credential_request(&ApiGroupSuffix::default())
@@ -331,13 +335,47 @@ fn yaml_is_read_like_json() {
 }
 
 #[test]
-fn aliases_do_not_multiply_without_end() {
-    let mut body = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for level in 1..12 {
-        let alias = format!("*a{}, ", level - 1).repeat(10);
-        body.push_str(&format!("a{level}: &a{level} [{alias}]\n"));
-    }
-    refusal(&body, Yaml, FieldValidation::Warn);
+fn yaml_has_no_anchors_and_aliases() {
+    let body = "metadata: {name: %s}\nspec: {token: t}\n";
+    decode(
+        body.replace("%s", "name").as_bytes(),
+        Yaml,
+        FieldValidation::Strict,
+    )
+    .unwrap();
+    refusal(
+        &body.replace("%s", "&a name"),
+        Yaml,
+        FieldValidation::Ignore,
+    );
+    refusal(
+        "spec: {token: &a t, authenticator: {name: *a}}\n",
+        Yaml,
+        FieldValidation::Ignore,
+    );
+}
+
+#[test]
+fn yaml_is_small_and_shallow() {
+    let labels = |count: usize| {
+        let labels: String = (0..count).map(|n| format!("l{n}: v, ")).collect();
+        format!("metadata: {{labels: {{{labels}}}}}\nspec: {{token: t}}\n")
+    };
+    decode(labels(900).as_bytes(), Yaml, FieldValidation::Strict).unwrap();
+    refusal(&labels(1000), Yaml, FieldValidation::Ignore);
+
+    let flow = |depth: usize| {
+        format!(
+            "status: {{a: {}{}}}\n",
+            "[".repeat(depth),
+            "]".repeat(depth)
+        )
+    };
+    decode(flow(20).as_bytes(), Yaml, FieldValidation::Ignore).unwrap();
+    refusal(&flow(40), Yaml, FieldValidation::Ignore);
+    let block = |depth: usize| format!("status:\n  a:\n    {}x\n", "- ".repeat(depth));
+    decode(block(20).as_bytes(), Yaml, FieldValidation::Ignore).unwrap();
+    refusal(&block(40), Yaml, FieldValidation::Ignore);
 }
 
 #[test]
@@ -411,26 +449,43 @@ proptest! {
 
 #[tokio::test]
 async fn bodies_end_at_the_limit() {
+    let reader = BodyReader::new();
     let whole = Body::from(vec![b' '; BODY_LIMIT]);
-    assert_eq!(read_body(whole).await.unwrap().len(), BODY_LIMIT);
+    assert_eq!(reader.read(whole).await.unwrap().len(), BODY_LIMIT);
     let over = Body::from(vec![b' '; BODY_LIMIT + 1]);
-    assert_eq!(
-        read_body(over).await,
-        Err(ApiError::request_entity_too_large(3_145_728))
-    );
+    let too_large = Err(ApiError::request_entity_too_large(262_144));
+    assert_eq!(reader.read(over).await, too_large);
 
     let endless = futures_util::stream::repeat(Ok::<_, Infallible>(Bytes::from_static(&[0; 4096])));
-    let refused = read_body(Body::from_stream(endless)).await;
-    assert_eq!(refused, Err(ApiError::request_entity_too_large(3_145_728)));
+    assert_eq!(reader.read(Body::from_stream(endless)).await, too_large);
 
     let broken = futures_util::stream::iter([Ok(Bytes::new()), Err(std::io::Error::other("gone"))]);
-    assert_eq!(
-        read_body(Body::from_stream(broken))
-            .await
-            .unwrap_err()
-            .code(),
-        400
-    );
+    let refused = reader.read(Body::from_stream(broken)).await;
+    assert_eq!(refused.unwrap_err().code(), 400);
+}
+
+/// Sends some bytes and then nothing more.
+fn stalling(bytes: usize) -> Body {
+    let sent = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from(vec![b' '; bytes]))]);
+    Body::from_stream(sent.chain(futures_util::stream::pending()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_do_not_end_are_given_up() {
+    let refused = BodyReader::new().read(stalling(10)).await;
+    assert_eq!(refused, Err(ApiError::timeout()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_are_arriving_have_a_bound_together() {
+    let reader = BodyReader::with_room(100);
+    let mut first = std::pin::pin!(reader.read(stalling(60)));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    let body = |bytes: usize| reader.read(Body::from(vec![b' '; bytes]));
+    assert_eq!(body(41).await, Err(ApiError::too_many_requests(1)));
+    assert_eq!(body(40).await.unwrap().len(), 40);
+    assert!(first.await.is_err());
+    assert_eq!(body(100).await.unwrap().len(), 100);
 }
 
 #[test]

@@ -1,9 +1,18 @@
 //! Bodies in YAML become JSON first, as in Kubernetes (`sigs.k8s.io/yaml`).
+//!
+//! Anybody may send them, and some 400 bytes of nested aliases can make a parser work for a second.
+//! So that YAML costs little more than JSON, there are no anchors and aliases here, and few nodes.
 
 use serde_saphyr::{DuplicateKeyPolicy, Error};
 
 use super::fields::Faults;
 use crate::go_quote::{GoQuoted, clip};
+
+/// How many values and keys a body may have; a request has about 20.
+const NODE_LIMIT: usize = 2000;
+
+/// How deep they may be nested.
+const DEPTH_LIMIT: usize = 32;
 
 /// The one document in `body` as JSON. A key that stands twice is noted, and its last value taken.
 ///
@@ -24,7 +33,18 @@ pub(super) fn to_json(body: &[u8], faults: &mut Faults) -> Result<String, String
 }
 
 fn parse(body: &[u8], duplicate_keys: DuplicateKeyPolicy) -> Result<serde_json::Value, Error> {
-    let options = serde_saphyr::options! { duplicate_keys: duplicate_keys, with_snippet: false };
+    let budget = serde_saphyr::budget! {
+        max_anchors: 0,
+        max_aliases: 0,
+        max_nodes: NODE_LIMIT,
+        max_depth: DEPTH_LIMIT,
+        flow_nesting_limit: DEPTH_LIMIT,
+    };
+    let options = serde_saphyr::options! {
+        duplicate_keys: duplicate_keys,
+        with_snippet: false,
+        budget: budget,
+    };
     let tree: Option<serde_json::Value> = serde_saphyr::from_slice_with_options(body, options)?;
     Ok(tree.unwrap_or_default())
 }
