@@ -4,29 +4,27 @@
 //! one question; identical questions that are asked at the same time are asked once.
 
 mod attributes;
+mod questions;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use haulout_api::identity::UserInfo;
+use tokio::sync::Semaphore;
 
 pub use self::attributes::Attributes;
+use self::questions::{Question, Questions, SIZE_LIMIT};
 use crate::status::ApiError;
 
 /// How long an allowing or denying decision holds, as in the reference.
 pub const DECISION_LIFE: Duration = Duration::from_secs(10);
 
-/// How many decisions are kept.
-const CACHE_LIMIT: usize = 4096;
-
-/// A question of more text than this is asked each time and its answer not kept, in bytes.
-const KEPT_SIZE_LIMIT: usize = 10_000;
+/// How many questions are asked at a time; others wait.
+const REVIEWS_AT_A_TIME: usize = 64;
 
 /// Members may do everything, as in Kubernetes.
 const SUPERUSERS: &str = "system:masters";
@@ -58,7 +56,8 @@ pub trait AccessReviewer: Send + Sync {
 /// Asks an [`AccessReviewer`] and keeps its decisions.
 pub struct Authorizer<R> {
     reviewer: R,
-    questions: Mutex<HashMap<Question, Arc<Answer>>>,
+    questions: Mutex<Questions>,
+    reviews: Semaphore,
 }
 
 impl<R: AccessReviewer> Authorizer<R> {
@@ -67,6 +66,7 @@ impl<R: AccessReviewer> Authorizer<R> {
         Self {
             reviewer,
             questions: Mutex::default(),
+            reviews: Semaphore::new(REVIEWS_AT_A_TIME),
         }
     }
 
@@ -88,10 +88,8 @@ impl<R: AccessReviewer> Authorizer<R> {
             user: Arc::clone(user),
             attributes,
         };
-        let decided = if question.attributes.size() + user.username.len() > KEPT_SIZE_LIMIT {
-            self.reviewer
-                .review(&question.user, &question.attributes)
-                .await
+        let decided = if question.size() > SIZE_LIMIT {
+            self.review(&question).await
         } else {
             self.decide(&question, now).await
         };
@@ -111,7 +109,11 @@ impl<R: AccessReviewer> Authorizer<R> {
     }
 
     async fn decide(&self, question: &Question, now: SystemTime) -> Result<Decision, ReviewError> {
-        let answer = self.answer_to(question, now);
+        let answer = self
+            .questions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .answer_to(question);
         let generation = match answer.fresh(now) {
             Ok(decision) => return Ok(decision),
             Err(generation) => generation,
@@ -121,29 +123,17 @@ impl<R: AccessReviewer> Authorizer<R> {
         if let Some(outcome) = answer.newer_than(generation) {
             return outcome;
         }
-        let outcome = self
-            .reviewer
-            .review(&question.user, &question.attributes)
-            .await;
+        let outcome = self.review(question).await;
         answer.set(outcome.clone(), now);
         outcome
     }
 
-    fn answer_to(&self, question: &Question, now: SystemTime) -> Arc<Answer> {
-        let mut questions = self
-            .questions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = questions.get(question) {
-            return Arc::clone(answer);
-        }
-        if questions.len() >= CACHE_LIMIT {
-            questions.retain(|_, answer| answer.fresh(now).is_ok());
-        }
-        if questions.len() >= CACHE_LIMIT {
-            questions.clear();
-        }
-        Arc::clone(questions.entry(question.clone()).or_default())
+    async fn review(&self, question: &Question) -> Result<Decision, ReviewError> {
+        // It is never closed.
+        let _one_of_few = self.reviews.acquire().await;
+        self.reviewer
+            .review(&question.user, &question.attributes)
+            .await
     }
 }
 
@@ -162,72 +152,4 @@ fn is_exempt(user: &UserInfo, attributes: &Attributes) -> bool {
         }
     }
     user.groups.iter().any(|group| group == SUPERUSERS)
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct Question {
-    user: Arc<UserInfo>,
-    attributes: Attributes,
-}
-
-impl Hash for Question {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let UserInfo {
-            username,
-            uid,
-            groups,
-            extra,
-        } = &*self.user;
-        username.hash(state);
-        uid.hash(state);
-        groups.hash(state);
-        extra.hash(state);
-        self.attributes.hash(state);
-    }
-}
-
-/// The answer to one question, and whose turn it is to ask.
-#[derive(Default)]
-struct Answer {
-    turn: tokio::sync::Mutex<()>,
-    latest: Mutex<Latest>,
-}
-
-#[derive(Default)]
-struct Latest {
-    /// Counts the answers.
-    generation: u64,
-    outcome: Option<(Result<Decision, ReviewError>, SystemTime)>,
-}
-
-impl Answer {
-    /// The decision if it still holds, else how many answers there were. Errors never hold.
-    fn fresh(&self, now: SystemTime) -> Result<Decision, u64> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        match &latest.outcome {
-            // Requests overtake each other, so that one may be older than its answer.
-            Some((Ok(decision), at)) if distance(now, *at) < DECISION_LIFE => Ok(decision.clone()),
-            _ => Err(latest.generation),
-        }
-    }
-
-    /// What was answered since, errors included: who waited for an answer shares it.
-    fn newer_than(&self, generation: u64) -> Option<Result<Decision, ReviewError>> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let (outcome, _) = latest
-            .outcome
-            .as_ref()
-            .filter(|_| latest.generation > generation)?;
-        Some(outcome.clone())
-    }
-
-    fn set(&self, outcome: Result<Decision, ReviewError>, now: SystemTime) {
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.generation += 1;
-        latest.outcome = Some((outcome, now));
-    }
-}
-
-fn distance(a: SystemTime, b: SystemTime) -> Duration {
-    a.duration_since(b).unwrap_or_else(|error| error.duration())
 }

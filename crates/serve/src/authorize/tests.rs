@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::questions::COUNT_LIMIT;
 use super::*;
 
 const LOGIN: &str = "/apis/login.concierge.pinniped.dev/v1alpha1";
@@ -330,24 +331,87 @@ async fn a_client_that_hangs_up_takes_no_other_with_it() {
 async fn what_is_kept_is_bounded() {
     let reviewer = Reviewer::saying(yes());
     let authorizer = Authorizer::new(Arc::clone(&reviewer));
-    for number in 0..=CACHE_LIMIT * 2 {
-        let path = attributes("GET", &format!("/{number}"));
-        authorizer
-            .authorize(&user("x", &[]), path, START)
-            .await
-            .unwrap();
+    let ask = async |path: &str| {
+        let path = attributes("GET", path);
+        let asked = authorizer.authorize(&user("x", &[]), path, START).await;
+        asked.unwrap();
+        reviewer.asked()
+    };
+    for number in 0..=COUNT_LIMIT {
+        ask(&format!("/{number}")).await;
     }
-    assert!(authorizer.questions.lock().unwrap().len() <= CACHE_LIMIT);
-
     let asked = reviewer.asked();
-    let long = attributes("GET", &format!("/{}", "x".repeat(KEPT_SIZE_LIMIT)));
-    for _ in 0..2 {
-        authorizer
-            .authorize(&user("x", &[]), long.clone(), START)
-            .await
-            .unwrap();
+    assert_eq!(ask("/1").await, asked, "only the oldest makes room");
+    assert_eq!(ask("/0").await, asked + 1);
+
+    // With the room that the question itself takes it is too long.
+    let long = format!("/{}", "x".repeat(SIZE_LIMIT - 100));
+    assert_eq!(ask(&long).await, asked + 2);
+    assert_eq!(ask(&long).await, asked + 3);
+}
+
+#[tokio::test]
+async fn groups_and_extras_count_as_kept() {
+    let reviewer = Reviewer::saying(yes());
+    let authorizer = Authorizer::new(Arc::clone(&reviewer));
+    let ask = async |user: UserInfo| {
+        let asked = authorizer.authorize(&Arc::new(user), create(), START).await;
+        asked.unwrap();
+        reviewer.asked()
+    };
+    let with_groups = |size: usize| UserInfo {
+        groups: vec!["g".repeat(size / 2); 2],
+        ..UserInfo::default()
+    };
+    let with_extra = |size: usize| UserInfo {
+        extra: [("k".to_owned(), vec!["v".repeat(size / 2); 2])].into(),
+        ..UserInfo::default()
+    };
+    for (small, large) in [
+        (with_groups(SIZE_LIMIT / 2), with_groups(SIZE_LIMIT)),
+        (with_extra(SIZE_LIMIT / 2), with_extra(SIZE_LIMIT)),
+    ] {
+        let asked = ask(small.clone()).await;
+        assert_eq!(ask(small).await, asked);
+        assert_eq!(ask(large.clone()).await, asked + 1);
+        assert_eq!(ask(large).await, asked + 2);
     }
-    assert_eq!(reviewer.asked(), asked + 2);
+
+    let first = reviewer.asked();
+    for number in 0..1024 {
+        let mut user = with_groups(SIZE_LIMIT / 2);
+        user.uid = number.to_string();
+        ask(user).await;
+    }
+    assert_eq!(reviewer.asked(), first + 1024);
+    assert_eq!(
+        ask(with_groups(SIZE_LIMIT / 2)).await,
+        first + 1025,
+        "32 MiB are not kept"
+    );
+}
+
+#[tokio::test]
+async fn few_questions_are_asked_at_a_time() {
+    let reviewer = Reviewer::waiting(yes());
+    let authorizer = Arc::new(Authorizer::new(Arc::clone(&reviewer)));
+    let mut requests = JoinSet::new();
+    for number in 0..REVIEWS_AT_A_TIME + 10 {
+        let authorizer = Arc::clone(&authorizer);
+        let user = user(&number.to_string(), &[]);
+        requests.spawn(async move { authorizer.authorize(&user, create(), START).await });
+    }
+    reviewer.until_asked(REVIEWS_AT_A_TIME).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(reviewer.asked(), REVIEWS_AT_A_TIME);
+    reviewer.gate.as_ref().unwrap().notify_waiters();
+    reviewer.until_asked(REVIEWS_AT_A_TIME + 10).await;
+    reviewer.gate.as_ref().unwrap().notify_waiters();
+    while let Some(passed) = requests.join_next().await {
+        assert_eq!(passed.unwrap(), Ok(()));
+    }
 }
 
 /// `verb namespace/resource/name/subresource`, or `verb path`.
