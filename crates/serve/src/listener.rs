@@ -18,6 +18,8 @@ use axum::Router;
 use futures_util::FutureExt;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +29,9 @@ use crate::tls::ServingStore;
 /// How long the loop rests after an error that is not one connection's own, such as no free file
 /// descriptor: long enough not to spin, short enough that nobody notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the log tells of connections beyond the limit.
+const FULL_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Request extension: the chain (leaf first) whose key the client proved to hold, empty when it
 /// showed none. Shared by all requests of a connection. Proof of possession only; see
@@ -38,11 +43,13 @@ pub struct PeerCertificates(pub Arc<[CertificateDer<'static>]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
-/// What one connection may use. The default fits door A, whose connections come from the
+/// What connections may use. The default fits door A, whose connections come from the
 /// aggregator and carry everybody's logins: no idle timeout, no age limit, and room for many
 /// clients that hang up at once.
 #[derive(Clone, Debug)]
 pub struct ListenerLimits {
+    /// Connections at a time, handshakes included; more are hung up on at once.
+    pub max_connections: usize,
     /// From TCP accept to the end of the TLS handshake.
     pub handshake_timeout: Duration,
     /// From the handshake to the head of the first request; afterwards HTTP/2 may idle for ever.
@@ -69,6 +76,7 @@ pub struct ListenerLimits {
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
+            max_connections: 1024,
             handshake_timeout: Duration::from_secs(5),
             first_request_timeout: Duration::from_secs(5),
             header_read_timeout: Duration::from_secs(30),
@@ -137,6 +145,7 @@ async fn serve(
     let tasks = TaskTracker::new();
     let abort = CancellationToken::new();
     let _abort_when_dropped = abort.clone().drop_guard();
+    let room = Arc::new(Semaphore::new(limits.max_connections));
     let connections = Arc::new(Connections {
         transport,
         limits,
@@ -146,8 +155,20 @@ async fn serve(
         abort: abort.clone(),
         tasks: tasks.clone(),
     });
-    let start = |(stream, address): (TcpStream, SocketAddr)| {
-        tasks.spawn(Arc::clone(&connections).run(stream, address));
+    let mut next_warning = Instant::now();
+    let mut start = |(stream, address): (TcpStream, SocketAddr)| {
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            if Instant::now() >= next_warning {
+                next_warning = Instant::now() + FULL_WARNING_INTERVAL;
+                tracing::warn!(%address, "hung up on a connection, because there are too many");
+            }
+            return;
+        };
+        let run = Arc::clone(&connections).run(stream, address);
+        tasks.spawn(async move {
+            let _place = place;
+            run.await;
+        });
     };
 
     while let Some(accepted) = drain.run_until_cancelled(accept(&listener)).await {

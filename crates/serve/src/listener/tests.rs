@@ -173,6 +173,37 @@ async fn a_user_in_many_groups_fits_in() {
     );
 }
 
+#[tokio::test]
+async fn connections_have_a_bound() {
+    const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let limits = ListenerLimits {
+        max_connections: 2,
+        ..ListenerLimits::default()
+    };
+    let (address, _drain) = plain_server(hello(), limits).await;
+    let mut first = TcpStream::connect(address).await.unwrap();
+    let _second = TcpStream::connect(address).await.unwrap();
+    let mut third = TcpStream::connect(address).await.unwrap();
+    assert!(matches!(third.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+
+    assert!(http1(&mut first, GET).await.ends_with("hello"));
+    // The place is free a moment after the client has seen the end.
+    loop {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut answer = String::new();
+        let written = stream.write_all(GET.as_bytes()).await;
+        if written.is_ok()
+            && stream
+                .read_to_string(&mut answer)
+                .await
+                .is_ok_and(|read| read > 0)
+        {
+            assert!(answer.ends_with("hello"), "{answer}");
+            break;
+        }
+    }
+}
+
 #[test]
 fn errors_of_one_connection_do_not_pause_the_loop() {
     assert!(is_of_one_connection(
