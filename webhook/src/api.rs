@@ -23,6 +23,7 @@ use axum::routing::post;
 use haulout_serve::authorize::{AccessReviewer, Authorizer};
 use haulout_serve::encoding::EncodeError;
 use haulout_serve::kinds::ServedKind;
+use haulout_serve::request::BodyReader;
 use haulout_serve::status::{ApiError, render_errors};
 use haulout_serve::{audit_id, discovery, health, openapi};
 
@@ -50,7 +51,16 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Result<Router,
     ];
     let described = discovery::router(&kinds)?.merge(openapi::router(&kinds)?);
     let [kind, who_am_i] = kinds;
-    let logins = credential_request::Endpoint { kind, logins };
+    let bodies = Arc::new(BodyReader::new());
+    let who_am_i = who_am_i::Endpoint {
+        kind: who_am_i,
+        bodies: Arc::clone(&bodies),
+    };
+    let logins = credential_request::Endpoint {
+        kind,
+        bodies,
+        logins,
+    };
 
     let login_routes = Router::new()
         .route(
@@ -59,7 +69,7 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Result<Router,
         )
         .with_state(Arc::new(logins));
     let identity_routes = Router::new()
-        .route(&who_am_i.path(), post(who_am_i::create).get(who_am_i::list))
+        .route(&who_am_i.kind.path(), post(who_am_i::create).get(who_am_i::list))
         .with_state(Arc::new(who_am_i));
     let router = described
         .merge(login_routes)

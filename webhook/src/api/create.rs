@@ -6,7 +6,7 @@ use axum::response::Response;
 use haulout_serve::encoding::Encoding;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::negotiate::{BodyFormat, Endpoint, negotiate};
-use haulout_serve::request::{CreateOptions, Created, add_warnings, decode_create, read_body};
+use haulout_serve::request::{BodyReader, CreateOptions, Created, add_warnings, decode_create};
 use haulout_serve::status::{ApiError, FieldError};
 use http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -26,12 +26,16 @@ pub(super) struct Empty {}
 impl<S: DeserializeOwned + Default> Create<S> {
     /// Reads a request for `kind`: form of the answer (406), form of the body (415), size (413),
     /// options (400, 422), contents (400).
-    pub(super) async fn read(request: Request, kind: &ServedKind) -> Result<Self, ApiError> {
+    pub(super) async fn read(
+        request: Request,
+        kind: &ServedKind,
+        bodies: &BodyReader,
+    ) -> Result<Self, ApiError> {
         let (head, body) = request.into_parts();
         let query = head.uri.query();
         let encoding = negotiate(&head.headers, query, Endpoint::Object)?.encoding;
         let format = BodyFormat::negotiate(&head.headers)?;
-        let body = read_body(body).await?;
+        let body = bodies.read(body).await?;
         let options = CreateOptions::from_query(query)?;
         let object = decode_create(&body, format, kind, options.field_validation)?;
         Ok(Self {

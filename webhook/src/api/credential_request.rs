@@ -12,6 +12,7 @@ use haulout_api::credential::{
 use haulout_serve::audit_id::AuditId;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::list;
+use haulout_serve::request::BodyReader;
 use haulout_serve::status::{ApiError, FieldError};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -33,6 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(34);
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) kind: ServedKind,
+    pub(super) bodies: Arc<BodyReader>,
     pub(super) logins: Logins,
 }
 
@@ -77,7 +79,7 @@ pub(super) async fn create(
 
 impl Endpoint {
     async fn create(&self, audit_id: AuditId, request: Request, begun: Instant) -> Response {
-        let read = Create::read(request, &self.kind).await;
+        let read = Create::read(request, &self.kind, &self.bodies).await;
         let mut create = match read.and_then(|create| judge(&create).map(|()| create)) {
             Ok(create) => create,
             Err(error) => {

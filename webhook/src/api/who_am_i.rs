@@ -9,6 +9,7 @@ use haulout_api::identity::{KubernetesUserInfo, UserInfo, WhoAmIRequestStatus};
 use haulout_serve::front_proxy::Caller;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::list;
+use haulout_serve::request::BodyReader;
 use haulout_serve::status::ApiError;
 use serde::Serialize;
 
@@ -16,6 +17,13 @@ use super::create::{Create, Empty};
 
 /// What the texts of errors name, whichever suffix is configured.
 const GROUP_IN_ERRORS: &str = "identity.concierge.pinniped.dev";
+
+/// The kind as it is served.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) kind: ServedKind,
+    pub(super) bodies: Arc<BodyReader>,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,20 +37,21 @@ struct Answer<'a> {
 
 /// `GET` of the collection.
 pub(super) async fn list(
-    State(kind): State<Arc<ServedKind>>,
+    State(endpoint): State<Arc<Endpoint>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    list::respond(&kind, request.headers(), request.uri().query())
+    list::respond(&endpoint.kind, request.headers(), request.uri().query())
 }
 
 /// `POST`: tells the caller as what the API server knows him. Order of groups and all extras stay
 /// as they came; audiences are not forwarded by the aggregator.
 pub(super) async fn create(
-    State(kind): State<Arc<ServedKind>>,
+    State(endpoint): State<Arc<Endpoint>>,
     caller: Option<Extension<Caller>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let create = Create::<Empty>::read(request, &kind).await?;
+    let Endpoint { kind, bodies } = &*endpoint;
+    let create = Create::<Empty>::read(request, kind, bodies).await?;
     create.refuse_dry_run(GROUP_IN_ERRORS)?;
     let Some(Extension(caller)) = caller else {
         return Err(ApiError::internal("no user info on request"));

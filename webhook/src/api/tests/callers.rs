@@ -170,7 +170,10 @@ async fn without_a_caller_who_am_i_is_an_error() {
     let kind = ServedKind::who_am_i_request(&haulout_api::group::ApiGroupSuffix::default());
     let router = Router::new()
         .route("/", post(who_am_i::create))
-        .with_state(Arc::new(kind));
+        .with_state(Arc::new(who_am_i::Endpoint {
+            kind,
+            bodies: Arc::default(),
+        }));
     let (status, body) = text(router.oneshot(post_json("/", &json!({}))).await.unwrap()).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(body.contains("no user info on request"), "{body}");
