@@ -5,7 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -60,6 +61,9 @@ impl<R: AccessReviewer> Gate<R> {
                 return Err(ApiError::unauthorized());
             }
         };
+        if !caller.is_vouched_for {
+            refuse_unserved(request)?;
+        }
         let attributes = Attributes::of_request(request.method(), request.uri());
         self.authorizer
             .authorize(&caller.user, attributes, now)
@@ -67,6 +71,27 @@ impl<R: AccessReviewer> Gate<R> {
         request.extensions_mut().insert(caller);
         Ok(())
     }
+}
+
+/// Refuses what is served to nobody, before the API server is asked about it: callers that come
+/// without the front proxy could make up paths and methods without end.
+fn refuse_unserved(request: &Request) -> Result<(), ApiError> {
+    const METHODS: [Method; 7] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    if request.extensions().get::<MatchedPath>().is_none() {
+        return Err(ApiError::not_found());
+    }
+    if !METHODS.contains(request.method()) {
+        return Err(ApiError::method_not_allowed());
+    }
+    Ok(())
 }
 
 /// Middleware: 401, 403, or the handler with a known caller.

@@ -121,6 +121,29 @@ async fn who_may_not_is_told_so_before_the_body_is_read() {
 }
 
 #[tokio::test]
+async fn strangers_cannot_make_questions_up() {
+    // Where the API server would be asked, this door answers 500.
+    let door = Door::with(Says::User(alice()), Reviewer::Fails, "pinniped.dev").await;
+    let nobody = PeerCertificates(Arc::default());
+    let send = async |peer, request| door.send_from(peer, request).await.status();
+    let named = format!("{TCR}/name");
+    for path in ["/nope", "/apis/other.example.com/v1/things", &named] {
+        let status = send(&nobody, request(Method::GET, path)).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        let asked = with_headers(request(Method::GET, path), &[("x-remote-user", "x")]);
+        let status = send(&door.front_proxy_peer, asked).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+    }
+    let invented = Method::from_bytes(b"INVENTED").unwrap();
+    let status = send(&nobody, request(invented, "/version")).await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    for path in ["/version", TCR] {
+        let status = send(&nobody, request(Method::GET, path)).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn probes_pass_without_a_decision() {
     let door = Door::with(Says::User(alice()), Reviewer::Fails, "pinniped.dev").await;
     for path in ["/healthz", "/livez", "/readyz"] {
