@@ -58,6 +58,11 @@ impl fmt::Debug for Environment {
     }
 }
 
+/// Why a watch is broken, as [`Observed`](haulout_operate::controller::Observed) tells it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WatchFault(String);
+
 /// Whether a part of the process is ready, as its controller knows it and a health check shows it.
 #[derive(Clone, Debug)]
 pub struct Readiness(Arc<Mutex<Result<(), String>>>);

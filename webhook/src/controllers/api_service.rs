@@ -22,8 +22,7 @@ use kube::api::{Patch, PatchParams};
 use tokio::sync::{Notify, watch};
 
 use self::plan::{Plan, plan};
-use super::Environment;
-use super::serving_certificate::WatchFault;
+use super::{Environment, WatchFault};
 
 const NAME: &str = "api-service";
 /// Who writes, in `managedFields`.

@@ -14,8 +14,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use tokio::sync::Notify;
 
-use super::serving_certificate::WatchFault;
-use super::{Environment, Readiness};
+use super::{Environment, Readiness, WatchFault};
 
 const NAME: &str = "front-proxy-ca";
 const NAMESPACE: &str = "kube-system";

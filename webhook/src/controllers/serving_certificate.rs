@@ -30,7 +30,7 @@ use tokio::sync::{Notify, watch};
 use self::contents::{Contents, Data, RenewError};
 use self::plan::plan;
 use super::api_service::Announced;
-use super::{Environment, Readiness};
+use super::{Environment, Readiness, WatchFault};
 
 const NAME: &str = "serving-certificate";
 /// Owner of the Secret where we run as one.
@@ -78,11 +78,6 @@ enum Error {
     #[error("failed to serve the certificate of the Secret")]
     Serve(#[source] IdentityError),
 }
-
-/// What broke a watch.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct WatchFault(pub(super) String);
 
 /// Runs until the end of `environment`.
 pub async fn run(environment: Environment, settings: Settings, links: Links) {
