@@ -69,7 +69,10 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Result<Router,
         )
         .with_state(Arc::new(logins));
     let identity_routes = Router::new()
-        .route(&who_am_i.kind.path(), post(who_am_i::create).get(who_am_i::list))
+        .route(
+            &who_am_i.kind.path(),
+            post(who_am_i::create).get(who_am_i::list),
+        )
         .with_state(Arc::new(who_am_i));
     let router = described
         .merge(login_routes)
