@@ -24,6 +24,7 @@ use self::login::Target;
 use self::process::{cpu_time, resident_bytes};
 use self::rows::Row;
 use crate::output::{say, step};
+use crate::products;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -76,6 +77,7 @@ impl Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let size = arguments.size();
+    step("build the programs", products::build()).await?;
     let floor = step("measure the cryptography alone", async { Floor::measure() }).await?;
     let mut rows = vec![
         Row::figure("floor_verify_es256", micros(floor.verify_es256), "us"),
