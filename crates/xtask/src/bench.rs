@@ -11,16 +11,17 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
 use haulout_tests::cluster::{
     AUDIENCE, Cluster, ClusterOptions, HauloutStack, Products, Profile, StackOptions,
     TOKEN_VARIABLE,
 };
-use haulout_tests::load::Outcome;
-use haulout_tests::logins::{self, Answer};
+use haulout_tests::load::{self, Connection, Plan};
+use haulout_tests::logins::{self, Answer, Door};
 use serde_json::{Value, json};
 
 use self::floor::Floor;
-use self::login::Target;
+use self::login::{Login, MANY_STREAMS, STREAMS, Target, closely};
 use self::process::{cpu_time, resident_bytes};
 use self::rows::Row;
 use crate::output::{say, step};
@@ -144,11 +145,19 @@ impl Bench {
         })
     }
 
+    fn login(&self) -> Login<'_> {
+        Login {
+            token: &self.token,
+            expected: Answer::Credential,
+        }
+    }
+
     async fn target(&mut self) -> Result<Target> {
         Ok(Target {
             webhook_pid: self.stack.webhook().id(),
             agent_pid: self.stack.agent().id(),
-            endpoint: logins::endpoint(&self.cluster, &self.stack).await?,
+            door: Door::of(&self.cluster, &self.stack).await?,
+            load: self.stack.products().program("haulout-test-load"),
         })
     }
 }
@@ -170,7 +179,7 @@ async fn elliptic(size: &Size, floor: &Floor) -> Result<Vec<Row>> {
     .await?;
 
     let mut rows = step("log in under a P-256 CA", async {
-        costs(&target, &bench.token, size, &P256, floor.login_p256()).await
+        costs(&target, bench.login(), size, &P256, floor.login_p256()).await
     })
     .await?;
     let junk = step("refuse junk tokens", junk(&target, size)).await?;
@@ -186,16 +195,7 @@ async fn elliptic(size: &Size, floor: &Floor) -> Result<Vec<Row>> {
             .with_note(format!("over {} s", size.idle.as_secs())),
     );
     let after = step("log in many times", async {
-        let connection = target.connect().await?;
-        target
-            .logins(
-                &connection,
-                &bench.token,
-                Answer::Credential,
-                size.many,
-                None,
-            )
-            .await?;
+        target.logins(bench.login(), closely(size.many)).await?;
         resident_bytes(target.webhook_pid)
     })
     .await?;
@@ -223,7 +223,7 @@ async fn rsa(size: &Size, floor: &Floor) -> Result<Vec<Row>> {
     step("log in under an RSA-2048 CA", async {
         costs(
             &target,
-            &bench.token,
+            bench.login(),
             size,
             &RSA_2048,
             floor.login_rsa2048(),
@@ -263,89 +263,64 @@ const RSA_2048: CaRows = CaRows {
 
 async fn costs(
     target: &Target,
-    token: &str,
+    login: Login<'_>,
     size: &Size,
     names: &CaRows,
     floor: Duration,
 ) -> Result<Vec<Row>> {
-    let connection = target.connect().await?;
-    target
-        .logins(&connection, token, Answer::Credential, size.warm_up, None)
-        .await?;
-    let (cost, outcome) = target
-        .cost_of_logins(&connection, token, Answer::Credential, size.requests)
-        .await?;
+    target.logins(login, closely(size.warm_up)).await?;
+    let (cost, report) = target.cost_of_logins(login, size.requests).await?;
+    let most = Plan {
+        requests: 2 * size.requests,
+        streams: MANY_STREAMS,
+        rate: None,
+    };
+    let most = target.logins(login, most).await?.throughput;
     let mut rows = vec![
         Row::at_most(names.cpu.0, micros(cost.total()), "us", names.cpu.1)
             .with_floor(micros(floor)),
         Row::figure(names.webhook, micros(cost.webhook), "us"),
         Row::figure(names.agent, micros(cost.agent), "us"),
-        Row::at_most(names.generator, micros(cost.generator), "us", 90.0),
-        Row::at_least(
-            names.throughput.0,
-            outcome.throughput(),
-            "1/s",
-            names.throughput.1,
-        ),
+        Row::at_most(names.generator, report.own_cpu * 1e6, "us", 90.0),
+        Row::at_least(names.throughput.0, most, "1/s", names.throughput.1)
+            .with_note(format!("{MANY_STREAMS} streams")),
     ];
-    if let Some(latency) = names.latency {
-        let rate = outcome.throughput() / 10.0;
-        let calm = target
-            .logins(
-                &connection,
-                token,
-                Answer::Credential,
-                size.latency_requests,
-                Some(rate),
-            )
-            .await?;
-        for ((name, budget), quantile) in latency.into_iter().zip([0.5, 0.99]) {
-            rows.push(Row::at_most(name, millis(&calm, quantile)?, "ms", budget));
-        }
+    if let Some([p50, p99]) = names.latency {
+        let calm = Plan {
+            requests: size.latency_requests,
+            streams: STREAMS,
+            rate: Some(most / 10.0),
+        };
+        let calm = target.logins(login, calm).await?;
+        rows.push(Row::at_most(p50.0, calm.p50 * 1e3, "ms", p50.1));
+        rows.push(Row::at_most(p99.0, calm.p99 * 1e3, "ms", p99.1));
     }
     Ok(rows)
 }
 
 /// What is refused without a look at any key.
 async fn junk(target: &Target, size: &Size) -> Result<Row> {
-    let connection = target.connect().await?;
-    target
-        .logins(
-            &connection,
-            "no.t.oken",
-            Answer::AuthenticationFailed,
-            size.warm_up,
-            None,
-        )
-        .await?;
-    let (cost, _) = target
-        .cost_of_logins(
-            &connection,
-            "no.t.oken",
-            Answer::AuthenticationFailed,
-            size.requests,
-        )
-        .await?;
+    let login = Login {
+        token: "no.t.oken",
+        expected: Answer::AuthenticationFailed,
+    };
+    target.logins(login, closely(size.warm_up)).await?;
+    let (cost, _) = target.cost_of_logins(login, size.requests).await?;
     Ok(Row::at_most("junk_cpu", micros(cost.total()), "us", 30.0))
 }
 
 /// Median time from the start of the webhook's process to the first credential.
 async fn start_to_ready(bench: &mut Bench, runs: usize) -> Result<f64> {
     const LIMIT: Duration = Duration::from_secs(20);
+    let body = Bytes::from(logins::body(&bench.token).to_string());
     let mut seconds = Vec::with_capacity(runs);
     for _ in 0..runs {
         bench.stack.webhook().kill();
-        let target = bench.target().await?;
+        let endpoint = Door::of(&bench.cluster, &bench.stack).await?.endpoint()?;
         let start = Instant::now();
         bench.stack.webhook().restart()?;
         loop {
-            let login = async {
-                let connection = target.connect().await?;
-                target
-                    .logins(&connection, &bench.token, Answer::Credential, 1, None)
-                    .await
-            };
-            if login.await.is_ok() {
+            if first_login(&endpoint, &body).await.is_ok() {
                 break;
             }
             ensure!(
@@ -358,6 +333,13 @@ async fn start_to_ready(bench: &mut Bench, runs: usize) -> Result<f64> {
     }
     bench.stack.wait_until_available().await?;
     median(seconds)
+}
+
+async fn first_login(endpoint: &load::Endpoint, body: &Bytes) -> Result<()> {
+    let connection = Connection::open(endpoint).await?;
+    let (status, answer) = connection.send(logins::request(body)).await?;
+    let verdict = Answer::Credential.judge(status, &answer);
+    verdict.map_err(anyhow::Error::msg)
 }
 
 async fn idle_cpu(pid: u32, period: Duration) -> Result<f64> {
@@ -413,11 +395,6 @@ fn median(mut values: Vec<f64>) -> Result<f64> {
 
 fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
-}
-
-fn millis(outcome: &Outcome, quantile: f64) -> Result<f64> {
-    let latency = outcome.quantile(quantile).context("no request succeeded")?;
-    Ok(latency.as_secs_f64() * 1000.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]

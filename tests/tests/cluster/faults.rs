@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use haulout_tests::cluster::{AUDIENCE, Component, Profile, StackOptions};
 use haulout_tests::load::{self, Connection, Plan};
-use haulout_tests::logins::{self, Answer};
+use haulout_tests::logins::{self, Answer, Door};
 use serde_json::json;
 
 use crate::login::Running;
@@ -34,7 +34,8 @@ impl Running {
         let body = Bytes::from(logins::body(token).to_string());
         let (mut good, mut failures) = (0, Vec::new());
         while go_on.load(Ordering::Relaxed) {
-            let endpoint = logins::endpoint(&self.cluster, &self.stack).await.unwrap();
+            let door = Door::of(&self.cluster, &self.stack).await.unwrap();
+            let endpoint = door.endpoint().unwrap();
             let plan = Plan {
                 requests: 20,
                 streams: 2,
@@ -173,9 +174,8 @@ async fn cluster_a_deleted_serving_secret_comes_back() {
 async fn cluster_the_front_proxy_ca_is_swapped() {
     let mut running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
     let token = long_lived_token(&running).await;
-    let old = logins::endpoint(&running.cluster, &running.stack)
-        .await
-        .unwrap();
+    let old = Door::of(&running.cluster, &running.stack).await.unwrap();
+    let old = old.endpoint().unwrap();
     let connection = Arc::new(Connection::open(&old).await.unwrap());
     let body = Bytes::from(logins::body(&token).to_string());
     let (status, _) = connection.send(logins::request(&body)).await.unwrap();

@@ -1,31 +1,36 @@
 //! Logins straight at door A's listener, and what each process spends on them.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use bytes::Bytes;
-use haulout_tests::load::{self, Connection, Endpoint, Outcome, Plan};
-use haulout_tests::logins::{self, Answer};
+use anyhow::{Context as _, Result, ensure};
+use haulout_tests::load::Plan;
+use haulout_tests::logins::{Answer, Door, Job, Report};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 
 use super::process::cpu_time;
 
-const STREAMS: usize = 8;
+/// Requests at a time where the cost of one is measured, and where the most per second is.
+pub(super) const STREAMS: usize = 8;
+pub(super) const MANY_STREAMS: usize = 64;
 
 /// A running webhook and agent, and how to reach the webhook as the aggregator does.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) webhook_pid: u32,
     pub(super) agent_pid: u32,
-    pub(super) endpoint: Endpoint,
+    pub(super) door: Door,
+    /// The program that makes the logins.
+    pub(super) load: PathBuf,
 }
 
-/// CPU time of each process.
+/// CPU time of each process for one login.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cost {
     pub(super) webhook: Duration,
     pub(super) agent: Duration,
-    pub(super) generator: Duration,
 }
 
 impl Cost {
@@ -34,58 +39,51 @@ impl Cost {
     }
 }
 
+/// One kind of login.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Login<'a> {
+    pub(super) token: &'a str,
+    pub(super) expected: Answer,
+}
+
 impl Target {
-    pub(super) async fn connect(&self) -> Result<Arc<Connection>> {
-        Ok(Arc::new(Connection::open(&self.endpoint).await?))
-    }
-
-    /// Sends `requests` logins with `token` and demands that each gets `expected`.
-    pub(super) async fn logins(
-        &self,
-        connection: &Arc<Connection>,
-        token: &str,
-        expected: Answer,
-        requests: usize,
-        rate: Option<f64>,
-    ) -> Result<Outcome> {
-        let body = Bytes::from(logins::body(token).to_string());
-        let plan = Plan {
-            requests,
-            streams: STREAMS,
-            rate,
+    /// Makes the logins of `plan` on a connection of their own and demands that each gets the expected answer.
+    pub(super) async fn logins(&self, login: Login<'_>, plan: Plan) -> Result<Report> {
+        let job = Job {
+            door: self.door.clone(),
+            token: login.token.to_owned(),
+            expected: login.expected,
+            plan,
         };
-        let judge = move |status, answer: &Bytes| expected.judge(status, answer);
-        let outcome = load::run(connection, plan, move |_| logins::request(&body), judge).await;
-        ensure!(
-            outcome.failures.is_empty(),
-            "{} of {requests} requests went wrong; the first: {}",
-            outcome.failures.len(),
-            outcome.failures.first().map_or("", String::as_str)
-        );
-        Ok(outcome)
+        let mut child = Command::new(&self.load)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("failed to start {}", self.load.display()))?;
+        let mut input = child.stdin.take().context("no standard input")?;
+        input.write_all(&serde_json::to_vec(&job)?).await?;
+        drop(input);
+        let output = child.wait_with_output().await?;
+        ensure!(output.status.success(), "the load failed");
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// The same, with the CPU time that each process spent on it.
+    /// The same, with the CPU time that webhook and agent spent on it.
     pub(super) async fn cost_of_logins(
         &self,
-        connection: &Arc<Connection>,
-        token: &str,
-        expected: Answer,
+        login: Login<'_>,
         requests: usize,
-    ) -> Result<(Cost, Outcome)> {
+    ) -> Result<(Cost, Report)> {
         let before = self.spent()?;
-        let outcome = self
-            .logins(connection, token, expected, requests, None)
-            .await?;
+        let report = self.logins(login, closely(requests)).await?;
         let after = self.spent()?;
         let count = u32::try_from(requests)?;
-        let each = |part: fn(&Cost) -> Duration| part(&after).saturating_sub(part(&before)) / count;
         let cost = Cost {
-            webhook: each(|cost| cost.webhook),
-            agent: each(|cost| cost.agent),
-            generator: each(|cost| cost.generator),
+            webhook: after.webhook.saturating_sub(before.webhook) / count,
+            agent: after.agent.saturating_sub(before.agent) / count,
         };
-        Ok((cost, outcome))
+        Ok((cost, report))
     }
 
     /// CPU time of each process so far.
@@ -93,7 +91,15 @@ impl Target {
         Ok(Cost {
             webhook: cpu_time(self.webhook_pid)?,
             agent: cpu_time(self.agent_pid)?,
-            generator: cpu_time(std::process::id())?,
         })
+    }
+}
+
+/// As many requests, each stream's next one as soon as the last is answered.
+pub(super) fn closely(requests: usize) -> Plan {
+    Plan {
+        requests,
+        streams: STREAMS,
+        rate: None,
     }
 }

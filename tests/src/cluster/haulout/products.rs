@@ -17,7 +17,7 @@ pub fn target_folder() -> PathBuf {
         )
 }
 
-/// A folder with `haulout-webhook`, `haulout-agent`, `haulout` and `haulout-test-issuer`.
+/// A folder with our own programs, those for tests among them.
 #[derive(Clone, Debug)]
 pub struct Products {
     folder: PathBuf,
@@ -25,11 +25,12 @@ pub struct Products {
 
 impl Products {
     /// Each program and the package that it is built from.
-    pub const PROGRAMS: [(&str, &str); 4] = [
+    pub const PROGRAMS: [(&str, &str); 5] = [
         ("haulout-webhook", "haulout-webhook"),
         ("haulout-agent", "haulout-agent"),
         ("haulout", "haulout"),
         ("haulout-test-issuer", "haulout-tests"),
+        ("haulout-test-load", "haulout-tests"),
     ];
 
     /// Takes the programs from `HAULOUT_BIN`, else from where `cargo xtask` builds them.
