@@ -3,8 +3,8 @@
 
 use std::fmt;
 
+use aws_lc_rs::encoding::{AsBigEndian as _, EcPrivateKeyBin};
 use aws_lc_rs::error::{KeyRejected, Unspecified};
-use aws_lc_rs::pkcs8::Document;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
@@ -20,6 +20,12 @@ use crate::pem;
 /// What every uncompressed P-256 public key begins with as a `SubjectPublicKeyInfo`.
 const P256_SPKI_HEAD: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04";
 const P256_SPKI_LENGTH: usize = 91;
+
+/// What stands before the private scalar of a P-256 key, and between it and the public point, as a PKCS#8 `PrivateKeyInfo`
+/// around an `ECPrivateKey` (RFC 5208, RFC 5915). Written so, it is the form of OpenSSL and Go.
+const P256_PKCS8_HEAD: &[u8] = b"\x30\x81\x87\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x04\x6d\x30\x6b\x02\x01\x01\x04\x20";
+const P256_PKCS8_MIDDLE: &[u8] = b"\xa1\x44\x03\x42\x00";
+const P256_PKCS8_LENGTH: usize = 138;
 
 /// Why a private key cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +46,7 @@ pub enum KeyError {
 
 /// A P-256 key pair for a leaf certificate.
 pub struct KeyPair {
-    pkcs8: Document,
+    pkcs8: Zeroizing<[u8; P256_PKCS8_LENGTH]>,
     spki: [u8; P256_SPKI_LENGTH],
 }
 
@@ -49,24 +55,25 @@ impl KeyPair {
     pub fn generate_p256() -> Result<Self, KeyError> {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
             .map_err(|_unspecified| KeyError::Generate)?;
-        let pkcs8 = key
-            .to_pkcs8v1()
+        let scalar: EcPrivateKeyBin<'_> = key
+            .private_key()
+            .as_be_bytes()
             .map_err(|_unspecified| KeyError::Generate)?;
-        let (_compressed, point) = key
-            .public_key()
-            .as_ref()
-            .split_first()
-            .ok_or(KeyError::Generate)?;
-        let spki = [P256_SPKI_HEAD, point]
-            .concat()
-            .try_into()
-            .map_err(|_| KeyError::Generate)?;
-        Ok(Self { pkcs8, spki })
+        let point = key.public_key().as_ref();
+        let (_uncompressed, coordinates) = point.split_first().ok_or(KeyError::Generate)?;
+        let mut pair = Self {
+            pkcs8: Zeroizing::new([0; P256_PKCS8_LENGTH]),
+            spki: [0; P256_SPKI_LENGTH],
+        };
+        let parts = [P256_PKCS8_HEAD, scalar.as_ref(), P256_PKCS8_MIDDLE, point];
+        fill(&mut *pair.pkcs8, parts)?;
+        fill(&mut pair.spki, [P256_SPKI_HEAD, coordinates])?;
+        Ok(pair)
     }
 
     /// The private key as a PEM `PRIVATE KEY` block (PKCS#8).
     pub fn pkcs8_pem(&self) -> Zeroizing<String> {
-        Zeroizing::new(pem::encode(pem::PRIVATE_KEY, self.pkcs8.as_ref()))
+        Zeroizing::new(pem::encode(pem::PRIVATE_KEY, &*self.pkcs8))
     }
 
     /// The public key as a DER `SubjectPublicKeyInfo`.
@@ -75,7 +82,7 @@ impl KeyPair {
     }
 
     pub(crate) fn to_signing_key(&self) -> Result<SigningKey, KeyError> {
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, self.pkcs8.as_ref())
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &*self.pkcs8)
             .map(SigningKey::Ecdsa)
             .map_err(|_rejected| KeyError::Generate)
     }
@@ -84,6 +91,21 @@ impl KeyPair {
 impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyPair")
+    }
+}
+
+/// Writes the parts behind one another, which must fill the place exactly.
+fn fill<const N: usize>(mut place: &mut [u8], parts: [&[u8]; N]) -> Result<(), KeyError> {
+    for part in parts {
+        let (here, behind) = place
+            .split_at_mut_checked(part.len())
+            .ok_or(KeyError::Generate)?;
+        here.copy_from_slice(part);
+        place = behind;
+    }
+    match place {
+        [] => Ok(()),
+        _ => Err(KeyError::Generate),
     }
 }
 
@@ -203,6 +225,15 @@ mod tests {
         let read = SigningKey::from_pem(key.pkcs8_pem().as_bytes()).unwrap();
         assert!(is_p256_spki(&key.spki_der()));
         assert!(key.spki_der().ends_with(read.public_key()));
+    }
+
+    #[test]
+    fn a_generated_key_is_written_as_the_library_writes_it() {
+        for _ in 0..64 {
+            let key = KeyPair::generate_p256().unwrap();
+            let read = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &*key.pkcs8);
+            assert_eq!(read.unwrap().to_pkcs8v1().unwrap().as_ref(), &*key.pkcs8);
+        }
     }
 
     #[test]

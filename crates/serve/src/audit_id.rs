@@ -29,9 +29,14 @@ impl AuditId {
         }
     }
 
-    /// A new id: a UUID of version 4.
+    /// A new id: a UUID of version 4. Its randomness is the TLS library's, which needs no system call.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string().into())
+        let mut bytes = [0; 16];
+        let id = match aws_lc_rs::rand::fill(&mut bytes) {
+            Ok(()) => uuid::Builder::from_random_bytes(bytes).into_uuid(),
+            Err(_unspecified) => Uuid::new_v4(),
+        };
+        Self(id.to_string().into())
     }
 
     /// The id as text.

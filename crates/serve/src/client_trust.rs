@@ -7,7 +7,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -80,8 +79,8 @@ struct InForce {
     refused: Verdicts<ClientTrustError>,
 }
 
-/// Verdicts by the chain that they are about.
-struct Verdicts<T>(Mutex<HashMap<Arc<[CertificateDer<'static>]>, Verdict<T>>>);
+/// Verdicts with the chain that each is about. Few, so that looking through them takes less than hashing a chain.
+struct Verdicts<T>(Mutex<Vec<Verdict<T>>>);
 
 struct Authority {
     certificate: CertificateDer<'static>,
@@ -89,6 +88,7 @@ struct Authority {
 }
 
 struct Verdict<T> {
+    chain: Arc<[CertificateDer<'static>]>,
     verdict: T,
     /// While all that the verdict rests on is valid.
     holds: Window,
@@ -239,19 +239,28 @@ impl InForce {
 impl<T: Clone> Verdicts<T> {
     fn known(&self, peer: &PeerCertificates, now: SystemTime) -> Option<T> {
         let verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = verdicts.get(&peer.0)?;
+        let kept = verdicts.iter().find(|kept| kept.is_about(peer))?;
         kept.holds.contains(now).then(|| kept.verdict.clone())
     }
 
     fn remember(&self, peer: &PeerCertificates, verdict: T, holds: Window, now: SystemTime) {
         let mut verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if verdicts.len() >= VERDICTS {
-            verdicts.retain(|_, kept| kept.holds.contains(now));
-        }
+        verdicts.retain(|kept| kept.holds.contains(now) && !kept.is_about(peer));
         if verdicts.len() >= VERDICTS {
             verdicts.clear();
         }
-        verdicts.insert(Arc::clone(&peer.0), Verdict { verdict, holds });
+        verdicts.push(Verdict {
+            chain: Arc::clone(&peer.0),
+            verdict,
+            holds,
+        });
+    }
+}
+
+impl<T> Verdict<T> {
+    /// The requests of a connection share one chain.
+    fn is_about(&self, peer: &PeerCertificates) -> bool {
+        Arc::ptr_eq(&self.chain, &peer.0) || self.chain == peer.0
     }
 }
 

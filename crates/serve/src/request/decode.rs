@@ -60,7 +60,11 @@ pub fn decode_create<S: DeserializeOwned + Default>(
 ) -> Result<Created<S>, ApiError> {
     let mut faults = Faults::default();
     let json = match format {
-        BodyFormat::Json => String::from_utf8_lossy(body),
+        // Most bodies are good, which the plain check finds out in a tenth of the time.
+        BodyFormat::Json => match std::str::from_utf8(body) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(body),
+        },
         BodyFormat::Yaml => {
             Cow::Owned(yaml::to_json(body, &mut faults).map_err(|e| unrecognized(kind, &e, body))?)
         }
