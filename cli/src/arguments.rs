@@ -92,7 +92,7 @@ pub(crate) struct ConciergeFlags {
     )]
     pub(crate) concierge_authenticator_name: String,
 
-    /// URL of the Kubernetes API server, or of Haulout's direct endpoint.
+    /// URL of the Kubernetes API server.
     #[arg(
         long,
         default_value = "",

@@ -29,7 +29,7 @@ pub(crate) enum ExchangeError {
     #[error(
         "could not login: 401 Unauthorized: anonymous path not open: the API server must let anonymous callers in at \
          /apis/login.concierge.{suffix}/{VERSION}/{PLURAL}; an administrator opens exactly this path with an \
-         AuthenticationConfiguration (talos-patches/ has examples)"
+         AuthenticationConfiguration (see docs/configuration.md of Haulout)"
     )]
     AnonymousPathNotOpen { suffix: String },
     #[error(
@@ -81,7 +81,9 @@ pub(crate) enum ExchangeError {
          --concierge-ca-bundle-data and --concierge-endpoint"
     )]
     Certificate { authority: String, reason: String },
-    #[error("could not login: failed to reach {authority}")]
+    #[error(
+        "could not login: failed to reach {authority}; check --concierge-endpoint and your network"
+    )]
     Transport {
         authority: String,
         #[source]

@@ -3,6 +3,7 @@
 
 mod door;
 mod faults;
+mod guide;
 mod local_cluster;
 mod login;
 mod xtask;
