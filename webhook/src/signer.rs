@@ -11,11 +11,12 @@ mod credentials;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake_agent;
+mod fault;
+mod health;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,6 +42,8 @@ use self::agent::{Agent, ClockDifference};
 pub use self::credentials::CredentialFiles;
 pub use self::error::SignerError;
 use self::error::Verdict;
+use self::fault::Fault;
+pub use self::health::SignerHealth;
 
 /// How long one agent may be silent before another is asked as well.
 const HEDGE_AFTER: Duration = Duration::from_millis(300);
@@ -60,38 +63,6 @@ pub struct SignerSettings {
     pub credentials: CredentialFiles,
 }
 
-/// The signing side as a health check sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignerHealth {
-    /// Agents that are known.
-    pub known: usize,
-    /// Agents with a connection.
-    pub connected: usize,
-    /// One line for each agent without a connection.
-    pub faults: Vec<String>,
-}
-
-impl SignerHealth {
-    /// An error in one line if no agent can be asked.
-    pub fn ready(&self) -> Result<(), String> {
-        if self.connected > 0 {
-            Ok(())
-        } else {
-            Err(self.to_string())
-        }
-    }
-}
-
-impl fmt::Display for SignerHealth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} agents connected", self.connected, self.known)?;
-        for fault in &self.faults {
-            write!(f, "; {fault}")?;
-        }
-        Ok(())
-    }
-}
-
 /// Asks agents for certificates.
 #[derive(Clone, Debug)]
 pub struct Signer {
@@ -101,10 +72,13 @@ pub struct Signer {
 #[derive(Debug)]
 struct Shared {
     agents: ArcSwap<Vec<Arc<Agent>>>,
+    /// Of the look-up of their addresses.
+    lookup_fault: Fault,
+    credentials_fault: Fault,
     turn: AtomicUsize,
     connected: Arc<Notify>,
     /// Told when a call finds no agent: the look-up of their addresses may be out of date.
-    lookup_wanted: Arc<Notify>,
+    lookup_wanted: Notify,
     waiting: Semaphore,
     clock: Clock,
     clock_differences: Family<AgentLabel, ClockDifference>,
@@ -135,9 +109,11 @@ impl Signer {
         });
         let shared = Arc::new(Shared {
             agents: ArcSwap::default(),
+            lookup_fault: Fault::default(),
+            credentials_fault: Fault::default(),
             turn: AtomicUsize::new(0),
             connected: Arc::default(),
-            lookup_wanted: Arc::default(),
+            lookup_wanted: Notify::new(),
             waiting: Semaphore::new(WAITING_CALLS),
             clock,
             clock_differences,
@@ -148,22 +124,26 @@ impl Signer {
             credentials,
         } = settings;
         let (publish_credentials, read_credentials) = watch::channel(None);
-        tasks.spawn(credentials::follow(
-            credentials,
-            publish_credentials,
-            stop.clone(),
-        ));
+        let (keeper, end) = (Arc::clone(&shared), stop.clone());
+        tasks.spawn(async move {
+            let fault = &keeper.credentials_fault;
+            credentials::follow(credentials, publish_credentials, fault, end).await;
+        });
         let (publish_addresses, read_addresses) = watch::channel(BTreeSet::new());
         match agents {
             AgentSource::Addresses(addresses) => {
                 publish_addresses.send_replace(addresses.into_iter().collect());
             }
             AgentSource::Service { host, port } => {
-                let wanted = Arc::clone(&shared.lookup_wanted);
-                let stop = stop.clone();
+                let (keeper, end) = (Arc::clone(&shared), stop.clone());
                 tasks.spawn(async move {
                     let lookup = || addresses::system_lookup(&host, port);
-                    addresses::follow(lookup, publish_addresses, wanted, stop).await;
+                    let service = addresses::Service {
+                        host: &host,
+                        wanted: &keeper.lookup_wanted,
+                        fault: &keeper.lookup_fault,
+                    };
+                    addresses::follow(lookup, service, publish_addresses, end).await;
                 });
             }
         }
@@ -234,17 +214,7 @@ impl Signer {
 
     /// How many agents can be asked, and why the others cannot.
     pub fn health(&self) -> SignerHealth {
-        let agents = self.shared.agents.load();
-        let (connected, cut_off): (Vec<_>, Vec<_>) = agents.iter().partition(|a| a.is_connected());
-        let fault = |agent: &&Arc<Agent>| match agent.fault() {
-            Some(fault) => format!("{}: {fault}", agent.address()),
-            None => format!("{}: not connected yet", agent.address()),
-        };
-        SignerHealth {
-            known: agents.len(),
-            connected: connected.len(),
-            faults: cut_off.iter().map(fault).collect(),
-        }
+        self.shared.health()
     }
 }
 
@@ -295,17 +265,16 @@ impl Shared {
         ordered
     }
 
+    fn health(&self) -> SignerHealth {
+        let general = [&self.lookup_fault, &self.credentials_fault];
+        SignerHealth::of(
+            &self.agents.load(),
+            general.into_iter().filter_map(Fault::text),
+        )
+    }
+
     fn no_agent(&self) -> SignerError {
-        let agents = self.agents.load();
-        let known = match agents.len() {
-            0 => "none is known yet".to_owned(),
-            _ => agents
-                .iter()
-                .map(|agent| agent.address())
-                .collect::<Vec<_>>()
-                .join(", "),
-        };
-        SignerError::NoAgentReachable(known)
+        SignerError::NoAgentReachable(self.health())
     }
 
     /// Keeps one task for each known address, until `stop`.

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+
+use super::fault::Fault;
 
 /// How often a service's name is looked up.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -31,21 +32,36 @@ pub enum AgentSource {
     },
 }
 
+/// A service whose name is looked up.
+pub(super) struct Service<'a> {
+    pub(super) host: &'a str,
+    /// Told when its addresses may be out of date.
+    pub(super) wanted: &'a Notify,
+    /// Why the last look-up gave none.
+    pub(super) fault: &'a Fault,
+}
+
 /// Publishes the addresses behind a service's name, as `lookup` gives them, until `stop`: again
-/// after a while, and soon when `wanted`. A look-up that fails or finds nothing leaves the former
+/// after a while, and soon when wanted. A look-up that fails or finds nothing leaves the former
 /// addresses in place, since agents that are gone show by themselves.
 pub(super) async fn follow<F>(
     lookup: impl Fn() -> F,
+    service: Service<'_>,
     publish: watch::Sender<BTreeSet<String>>,
-    wanted: Arc<Notify>,
     stop: CancellationToken,
 ) where
     F: Future<Output = io::Result<Vec<SocketAddr>>>,
 {
+    let Service {
+        host,
+        wanted,
+        fault,
+    } = service;
     let follow = async {
         loop {
             match tokio::time::timeout(TIMEOUT, lookup()).await {
                 Ok(Ok(found)) if !found.is_empty() => {
+                    fault.clear();
                     let found: BTreeSet<_> = found.iter().map(ToString::to_string).collect();
                     publish.send_if_modified(|known| {
                         let changed = *known != found;
@@ -53,9 +69,15 @@ pub(super) async fn follow<F>(
                         changed
                     });
                 }
-                Ok(Ok(_)) => tracing::debug!("the agents' service has no address"),
-                Ok(Err(error)) => tracing::debug!(%error, "failed to look up the agents' service"),
-                Err(_elapsed) => tracing::debug!("looking up the agents' service took too long"),
+                Ok(Ok(_)) => note(fault, host, "the name has no address"),
+                Ok(Err(error)) => note(fault, host, &crate::audit::chain(&error)),
+                Err(_elapsed) => {
+                    note(
+                        fault,
+                        host,
+                        &format!("no answer within {} s", TIMEOUT.as_secs()),
+                    );
+                }
             }
             tokio::time::sleep(PAUSE).await;
             // Elapsed or wanted: either way it is time.
@@ -63,6 +85,15 @@ pub(super) async fn follow<F>(
         }
     };
     stop.run_until_cancelled(follow).await;
+}
+
+/// Keeps why a look-up gave nothing; the log has it once.
+fn note(fault: &Fault, host: &str, reason: &str) {
+    let text =
+        format!("failed to look up {host}: {reason}; check agent.service, or name agent.addresses");
+    if fault.note(&text) {
+        tracing::warn!(error = text, "no new addresses of signing agents");
+    }
 }
 
 /// The look-up of the operating system.
@@ -115,13 +146,18 @@ mod tests {
             assert!(answers.lock().unwrap().is_empty());
             stop.cancel();
         };
-        tokio::join!(follow(lookup, publish, Arc::default(), stop.clone()), check);
+        let service = Service {
+            host: "agents",
+            wanted: &Notify::new(),
+            fault: &Fault::default(),
+        };
+        tokio::join!(follow(lookup, service, publish, stop.clone()), check);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_look_up_that_is_wanted_comes_soon_but_not_at_once() {
         let (publish, addresses) = watch::channel(BTreeSet::new());
-        let wanted = Arc::new(Notify::new());
+        let (wanted, fault) = (Notify::new(), Fault::default());
         let times = Mutex::new(Vec::new());
         let start = tokio::time::Instant::now();
         let lookup = || {
@@ -134,10 +170,12 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(2500)).await;
             stop.cancel();
         };
-        tokio::join!(
-            follow(lookup, publish, Arc::clone(&wanted), stop.clone()),
-            end
-        );
+        let service = Service {
+            host: "agents",
+            wanted: &wanted,
+            fault: &fault,
+        };
+        tokio::join!(follow(lookup, service, publish, stop.clone()), end);
         let seconds: Vec<_> = times
             .lock()
             .unwrap()
@@ -146,5 +184,41 @@ mod tests {
             .collect();
         assert_eq!(seconds, [0, 1, 2]);
         drop(addresses);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn why_a_look_up_gave_nothing_is_kept_until_one_succeeds() {
+        type Answer = fn() -> Option<io::Result<Vec<SocketAddr>>>;
+        let answers: [(Answer, Option<&str>); 4] = [
+            (|| Some(Err(io::Error::other("SERVFAIL"))), Some("SERVFAIL")),
+            (|| Some(Ok(vec![])), Some("the name has no address")),
+            (|| None, Some("no answer within 5 s")),
+            (|| Some(Ok(vec![([10, 0, 0, 1], 9443).into()])), None),
+        ];
+        let fault = Fault::default();
+        for (answer, reason) in answers {
+            let lookup = || async move {
+                match answer() {
+                    Some(answer) => answer,
+                    None => std::future::pending().await,
+                }
+            };
+            let service = Service {
+                host: "a.b.svc",
+                wanted: &Notify::new(),
+                fault: &fault,
+            };
+            let (publish, _addresses) = watch::channel(BTreeSet::new());
+            let stop = CancellationToken::new();
+            let end = async {
+                tokio::time::sleep(TIMEOUT + PAUSE).await;
+                stop.cancel();
+            };
+            tokio::join!(follow(lookup, service, publish, stop.clone()), end);
+            let text = reason.map(|reason| {
+                format!("failed to look up a.b.svc: {reason}; check agent.service, or name agent.addresses")
+            });
+            assert_eq!(fault.text(), text);
+        }
     }
 }

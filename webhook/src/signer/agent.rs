@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::fault::Fault;
 use crate::throttle::{Throttle, millis};
 
 /// The name that every agent's certificate must have, wherever the agent listens.
@@ -71,7 +72,7 @@ pub(super) struct Agent {
     connection: ArcSwapOption<Sender>,
     /// Someone needs this agent now: a back-off ends early.
     wanted: Notify,
-    fault: Mutex<Option<String>>,
+    fault: Fault,
     epoch: Instant,
     /// Milliseconds since the epoch.
     sidelined_until: AtomicU64,
@@ -85,7 +86,7 @@ impl Agent {
             address,
             connection: ArcSwapOption::empty(),
             wanted: Notify::new(),
-            fault: Mutex::default(),
+            fault: Fault::default(),
             epoch: Instant::now(),
             sidelined_until: AtomicU64::new(0),
             clock_warnings: Throttle::new(CLOCK_WARNING_INTERVAL),
@@ -121,10 +122,7 @@ impl Agent {
 
     /// Why there is no connection, as long as there is none.
     pub(super) fn fault(&self) -> Option<String> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.fault.text()
     }
 
     /// Sends one call; `None` where there is no connection.
@@ -252,7 +250,7 @@ impl Agent {
 
     fn publish(&self, sender: Sender, connected: &Notify) {
         self.connection.store(Some(Arc::new(sender)));
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.fault.clear();
         self.sidelined_until.store(0, Ordering::Relaxed);
         connected.notify_waiters();
         tracing::info!(agent = self.address, "connected to the signing agent");
@@ -261,14 +259,12 @@ impl Agent {
     /// Keeps the fault for readiness; the log has it once.
     fn note(&self, fault: &ConnectError) {
         let text = crate::audit::chain(fault);
-        let mut noted = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted.as_ref() != Some(&text) {
+        if self.fault.note(&text) {
             tracing::warn!(
                 agent = self.address,
                 error = text,
                 "no connection to the signing agent"
             );
-            *noted = Some(text);
         }
     }
 

@@ -12,6 +12,8 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::fault::Fault;
+
 /// How often the files are read. Kubernetes swaps a mounted Secret by a rename that inotify on the
 /// file would not see, and three small files cost less than a watch.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -49,29 +51,29 @@ pub(super) struct Contents {
 }
 
 /// Publishes what the files hold, now and after each change, until `stop`. Files that do not fit
-/// together (half written, say) leave the former publication in force.
+/// together (half written, say) leave the former publication in force, and a `fault`.
 pub(super) async fn follow(
     files: CredentialFiles,
     publish: watch::Sender<Option<TlsConnector>>,
+    fault: &Fault,
     stop: CancellationToken,
 ) {
     let mut loaded = None;
-    let mut last_error = String::new();
     loop {
         match reload(&files, &mut loaded).await {
-            Ok(None) => last_error.clear(),
-            Ok(Some(connector)) => {
-                last_error.clear();
-                publish.send_replace(Some(connector));
+            Ok(new) => {
+                fault.clear();
+                if new.is_some() {
+                    publish.send_replace(new);
+                }
             }
             Err(error) => {
-                let text = crate::audit::chain(&error);
-                if text != last_error {
+                let text = format!("agent.tls: {}", crate::audit::chain(&error));
+                if fault.note(&text) {
                     tracing::warn!(
                         error = text,
                         "failed to load the credentials for the signing agents"
                     );
-                    last_error = text;
                 }
             }
         }

@@ -2,6 +2,8 @@
 
 use haulout_api::signing::{SigningFailure, SigningFailureReason};
 
+use super::health::SignerHealth;
+
 /// Why no agent gave a certificate. No text holds a name, a group or a key.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
@@ -9,7 +11,7 @@ pub enum SignerError {
     #[error(
         "no signing agent is reachable ({0}); check that haulout-agent runs on a control plane node"
     )]
-    NoAgentReachable(String),
+    NoAgentReachable(SignerHealth),
     /// An agent answered that it does not sign.
     #[error("agent {agent} did not sign: {:?}: {}", .failure.reason, .failure.message)]
     Refused {

@@ -30,11 +30,14 @@ impl Webhook {
 
     fn with(network: &TestNetwork, addresses: Vec<String>) -> Self {
         let folder = TempDir::new().unwrap();
-        let credentials = network.write_credentials(folder.path());
         let settings = SignerSettings {
             agents: AgentSource::Addresses(addresses),
-            credentials,
+            credentials: network.write_credentials(folder.path()),
         };
+        Self::start(settings, folder)
+    }
+
+    fn start(settings: SignerSettings, folder: TempDir) -> Self {
         let (metrics, tasks, stop) = (Metrics::new(), TaskTracker::new(), CancellationToken::new());
         let signer = Signer::start(settings, Clock::system(), &metrics, &tasks, &stop);
         let _stop_when_dropped = stop.clone().drop_guard();
@@ -205,6 +208,41 @@ async fn without_an_agent_the_addresses_are_named() {
 }
 
 #[tokio::test]
+async fn what_stands_in_the_way_of_all_agents_is_told() {
+    let network = TestNetwork::new();
+    let folder = TempDir::new().unwrap();
+    let credentials = network.write_credentials(folder.path());
+    let certificate = std::fs::read(&credentials.certificate).unwrap();
+    std::fs::remove_file(&credentials.certificate).unwrap();
+    let settings = SignerSettings {
+        // No resolver takes this name, so that none outside is asked.
+        agents: AgentSource::Service {
+            host: "a\0b".to_owned(),
+            port: 9443,
+        },
+        credentials: credentials.clone(),
+    };
+    let webhook = Webhook::start(settings, folder);
+    while webhook.signer.health().faults.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let unready = webhook.signer.health().ready().unwrap_err();
+    let look_up = "0 of 0 agents connected; failed to look up a\0b: ";
+    assert!(unready.starts_with(look_up), "{unready}");
+    let files = format!(
+        "; agent.tls: failed to read {}: No such file",
+        credentials.certificate.display()
+    );
+    assert!(unready.contains(&files), "{unready}");
+
+    tokio::time::pause();
+    std::fs::write(&credentials.certificate, certificate).unwrap();
+    while webhook.signer.health().to_string().contains("agent.tls") {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test]
 async fn only_so_many_calls_wait_for_a_first_connection() {
     let network = TestNetwork::new();
     let webhook = Webhook::with(&network, vec![]);
@@ -265,10 +303,10 @@ async fn an_agent_must_have_its_name_and_a_trusted_authority() {
     let foreign = other.agent(GOOD).await;
     for impostor in [misnamed, foreign] {
         let webhook = Webhook::new(&network, &[&impostor]);
-        assert_eq!(
-            webhook.sign().await.unwrap_err().reason(),
-            "NoAgentReachable"
-        );
+        let error = webhook.sign().await.unwrap_err();
+        assert_eq!(error.reason(), "NoAgentReachable");
+        let text = error.to_string();
+        assert!(text.contains("failed the TLS handshake"), "{text}");
         let unready = webhook.signer.health().ready().unwrap_err();
         assert!(unready.contains("TLS handshake"), "{unready}");
         assert!(impostor.calls().is_empty());
