@@ -70,7 +70,7 @@ pub struct Agent {
     health: TcpListener,
     service: Arc<SigningService>,
     store: Arc<ServingStore>,
-    files: Files,
+    files: Arc<Files>,
     metrics: Metrics,
     poll: Duration,
 }
@@ -101,14 +101,14 @@ impl Agent {
         } = settings;
         let store = Arc::new(ServingStore::new());
         let trust = Arc::new(ClientTrust::new());
-        let files = Files {
+        let files = Arc::new(Files {
             serving_certificate: tls_files::serving_certificate(
                 tls_cert,
                 tls_key,
                 Arc::clone(&store),
             ),
             client_authorities: tls_files::client_authorities(client_ca, Arc::clone(&trust)),
-        };
+        });
         let policy = Watched::new("policy", [&**policy], AtFault::Drop, |[yaml], _now| {
             let policy = Policy::from_yaml(yaml)?;
             for entry in policy.idle_entries() {
@@ -164,7 +164,8 @@ impl Agent {
             max_headers: 64,
             ..ListenerLimits::default()
         };
-        let probes = health_router(&Arc::new(checks(&service, shutdown))).merge(metrics.router());
+        let probes = health_router(&Arc::new(checks(&service, &files, shutdown)));
+        let probes = probes.merge(metrics.router());
         let drain = || shutdown.drain.clone();
         let signing = serve_tls(
             serving,
@@ -213,6 +214,19 @@ impl Files {
         }
     }
 
+    /// Fine once both halves of mutual TLS were loaded: without one no webhook gets in.
+    fn connection(&self) -> Result<(), String> {
+        let halves = [
+            self.serving_certificate.ready(),
+            self.client_authorities.ready(),
+        ];
+        let faults: Vec<String> = halves.into_iter().filter_map(Result::err).collect();
+        match faults.as_slice() {
+            [] => Ok(()),
+            faults => Err(faults.join("; ")),
+        }
+    }
+
     /// Looks again with every tick. Small files of this machine are read, which takes about as
     /// long as handing the work to another thread would.
     async fn watch(&self, service: &SigningService, poll: Duration, shutdown: &Shutdown) {
@@ -232,9 +246,13 @@ impl Files {
     }
 }
 
-/// Ready means: loaded a key and a policy, and not about to stop.
-fn checks(service: &Arc<SigningService>, shutdown: &Shutdown) -> HealthRegistry {
-    let (keys, policy) = (Arc::clone(service), Arc::clone(service));
+/// Ready means: loaded a key, a policy and the material for mutual TLS, and not about to stop.
+fn checks(
+    service: &Arc<SigningService>,
+    files: &Arc<Files>,
+    shutdown: &Shutdown,
+) -> HealthRegistry {
+    let (keys, policy, files) = (Arc::clone(service), Arc::clone(service), Arc::clone(files));
     let stopping = shutdown.stopping.clone();
     HealthRegistry::new()
         .with_check("signing-key", Scope::Readiness, move || {
@@ -242,12 +260,9 @@ fn checks(service: &Arc<SigningService>, shutdown: &Shutdown) -> HealthRegistry 
             keys.authority(clock.now()).map(|_authority| ())
         })
         .with_check("policy", Scope::Readiness, move || {
-            let policy = &policy.signer.policy;
-            match policy.value() {
-                Some(_) => Ok(()),
-                None => Err(policy.fault().unwrap_or_default()),
-            }
+            policy.signer.policy.ready()
         })
+        .with_check("connection", Scope::Readiness, move || files.connection())
         .with_check("shutdown", Scope::Readiness, move || {
             if stopping.is_cancelled() {
                 Err("the agent is stopping".to_owned())

@@ -3,6 +3,9 @@
 //! Content is compared, not file times: Kubernetes swaps mounted ConfigMaps and Secrets by renaming
 //! a link, and a file that is mounted by itself may be written in place.
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read};
@@ -84,6 +87,15 @@ impl<T, const N: usize> Watched<T, N> {
         self.value.load_full()
     }
 
+    /// Fine with a value in use, also one that the files no longer hold.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        if self.value.load().is_some() {
+            return Ok(());
+        }
+        let unread = || format!("{} was not read yet", self.paths());
+        Err(self.fault().unwrap_or_else(unread))
+    }
+
     /// What is wrong with the files as they are now, even while an older value is in use.
     pub(crate) fn fault(&self) -> Option<String> {
         self.lock().fault.clone()
@@ -101,19 +113,20 @@ impl<T, const N: usize> Watched<T, N> {
             Ok(Found::Unsettled) => {}
             Ok(Found::InUse) => {
                 if state.fault.take().is_some() {
-                    tracing::info!(files = self.name, "the files are again those in use");
+                    let paths = self.paths();
+                    tracing::info!(files = self.name, paths, "the files are again those in use");
                 }
             }
             Ok(Found::New(loaded, value)) => {
                 self.value.store(Some(Arc::new(value)));
                 state.loaded = Some(loaded);
                 state.fault = None;
-                tracing::info!(files = self.name, "loaded");
+                tracing::info!(files = self.name, paths = self.paths(), "loaded");
             }
             Err(error) => {
                 // Only contents found by the very first look count at once.
                 state.found.get_or_insert_default();
-                // Some parsers draw pictures of the text; logs and checks take one line.
+                // A value that is quoted may have line ends; logs and checks take one line.
                 let fault = chain(&*error).replace('\n', " ");
                 if self.at_fault == AtFault::Drop {
                     self.value.store(None);
@@ -123,6 +136,7 @@ impl<T, const N: usize> Watched<T, N> {
                     let in_use = self.value.load().is_some();
                     tracing::error!(
                         files = self.name,
+                        paths = self.paths(),
                         reason = fault,
                         last_good_in_use = in_use,
                         "failed to load"
@@ -146,14 +160,25 @@ impl<T, const N: usize> Watched<T, N> {
         if self.at_fault == AtFault::Drop && before.is_some_and(|before| before != hash) {
             return Ok(Found::Unsettled);
         }
-        let value = (self.load)(&contents, now)?;
+        let unfit = |error| Unfit(self.paths(), error);
+        let value = (self.load)(&contents, now).map_err(unfit)?;
         Ok(Found::New(hash, value))
+    }
+
+    fn paths(&self) -> String {
+        let paths = self.files.each_ref().map(|path| path.display().to_string());
+        paths.join(", ")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Files that can be read but hold no such value.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unfit(String, #[source] AnyError);
 
 /// A file that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -199,131 +224,4 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    fn number(at_fault: AtFault, path: &Path) -> Watched<u32, 1> {
-        Watched::new("number", [path], at_fault, |[text], _| {
-            Ok(str::from_utf8(text)?.trim().parse::<u32>()?)
-        })
-    }
-
-    fn look(watched: &Watched<u32, 1>) -> (Option<u32>, Option<String>) {
-        watched.look(SystemTime::UNIX_EPOCH);
-        (watched.value().map(|value| *value), watched.fault())
-    }
-
-    #[test]
-    fn the_last_good_value_stays_or_goes() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("n");
-        let (keep, drop) = (number(AtFault::Keep, &path), number(AtFault::Drop, &path));
-        let (value, fault) = look(&keep);
-        assert_eq!(value, None);
-        assert!(fault.unwrap().contains("n: No such file"));
-
-        fs::write(&path, "1").unwrap();
-        assert_eq!(look(&keep), (Some(1), None));
-        assert_eq!(look(&drop), (Some(1), None));
-        fs::write(&path, "x").unwrap();
-        let fault = Some("invalid digit found in string".to_owned());
-        assert_eq!(look(&keep), (Some(1), fault.clone()));
-        look(&drop);
-        assert_eq!(look(&drop), (None, fault));
-        fs::write(&path, "1").unwrap();
-        assert_eq!(look(&keep), (Some(1), None));
-        look(&drop);
-        assert_eq!(look(&drop), (Some(1), None));
-        fs::remove_file(&path).unwrap();
-        assert_eq!(look(&keep).0, Some(1));
-        assert_eq!(look(&drop).0, None);
-        fs::write(&path, "2").unwrap();
-        assert_eq!(look(&keep), (Some(2), None));
-        look(&drop);
-        assert_eq!(look(&drop), (Some(2), None));
-    }
-
-    #[test]
-    fn a_file_that_is_being_written_does_not_count() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("n");
-        let watched = number(AtFault::Drop, &path);
-        assert_eq!(look(&watched).0, None);
-        for (text, value) in [("1", None), ("12", None), ("12", Some(12)), ("1", Some(12))] {
-            fs::write(&path, text).unwrap();
-            assert_eq!(look(&watched).0, value, "{text}");
-        }
-        fs::write(&path, "").unwrap();
-        look(&watched);
-        assert_eq!(look(&watched).0, None);
-        for (text, value) in [("1", None), ("12", None), ("12", Some(12))] {
-            fs::write(&path, text).unwrap();
-            let (found, fault) = look(&watched);
-            assert_eq!(found, value, "{text}");
-            assert_eq!(fault.is_some(), value.is_none(), "{text}");
-        }
-    }
-
-    #[test]
-    fn files_that_stay_as_they_are_are_parsed_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("n");
-        fs::write(&path, "1").unwrap();
-        let parsed = Arc::new(AtomicU32::new(0));
-        let count = Arc::clone(&parsed);
-        let watched = Watched::new("number", [&*path], AtFault::Keep, move |[_text], _now| {
-            Ok(count.fetch_add(1, Ordering::Relaxed))
-        });
-        for text in ["1", "1", "2", "2"] {
-            fs::write(&path, text).unwrap();
-            watched.look(SystemTime::UNIX_EPOCH);
-        }
-        assert_eq!(parsed.load(Ordering::Relaxed), 2);
-    }
-
-    /// How Kubernetes changes a mounted ConfigMap or Secret.
-    #[test]
-    fn a_swapped_link_is_noticed() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        for (version, text) in [("v1", "1"), ("v2", "2")] {
-            fs::create_dir(path(version)).unwrap();
-            fs::write(path(version).join("n"), text).unwrap();
-        }
-        symlink("v1", path("..data")).unwrap();
-        symlink("..data/n", path("n")).unwrap();
-        let watched = number(AtFault::Keep, &path("n"));
-        assert_eq!(look(&watched), (Some(1), None));
-        symlink("v2", path("..data_tmp")).unwrap();
-        fs::rename(path("..data_tmp"), path("..data")).unwrap();
-        assert_eq!(look(&watched), (Some(2), None));
-    }
-
-    #[test]
-    fn a_file_of_any_size_does_not_fill_the_memory() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("n");
-        File::create(&path)
-            .unwrap()
-            .set_len(LARGEST_FILE + 1)
-            .unwrap();
-        let (value, fault) = look(&number(AtFault::Keep, &path));
-        assert_eq!(value, None);
-        assert!(fault.unwrap().contains("is larger than"));
-    }
-
-    #[test]
-    fn files_are_told_apart_in_the_hash() {
-        let hash_of =
-            |a: &str, b: &str| hash(&[a, b].map(|text| Contents::new(text.as_bytes().to_vec())));
-        assert_ne!(hash_of("ab", "c"), hash_of("a", "bc"));
-        assert_ne!(hash_of("a", "b"), hash_of("b", "a"));
-    }
 }

@@ -126,7 +126,15 @@ async fn without_tls_material_nobody_gets_in() {
     .await;
     let identity = agent.network.client(WEBHOOK_URI);
     assert!(agent.client(Some(Arc::clone(&identity))).await.is_err());
-    assert_eq!(agent.page("/readyz").await.0, 200);
+    let (status, text) = agent.page("/readyz").await;
+    assert_eq!(status, 500);
+    let both = format!(
+        "[-]connection failed: failed to read {}: No such file or directory (os error 2); \
+         failed to read {}: No such file",
+        agent.files.path("tls.crt").display(),
+        agent.files.path("client-ca.crt").display()
+    );
+    assert!(text.contains(&both), "{text}");
     agent.files.write_tls(&agent.network);
     let mut client = agent.client(Some(Arc::clone(&identity))).await;
     while client.is_err() {
@@ -138,6 +146,26 @@ async fn without_tls_material_nobody_gets_in() {
     webhook
         .sign_until(&request, |answer| answer.status == 200)
         .await;
+}
+
+/// Who has the last good material is as able to answer as before.
+#[tokio::test]
+async fn tls_material_that_is_lost_later_leaves_the_agent_ready() {
+    let agent = Running::start().await;
+    for (file, files) in [
+        ("tls.crt", "serving-certificate"),
+        ("client-ca.crt", "client-ca"),
+    ] {
+        fs::remove_file(agent.files.path(file)).unwrap();
+        let fault = format!(r#"haulout_agent_file_fault{{files="{files}"}} 1"#);
+        while !agent.page("/metrics").await.1.contains(&fault) {
+            tokio::time::sleep(POLL).await;
+        }
+        assert_eq!(agent.page("/readyz").await, (200, "ok".to_owned()));
+    }
+    let webhook = agent.webhook().await;
+    let answer = webhook.sign(&request_for("alice", &[])).await;
+    assert_eq!(answer.status, 200);
 }
 
 /// Design D7: a CA that is taken away counts no more on connections that are open.
