@@ -50,6 +50,11 @@ const AUDIT_ID_LENGTH: usize = 64;
 /// What one value of the subject takes beside its text: headers and attribute type.
 const ATTRIBUTE_OVERHEAD: usize = 13;
 
+/// Where a reader finds the names, which the texts below must not hold.
+const SEE_NEVER_SIGNED: &str = "see \"What the agent never signs\" in SECURITY.md";
+const SEE_AUDIT: &str =
+    "to see the names in the audit log, set audit.logUsernamesAndGroups: enabled in the policy";
+
 /// Why a request is not signed. The texts name rules and limits, never the user or a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -89,29 +94,29 @@ pub enum Refusal {
     #[error("the username or a group has a control character")]
     ControlCharacter,
     /// The user is one that no policy can allow.
-    #[error("the username is one that is never signed")]
+    #[error("the username is one that is never signed; {SEE_NEVER_SIGNED}")]
     ForbiddenUser,
     /// A group is one that no policy can allow.
-    #[error("a group is one that is never signed")]
+    #[error("a group is one that is never signed; {SEE_NEVER_SIGNED}")]
     ForbiddenGroup,
     /// The canary proves that signing works, and is nothing else.
     #[error("the canary has groups or extra values")]
     CanaryWithRights,
     /// The user is reserved and not listed.
     #[error(
-        "the username is reserved (system:, kubeadm:) and not among allowedReservedNames of the agent's policy"
+        "the username is reserved (system:, kubeadm:) and not among allowedReservedNames of the agent's policy; {SEE_AUDIT}"
     )]
     ReservedUser,
     /// A group is reserved and not listed.
     #[error(
-        "a group is reserved (system:, kubeadm:) and not among allowedReservedNames of the agent's policy"
+        "a group is reserved (system:, kubeadm:) and not among allowedReservedNames of the agent's policy; {SEE_AUDIT}"
     )]
     ReservedGroup,
     /// The policy lists who is signed, and this user is not among them.
-    #[error("the username is not covered by allow.users of the agent's policy")]
+    #[error("the username is not covered by allow.users of the agent's policy; {SEE_AUDIT}")]
     UnlistedUser,
     /// The policy lists which groups are signed, and one is not among them.
-    #[error("a group is not covered by allow.groups of the agent's policy")]
+    #[error("a group is not covered by allow.groups of the agent's policy; {SEE_AUDIT}")]
     UnlistedGroup,
 }
 

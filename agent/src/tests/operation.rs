@@ -135,7 +135,9 @@ async fn each_refusal_has_a_line_with_its_reason() {
         [json!("d0f7c2a4"), Value::Null, Value::Null, Value::Null]
     );
     assert_eq!(lines[0]["username"], "redacted");
-    assert_eq!(lines[0]["detail"], "a group is one that is never signed");
+    let detail =
+        r#"a group is one that is never signed; see "What the agent never signs" in SECURITY.md"#;
+    assert_eq!(lines[0]["detail"], detail);
     assert!(lines[1].get("username").is_none());
     assert!(lines[3]["client"].get("x509SHA256").is_none());
     let text = serde_json::to_string(&lines).unwrap();
