@@ -1,5 +1,6 @@
 //! The configuration file: its shape, its defaults and what is wrong with it.
 
+mod error;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -7,12 +8,12 @@ mod validate;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
 
 use haulout_api::group::{ApiGroupSuffix, DEFAULT_SUFFIX};
 use haulout_operate::startup::LogSettings;
 use serde::Deserialize;
 
+pub use self::error::{ConfigError, Fault};
 #[cfg(test)]
 pub(crate) use self::validate::MIN_LEAF_SECONDS;
 use crate::audit::PersonalInfo;
@@ -212,63 +213,6 @@ pub struct AgentTls {
     pub ca: PathBuf,
 }
 
-/// One thing that is wrong with the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Path of the field, for example `agent.tls.certFile`.
-    pub field: &'static str,
-    /// What is wrong and what to write instead.
-    pub message: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
-    }
-}
-
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("failed to read the configuration file {path}")]
-    Read {
-        /// Path of the file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is no YAML of the right shape; the text names line and field.
-    #[error("{path} is not a valid configuration: {message}")]
-    Parse {
-        /// Path of the file.
-        path: PathBuf,
-        /// What the parser said.
-        message: String,
-    },
-    /// Fields hold values that cannot be used: one line a fault.
-    #[error("{}", lines(.0))]
-    Faults(Vec<Fault>),
-}
-
-/// What the parser said and the line that it said it of, which names the field; all in one line.
-fn describe(error: &serde_saphyr::Error, text: &str) -> String {
-    let said = error.without_snippet().to_string();
-    let line = error
-        .location()
-        .and_then(|location| usize::try_from(location.line()).ok())
-        .and_then(|number| text.lines().nth(number.checked_sub(1)?));
-    match line {
-        Some(line) => format!("{said}: `{}`", line.trim()),
-        None => said,
-    }
-}
-
-fn lines(faults: &[Fault]) -> String {
-    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    lines.join("\n")
-}
-
 impl Config {
     /// Reads and judges the file at `path`.
     ///
@@ -291,8 +235,11 @@ impl Config {
         let text = if text.trim().is_empty() { "{}" } else { text };
         let file: File = serde_saphyr::from_str(text).map_err(|error| ConfigError::Parse {
             path: path.to_owned(),
-            message: describe(&error, text),
+            message: error::describe(&error, text),
         })?;
-        validate::validate(file).map_err(ConfigError::Faults)
+        validate::validate(file).map_err(|faults| ConfigError::Faults {
+            path: path.to_owned(),
+            faults,
+        })
     }
 }

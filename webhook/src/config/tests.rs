@@ -12,7 +12,9 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
 
 fn faults(text: &str) -> Vec<String> {
     match parse(text) {
-        Err(ConfigError::Faults(faults)) => faults.iter().map(|f| f.field.to_owned()).collect(),
+        Err(ConfigError::Faults { faults, .. }) => {
+            faults.iter().map(|f| f.field.to_owned()).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -90,6 +92,7 @@ fn each_fault_names_its_field() {
         ("namespace: ''", "namespace"),
         ("labels: {'-x': y}", "labels"),
         ("labels: {x: 'a b'}", "labels"),
+        ("labels: {'-/x': y}", "labels"),
         (
             "servingCertificate: {secretName: A}",
             "servingCertificate.secretName",
@@ -164,14 +167,35 @@ fn each_fault_of_the_agent_names_its_field() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
-    let error = parse("listen: x\nnamespace: A\n").unwrap_err().to_string();
+fn all_faults_are_told_at_once_each_with_the_file() {
+    let text = "
+listen: x
+namespace: A
+labels: {a: '-', '-b': '', c: d, '-e': '+'}
+agent: {addresses: [one, 'a:1', two]}
+";
+    let error = parse(text).unwrap_err().to_string();
+    let beginnings = [
+        "listen: \"x\" is no address",
+        "namespace: \"A\"",
+        "labels: \"-b\" is no label key",
+        "labels: \"-e\" is no label key",
+        "labels: the value \"+\" of \"-e\"",
+        "labels: the value \"-\" of \"a\"",
+        "agent.addresses: \"one\"",
+        "agent.addresses: \"two\"",
+        "agent.tls.certFile",
+        "agent.tls.keyFile",
+        "agent.tls.caFile",
+    ];
     let lines: Vec<&str> = error.lines().collect();
-    assert_eq!(lines.len(), 6, "{error}");
-    assert!(
-        lines[0].starts_with("listen: \"x\" is no address"),
-        "{error}"
-    );
+    assert_eq!(lines.len(), beginnings.len(), "{error}");
+    for (line, beginning) in lines.iter().zip(beginnings) {
+        assert!(
+            line.starts_with(&format!("webhook.yaml: {beginning}")),
+            "{line}"
+        );
+    }
 }
 
 #[test]

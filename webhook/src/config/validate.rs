@@ -28,7 +28,7 @@ pub(super) fn validate(file: File) -> Result<Config, Vec<Fault>> {
         file.metrics_listen.as_deref().map(address).transpose()
     });
     let namespace = faults.take("namespace", || dns_label(file.namespace));
-    let labels = faults.take("labels", || check_labels(file.labels));
+    let labels = faults.take_all("labels", label_faults(&file.labels), file.labels);
     let serving_certificate = serving_certificate(file.serving_certificate, &mut faults);
     let (agents, agent_tls) = agent(file.agent, &mut faults);
     let lifetime = file.certificates.default_lifetime_seconds;
@@ -84,6 +84,15 @@ impl Faults {
             .map_err(|message| self.0.push(Fault { field, message }))
             .ok()
     }
+
+    /// Takes `value` unless there are messages, each of them a fault of its own.
+    fn take_all<T>(&mut self, field: &'static str, messages: Vec<String>, value: T) -> Option<T> {
+        let is_good = messages.is_empty();
+        let faults = messages.into_iter();
+        self.0
+            .extend(faults.map(|message| Fault { field, message }));
+        is_good.then_some(value)
+    }
 }
 
 fn serving_certificate(
@@ -132,10 +141,11 @@ fn agent(file: AgentFile, faults: &mut Faults) -> (Option<Agents>, Option<AgentT
                 .zip(name)
                 .map(|(namespace, name)| Agents::Service { namespace, name })
         }
-        (None, addresses) if !addresses.is_empty() => faults.take("agent.addresses", || {
-            addresses.iter().try_for_each(|text| host_and_port(text))?;
-            Ok(Agents::Addresses(addresses))
-        }),
+        (None, addresses) if !addresses.is_empty() => {
+            let messages = addresses.iter().filter_map(|text| host_and_port_fault(text));
+            let messages = messages.collect();
+            faults.take_all("agent.addresses", messages, Agents::Addresses(addresses))
+        }
         (Some(_), _) => faults.take("agent", || {
             Err("both service and addresses are given; keep one of them".to_owned())
         }),
@@ -190,17 +200,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-fn host_and_port(text: &str) -> Result<(), String> {
+fn host_and_port_fault(text: &str) -> Option<String> {
     let valid = text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
     });
-    if valid {
-        Ok(())
-    } else {
-        Err(format!(
-            "\"{text}\" is not HOST:PORT, for example 10.0.0.1:9443"
-        ))
-    }
+    (!valid).then(|| format!("\"{text}\" is not HOST:PORT, for example 10.0.0.1:9443"))
 }
 
 fn subdomain(name: String) -> Result<String, String> {
@@ -223,21 +227,22 @@ fn dns_label(name: String) -> Result<String, String> {
     }
 }
 
-fn check_labels(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
-    for (key, value) in &labels {
+fn label_faults(labels: &BTreeMap<String, String>) -> Vec<String> {
+    let mut messages = Vec::new();
+    for (key, value) in labels {
         let (prefix, name) = key
             .split_once('/')
             .map_or((None, key.as_str()), |(p, n)| (Some(p), n));
         if prefix.is_some_and(|prefix| !is_dns1123_subdomain(prefix)) || !is_label_text(name) {
-            return Err(format!("\"{key}\" is no label key; write [DNS-NAME/]NAME"));
+            messages.push(format!("\"{key}\" is no label key; write [DNS-NAME/]NAME"));
         }
         if !value.is_empty() && !is_label_text(value) {
-            return Err(format!(
+            messages.push(format!(
                 "the value \"{value}\" of \"{key}\" is no label value; use at most 63 letters, digits, \"-\", \"_\" and \".\""
             ));
         }
     }
-    Ok(labels)
+    messages
 }
 
 /// The rule for label values and for the name part of keys.
