@@ -54,7 +54,7 @@ const STAGGER: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("failed to listen on {address}")]
+    #[error("failed to listen on {address}; see --listen and --health-listen")]
     Listen {
         /// The address of `--listen` or `--health-listen`.
         address: SocketAddr,

@@ -242,3 +242,19 @@ fn every_file_must_be_named() {
     let unknown = ["haulout-agent", "--ca-cert=a", "--exec=b"];
     assert!(Settings::try_parse_from(unknown).is_err());
 }
+
+#[tokio::test]
+async fn an_address_that_is_taken_leads_to_its_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let files = Files(tempfile::tempdir().unwrap());
+    let settings = Settings {
+        health_listen: address,
+        ..files.settings()
+    };
+    let (clock, _hand) = Clock::manual(SystemTime::UNIX_EPOCH);
+    let audit = AuditLog::stderr(clock.clone());
+    let error = Agent::bind(&settings, clock, audit).await.unwrap_err();
+    let text = format!("failed to listen on {address}; see --listen and --health-listen");
+    assert_eq!(error.to_string(), text);
+}

@@ -16,7 +16,9 @@ pub enum AuthorityError {
     #[error("the CA key does not belong to the CA certificate; both files must be of the same CA")]
     Mismatch,
     /// The certificate says that it is no CA, or that its key may not sign certificates.
-    #[error("the certificate is not a CA that may sign certificates")]
+    #[error(
+        "the certificate is not a CA that may sign certificates; give kube-controller-manager's --cluster-signing-cert-file"
+    )]
     NotAuthority,
     /// The end of the CA's validity has passed.
     #[error("the CA certificate has expired; renew the cluster's CA")]

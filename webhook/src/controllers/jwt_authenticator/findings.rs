@@ -251,7 +251,7 @@ pub(super) fn unreadable(error: &serde_json::Error) -> Findings {
 }
 
 fn unsupported(field: &str) -> String {
-    format!("{field}: Forbidden: this version of Haulout does not support it")
+    format!("{field}: Forbidden: this version of Haulout does not support it; remove spec.{field}")
 }
 
 fn invalid_authenticator(faults: &str) -> Fault {

@@ -181,6 +181,8 @@ fn certificates_that_may_not_sign_are_refused() {
             matches!(outcome, Err(AuthorityError::NotAuthority)),
             "{arguments:?}: {outcome:?}"
         );
+        let text = outcome.unwrap_err().to_string();
+        assert!(text.ends_with("--cluster-signing-cert-file"), "{text}");
     }
 }
 

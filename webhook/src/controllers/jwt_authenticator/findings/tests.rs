@@ -241,8 +241,11 @@ fn fields_that_are_not_supported_yet_are_not_ignored() {
         ..Default::default()
     };
     let expression = "claims.a".to_owned();
-    let unsupported =
-        |field: &str| format!("{field}: Forbidden: this version of Haulout does not support it");
+    let unsupported = |field: &str| {
+        format!(
+            "{field}: Forbidden: this version of Haulout does not support it; remove spec.{field}"
+        )
+    };
     for (spec, faults) in [
         (
             with_claims(JwtTokenClaims {
