@@ -1,7 +1,7 @@
 //! The audit events of a login: one line for the token, one for the outcome.
 //!
 //! Names and fields are those of Pinniped's Concierge (`internal/auditevent`, `internal/plog`), so
-//! that log pipelines go on working; `x509SHA256` and `requestID` are ours.
+//! that log pipelines go on working; `x509SHA256`, `requestID` and `hint` are ours.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -57,7 +57,11 @@ pub(crate) enum Outcome<'a> {
     /// The authenticator does not know the token.
     Rejected,
     /// The authenticator failed or refused the token for a reason.
-    AuthenticatorError { error: &'a str },
+    AuthenticatorError {
+        error: &'a str,
+        /// What an administrator can do about it; no foreign text.
+        hint: Option<&'a str>,
+    },
     /// No certificate could be had.
     IssuerError { error: &'a str },
     /// The authenticator returned a user that no certificate can describe.
@@ -118,13 +122,14 @@ impl LoginAudit {
                     Event { reason, ..event },
                 )
             }
-            Outcome::AuthenticatorError { error } => {
+            Outcome::AuthenticatorError { error, hint } => {
                 let (reason, err) = (Some("authenticator returned an error"), shown(error));
                 (
                     "TokenCredentialRequest Unexpected Error",
                     Event {
                         reason,
                         err,
+                        hint: *hint,
                         ..event
                     },
                 )
@@ -194,6 +199,8 @@ struct Event<'a> {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     err: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authenticator: Option<Authenticator<'a>>,
 }

@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use haulout_api::credential::{
     AUTHENTICATION_FAILED, AuthenticatorReference, ClusterCredential, TokenCredentialRequestStatus,
 };
+use haulout_api::group::ApiGroupSuffix;
 use haulout_api::identity::UserInfo;
 use haulout_api::signing::{CertificateRequest, CertificateResponse};
 use haulout_pki::secret_key::{KeyError, KeyPair};
@@ -23,15 +24,16 @@ use tokio::time::Instant;
 use super::state::Logins;
 use super::user_info::{self, UnsupportedUserInfo};
 use crate::audit::{Outcome, RequestIds, chain};
-use crate::authenticators::{AuthenticationError, AuthenticatorKey};
+use crate::authenticators::{API_GROUP, AuthenticationError, AuthenticatorKey, JWT_KIND};
 use crate::metrics::LoginResult;
 use crate::signer::SignerError;
 
 /// Why a login failed. The client is told none of this.
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
+    /// The text is the reference's; what else there is to say is for the log alone.
     #[error("no such authenticator")]
-    NoSuchAuthenticator,
+    NoSuchAuthenticator { hint: String },
     #[error(transparent)]
     Authenticator(AuthenticationError),
     #[error("the token was not authenticated")]
@@ -56,7 +58,7 @@ impl LoginError {
     /// One word from a fixed set, for metrics.
     fn reason(&self) -> &'static str {
         match self {
-            Self::NoSuchAuthenticator => "NoSuchAuthenticator",
+            Self::NoSuchAuthenticator { .. } => "NoSuchAuthenticator",
             Self::Authenticator(error) => error.reason(),
             Self::Rejected => "Rejected",
             Self::UnsupportedUser { .. } => "UnsupportedUserInfo",
@@ -71,11 +73,17 @@ impl LoginError {
         match self {
             Self::Rejected => Outcome::Rejected,
             Self::UnsupportedUser { user, .. } => Outcome::UnsupportedUser { user, error: text },
-            Self::NoSuchAuthenticator
-            | Self::Authenticator(_)
+            Self::NoSuchAuthenticator { hint } => Outcome::AuthenticatorError {
+                error: text,
+                hint: Some(hint),
+            },
+            Self::Authenticator(_)
             | Self::Ended {
                 while_signing: false,
-            } => Outcome::AuthenticatorError { error: text },
+            } => Outcome::AuthenticatorError {
+                error: text,
+                hint: None,
+            },
             Self::Key(_)
             | Self::Signer(_)
             | Self::Expiration
@@ -165,7 +173,9 @@ impl Login<'_> {
     ) -> Result<(CertificateRequest, CertificateResponse, ClusterCredential), LoginError> {
         let authenticator = key
             .and_then(|key| self.logins.authenticators.get(key))
-            .ok_or(LoginError::NoSuchAuthenticator)?;
+            .ok_or_else(|| LoginError::NoSuchAuthenticator {
+                hint: hint(key, &self.logins.suffix),
+            })?;
         let user = authenticator
             .authenticate(self.token, self.logins.clock.now())
             .await
@@ -225,6 +235,27 @@ impl Drop for Login<'_> {
                 while_signing: self.is_signing,
             });
         }
+    }
+}
+
+/// What to do about an authenticator that is not there; repeats nothing that the client sent.
+fn hint(key: Option<&AuthenticatorKey>, suffix: &ApiGroupSuffix) -> String {
+    match key {
+        Some(key) if key.api_group == API_GROUP => match key.kind.as_str() {
+            JWT_KIND => {
+                "no JWTAuthenticator of that name is in force; see kubectl get jwtauthenticators"
+                    .to_owned()
+            }
+            "WebhookAuthenticator" => {
+                "this version of Haulout does not support WebhookAuthenticator yet; use a JWTAuthenticator"
+                    .to_owned()
+            }
+            _ => "that kind is no authenticator's; use JWTAuthenticator".to_owned(),
+        },
+        _ => format!(
+            "that API group is no authenticator's; use {}",
+            suffix.authentication_group()
+        ),
     }
 }
 

@@ -200,10 +200,23 @@ fn failures_have_their_reason_and_error() {
         ),
         (
             Outcome::AuthenticatorError {
-                error: "no such authenticator",
+                error: "no answer",
+                hint: None,
             },
             "Unexpected Error",
-            json!({"reason": "authenticator returned an error", "err": "no such authenticator"}),
+            json!({"reason": "authenticator returned an error", "err": "no answer"}),
+        ),
+        (
+            Outcome::AuthenticatorError {
+                error: "no such authenticator",
+                hint: Some("look"),
+            },
+            "Unexpected Error",
+            json!({
+                "reason": "authenticator returned an error",
+                "err": "no such authenticator",
+                "hint": "look",
+            }),
         ),
         (
             Outcome::IssuerError { error: "no agent" },
@@ -244,7 +257,8 @@ fn failures_have_their_reason_and_error() {
 #[test]
 fn an_error_that_repeats_the_token_is_written_without_it() {
     let error = "webhook said: unknown token \"the-token\" (the-token)";
-    let written = written(PersonalInfo::Logged, &Outcome::AuthenticatorError { error });
+    let outcome = Outcome::AuthenticatorError { error, hint: None };
+    let written = written(PersonalInfo::Logged, &outcome);
     assert_eq!(
         written["err"],
         "webhook said: unknown token \"<token>\" (<token>)"
@@ -260,7 +274,10 @@ fn foreign_text_is_cut() {
         kind: name.clone(),
         name: name.clone(),
     };
-    let outcome = Outcome::AuthenticatorError { error: &name };
+    let outcome = Outcome::AuthenticatorError {
+        error: &name,
+        hint: None,
+    };
     memory
         .audit(PersonalInfo::Redacted)
         .outcome(&ids(), &long, "t", &outcome);

@@ -297,60 +297,57 @@ async fn users_that_no_certificate_can_describe_never_reach_the_agent() {
 #[tokio::test]
 async fn authenticators_are_found_by_exact_group_kind_and_name() {
     let custom = "authentication.concierge.walrus.example.com";
-    let cases = [
+    let kind = |kind: &str| AuthenticatorReference {
+        kind: kind.to_owned(),
+        ..reference(Some(API_GROUP), "main")
+    };
+    let (found, missing) = (
+        "",
+        "no JWTAuthenticator of that name is in force; see kubectl get jwtauthenticators",
+    );
+    let webhook =
+        "this version of Haulout does not support WebhookAuthenticator yet; use a JWTAuthenticator";
+    let no_kind = "that kind is no authenticator's; use JWTAuthenticator";
+    let group = "that API group is no authenticator's; use authentication.concierge.pinniped.dev";
+    let custom_group =
+        "that API group is no authenticator's; use authentication.concierge.walrus.example.com";
+    let [default, walrus] = ["pinniped.dev", "walrus.example.com"];
+    for (suffix, reference, hint, shown_group) in [
         (
-            "pinniped.dev",
+            default,
             reference(Some(API_GROUP), "main"),
-            true,
+            found,
             API_GROUP,
         ),
         (
-            "pinniped.dev",
+            default,
             reference(Some(API_GROUP), "Main"),
-            false,
+            missing,
             API_GROUP,
         ),
-        ("pinniped.dev", reference(None, "main"), false, ""),
+        (default, reference(None, "main"), group, ""),
+        (default, reference(Some(custom), "main"), group, custom),
+        (walrus, reference(Some(custom), "main"), found, API_GROUP),
         (
-            "pinniped.dev",
-            reference(Some(custom), "main"),
-            false,
-            custom,
-        ),
-        (
-            "walrus.example.com",
-            reference(Some(custom), "main"),
-            true,
-            API_GROUP,
-        ),
-        (
-            "walrus.example.com",
+            walrus,
             reference(Some(API_GROUP), "main"),
-            false,
+            custom_group,
             API_GROUP,
         ),
-        ("walrus.example.com", reference(None, "main"), false, ""),
-        (
-            "pinniped.dev",
-            AuthenticatorReference {
-                kind: "WebhookAuthenticator".into(),
-                ..reference(Some(API_GROUP), "main")
-            },
-            false,
-            API_GROUP,
-        ),
-    ];
-    for (suffix, reference, found, shown_group) in cases {
+        (walrus, reference(None, "main"), custom_group, ""),
+        (default, kind("WebhookAuthenticator"), webhook, API_GROUP),
+        (default, kind("jwtauthenticator"), no_kind, API_GROUP),
+    ] {
         let setup = setup(Says::User(alice()), GOOD, suffix).await;
         let status = setup.log_in(reference.clone()).await;
-        assert_eq!(status.credential.is_some(), found, "{suffix} {reference:?}");
+        let case = format!("{suffix} {reference:?}");
+        assert_eq!(status.credential.is_some(), hint == found, "{case}");
         let outcome = setup.outcome();
-        assert_eq!(
-            outcome["authenticator"]["apiGroup"], shown_group,
-            "{suffix} {reference:?}"
-        );
-        if !found {
+        assert_eq!(outcome["authenticator"]["apiGroup"], shown_group, "{case}");
+        if hint != found {
+            // The reference's acceptance tests match the whole text.
             assert_eq!(outcome["err"], "no such authenticator");
+            assert_eq!(outcome["hint"], hint, "{case}");
             assert!(setup.counted("failure", "NoSuchAuthenticator"));
         }
     }
