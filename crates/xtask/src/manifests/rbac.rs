@@ -33,7 +33,6 @@ enum Group {
     Login,
     Identity,
     Authentication,
-    Config,
 }
 
 /// Who gets the rules.
@@ -57,31 +56,17 @@ pub(super) const GRANTS: &[Grant] = &[
         rules: &[
             Rule {
                 group: Group::Authentication,
-                resources: &["jwtauthenticators", "webhookauthenticators"],
+                resources: &["jwtauthenticators"],
                 names: &[],
                 verbs: &["get", "list", "watch"],
                 reason: "reads whose tokens to accept",
             },
             Rule {
                 group: Group::Authentication,
-                resources: &["jwtauthenticators/status", "webhookauthenticators/status"],
+                resources: &["jwtauthenticators/status"],
                 names: &[],
                 verbs: &["update"],
                 reason: "reports whether they work",
-            },
-            Rule {
-                group: Group::Config,
-                resources: &["credentialissuers"],
-                names: &[],
-                verbs: &["get", "list", "watch"],
-                reason: "reads how credentials are handed out",
-            },
-            Rule {
-                group: Group::Config,
-                resources: &["credentialissuers/status"],
-                names: &[],
-                verbs: &["update"],
-                reason: "tells clients which way works",
             },
             Rule {
                 group: Group::Kubernetes("authorization.k8s.io"),
@@ -137,19 +122,6 @@ pub(super) const GRANTS: &[Grant] = &[
                 reason: "the first Lease; Kubernetes cannot limit create by name",
             },
         ],
-    },
-    Grant {
-        file: "rbac/webhook.yaml",
-        name: "haulout-cluster-info-reader",
-        namespace: Some("kube-public"),
-        subject: Subject::Webhook,
-        rules: &[Rule {
-            group: Group::Kubernetes(""),
-            resources: &["configmaps"],
-            names: &["cluster-info"],
-            verbs: &["get"],
-            reason: "address and CA of the API server, to advertise them",
-        }],
     },
     Grant {
         file: "rbac/login.yaml",
@@ -269,7 +241,6 @@ impl Group {
             Self::Login => suffix.login_group(),
             Self::Identity => suffix.identity_group(),
             Self::Authentication => suffix.authentication_group(),
-            Self::Config => suffix.config_group(),
         }
     }
 }
@@ -410,10 +381,20 @@ mod tests {
         }
     }
 
+    /// Every right is used: what a later controller needs comes with it.
+    #[test]
+    fn kinds_without_a_controller_are_not_granted() {
+        for (_, resource, _, _) in allowed(Subject::Webhook) {
+            let kind = resource.split('/').next();
+            let unused = ["webhookauthenticators", "credentialissuers", "configmaps"];
+            assert!(!unused.contains(&kind.unwrap_or_default()), "{resource}");
+        }
+    }
+
     #[test]
     fn secrets_leases_and_api_services_are_reached_by_name_only() {
         for (_, resource, verb, any_name) in allowed(Subject::Webhook) {
-            if ["secrets", "leases", "apiservices", "configmaps"].contains(&resource) {
+            if ["secrets", "leases", "apiservices"].contains(&resource) {
                 assert_eq!(any_name, verb == "create", "{verb} {resource}");
             }
         }
