@@ -121,6 +121,13 @@ pub(super) const GRANTS: &[Grant] = &[
                 verbs: &["create"],
                 reason: "the first Lease; Kubernetes cannot limit create by name",
             },
+            Rule {
+                group: Group::Kubernetes("apps"),
+                resources: &["deployments"],
+                names: &["haulout-webhook"],
+                verbs: &["get"],
+                reason: "its own Deployment, which owns the Secret: both are removed together",
+            },
         ],
     },
     Grant {
@@ -370,7 +377,6 @@ mod tests {
             "serviceaccounts/token",
             "nodes",
             "daemonsets",
-            "deployments",
             "tokenreviews",
         ];
         for (group, resource, verb, _) in allowed(Subject::Webhook) {
@@ -379,6 +385,27 @@ mod tests {
             assert_ne!(group, "rbac.authorization.k8s.io");
             assert_ne!(group, "certificates.k8s.io");
         }
+    }
+
+    /// Whoever writes a workload can become it; all that the webhook needs is to read its own.
+    #[test]
+    fn of_workloads_the_webhook_may_read_its_own_deployment_only() {
+        let granted: Vec<_> = GRANTS
+            .iter()
+            .flat_map(|grant| grant.rules.iter().map(move |rule| (grant, rule)))
+            .filter(|(_, rule)| {
+                matches!(rule.group, Group::Kubernetes("apps"))
+                    || rule.resources.contains(&"deployments")
+            })
+            .map(|(grant, rule)| (grant.namespace, rule.resources, rule.names, rule.verbs))
+            .collect();
+        let own = (
+            Some(NAMESPACE),
+            &["deployments"][..],
+            &["haulout-webhook"][..],
+            &["get"][..],
+        );
+        assert_eq!(granted, [own]);
     }
 
     /// Every right is used: what a later controller needs comes with it.
