@@ -4,9 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kube::api::PostParams;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::Status;
 use kube::{Client, Config};
+
+/// Who writes, in `managedFields` of every object that this project writes.
+pub const FIELD_MANAGER: &str = "haulout";
 
 /// How long one call may take, retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,6 +94,14 @@ impl From<kube::Error> for CallError {
             kube::Error::Api(status) => Self::Refused(status),
             other => Self::Failed(Box::new(other)),
         }
+    }
+}
+
+/// What goes with each create and replace: the [`FIELD_MANAGER`].
+pub fn post_params() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
     }
 }
 

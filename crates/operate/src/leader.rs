@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::PostParams;
 use kube::{Api, Client};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -27,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::decide::{Sight, decide};
 use crate::clock::Clock;
-use crate::cluster::{CallError, call};
+use crate::cluster::{CallError, call, post_params};
 use crate::error::{Complaint, chain};
 
 /// How long a holder that is not heard of keeps its place.
@@ -159,7 +158,7 @@ impl LeaderElector {
         let Some(record) = decide(sight, identity, self.clock.now(), now) else {
             return Ok(false);
         };
-        let (name, params) = (&self.settings.lease, PostParams::default());
+        let (name, params) = (&self.settings.lease, post_params());
         let written = if let Some(sight) = sight {
             call(self.leases.replace(name, &params, &sight.with(record))).await?
         } else {
@@ -223,7 +222,7 @@ impl LeaderElector {
         else {
             return;
         };
-        let params = PostParams::default();
+        let params = post_params();
         let replaced = self
             .leases
             .replace(&self.settings.lease, &params, &released);

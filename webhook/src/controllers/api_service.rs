@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use haulout_api::group::{ApiGroupSuffix, VERSION};
-use haulout_operate::cluster::{CallError, call};
+use haulout_operate::cluster::{CallError, FIELD_MANAGER, call};
 use haulout_operate::controller::{self, Observed, Reconciler, Sight};
 use haulout_operate::error::Complaint;
 use haulout_pki::bundle::CertificateBundle;
@@ -25,8 +25,6 @@ use self::plan::{Plan, plan};
 use super::{Environment, WatchFault};
 
 const NAME: &str = "api-service";
-/// Who writes, in `managedFields`.
-const FIELD_MANAGER: &str = "haulout";
 
 /// What the APIServices tell the API server to trust.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use haulout_operate::audit::rfc3339;
-use haulout_operate::cluster::{CallError, call};
+use haulout_operate::cluster::{CallError, call, post_params};
 use haulout_operate::controller::{self, Observed, Reconciler, Sight};
 use haulout_operate::error::chain;
 use haulout_pki::bundle::CertificateBundle;
@@ -23,7 +23,6 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::PostParams;
 use kube::{Api, Resource};
 use tokio::sync::{Notify, watch};
 
@@ -221,7 +220,7 @@ impl Keeper {
     }
 
     async fn write(&self, current: Option<&Secret>, data: Data) -> Result<Secret, CallError> {
-        let params = PostParams::default();
+        let params = post_params();
         let labels = self.settings.labels.clone();
         let Some(current) = current else {
             let metadata = ObjectMeta {

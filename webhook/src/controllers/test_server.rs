@@ -34,6 +34,9 @@ impl Server {
             (request.method(), request.uri().path()),
             (&method, path.as_ref())
         );
+        let query = request.uri().query().unwrap_or_default();
+        let is_ours = query.contains("fieldManager=haulout");
+        assert_eq!(is_ours, method != Method::GET, "{query}");
         let sent = request.into_body().collect_bytes().await.unwrap();
         let response = Response::builder()
             .status(code)

@@ -37,6 +37,9 @@ impl Server {
             .expect("no call came")
             .expect("the client is gone");
         assert_eq!((request.method(), request.uri().path()), (&method, path));
+        let query = request.uri().query().unwrap_or_default();
+        let is_ours = query.contains("fieldManager=haulout");
+        assert_eq!(is_ours, method != Method::GET, "{query}");
         let sent = request.into_body().collect_bytes().await.unwrap();
         let response = Response::builder()
             .status(code)

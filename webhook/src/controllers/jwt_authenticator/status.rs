@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use haulout_api::authenticator::AuthenticatorStatus;
 use haulout_api::conditions;
+use haulout_operate::cluster::post_params;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::api::{Api, DynamicObject};
 
 use super::findings::Findings;
 
@@ -66,7 +67,7 @@ pub(super) async fn write(
         data.insert("status".to_owned(), status);
     }
     let name = object.metadata.name.as_deref().unwrap_or_default();
-    let parameters = PostParams::default();
+    let parameters = post_params();
     tokio::time::timeout(
         WRITE_TIMEOUT,
         api.replace_status(name, &parameters, &changed),
@@ -79,11 +80,14 @@ pub(super) async fn write(
 
 #[cfg(test)]
 mod tests {
+    use haulout_api::group::ApiGroupSuffix;
+    use http::Method;
     use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
-    use crate::controllers::jwt_authenticator::findings;
+    use crate::controllers::jwt_authenticator::{findings, objects};
+    use crate::controllers::test_server::environment;
 
     fn at(second: i64) -> Time {
         Time(Timestamp::new(1_800_000_000 + second, 0).unwrap())
@@ -153,5 +157,23 @@ mod tests {
         let next = plan(&object(2, &stored(&first)), &bad(), &at(60)).unwrap();
         assert_eq!(next.conditions.len(), 8);
         assert!(next.conditions.contains(&other));
+    }
+
+    #[tokio::test]
+    async fn a_status_is_written_in_our_name_over_the_version_that_was_read() {
+        let (environment, mut server, _clock) = environment(true);
+        let api = objects(environment.client, &ApiGroupSuffix::default());
+        let mut object = object(1, &json!(null));
+        object.metadata.resource_version = Some("41".to_owned());
+        let status = plan(&object, &bad(), &at(0)).unwrap();
+        let path =
+            "/apis/authentication.concierge.pinniped.dev/v1alpha1/jwtauthenticators/a/status";
+        let stored = json!(object);
+        // The server sees to the name in each write.
+        let script = server.answer(Method::PUT, path, 200, &stored);
+        let (outcome, sent) = tokio::join!(write(&api, &object, &status), script);
+        outcome.unwrap();
+        assert_eq!(sent["metadata"]["resourceVersion"], "41");
+        assert_eq!(sent["status"], self::stored(&status));
     }
 }
