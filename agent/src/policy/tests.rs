@@ -6,6 +6,18 @@ fn an_empty_mapping_is_the_defaults() {
 }
 
 #[test]
+fn the_documented_policy_is_the_defaults() {
+    let page = include_str!("../../../docs/configuration.md");
+    let (_, section) = page.split_once("## The agent's policy").unwrap();
+    let (_, rest) = section.split_once("```yaml\n").unwrap();
+    let (documented, _) = rest.split_once("```").unwrap();
+    assert_eq!(
+        Policy::from_yaml(documented.as_bytes()).unwrap(),
+        Policy::default()
+    );
+}
+
+#[test]
 fn every_field_is_read() {
     let policy = Policy::from_yaml(
         br#"

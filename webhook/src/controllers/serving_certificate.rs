@@ -252,7 +252,7 @@ impl Keeper {
 
     /// Our Deployment, if we run as one and may read it: the Secret is removed with it.
     async fn owner(&self) -> Option<OwnerReference> {
-        call(self.deployments.get(DEPLOYMENT))
+        call(self.deployments.get_metadata(DEPLOYMENT))
             .await
             .ok()?
             .owner_ref(&())
