@@ -37,7 +37,8 @@ const METADATA: &[&str] = &[
 /// What a client asked to create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Created<S> {
-    /// `metadata.name`; nothing else of the metadata is looked at.
+    /// The beginning of `metadata.name`, as much as an answer repeats; nothing else of the metadata
+    /// is looked at.
     pub name: String,
     /// `spec`, or its default where there is none.
     pub spec: S,
@@ -160,7 +161,7 @@ fn read_name(metadata: Field<'_, '_>) -> Result<String, TypeFault> {
             faults,
         };
         match name {
-            "name" => object_name = field.text()?.into_owned(),
+            "name" => object_name = clip(&field.text()?, QUOTE_LIMIT).to_owned(),
             "annotations" | "labels" => field.must_be("object", "map[string]string")?,
             "finalizers" | "managedFields" | "ownerReferences" => field.must_be("array", "[]")?,
             "deletionGracePeriodSeconds" | "generation" => field.must_be("number", "int64")?,

@@ -74,6 +74,19 @@ fn foreign_kinds_and_versions_are_refused() {
     assert!(refusal(&long, Json, FieldValidation::Warn).len() < 1000);
 }
 
+/// An answer repeats the name twice, with six bytes for a character that HTML knows.
+#[test]
+fn of_a_name_only_the_beginning_is_kept() {
+    let name_of = |length: usize| {
+        let body = format!(r#"{{"metadata":{{"name":"{}"}}}}"#, "<".repeat(length));
+        decode(body.as_bytes(), Json, FieldValidation::Warn)
+            .unwrap()
+            .name
+    };
+    assert_eq!(name_of(253), "<".repeat(253), "the longest in Kubernetes");
+    assert_eq!(name_of(250_000), "<".repeat(253));
+}
+
 #[test]
 fn what_is_no_object_is_refused_in_the_words_of_kubernetes() {
     let cases = [
