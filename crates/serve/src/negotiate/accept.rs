@@ -3,6 +3,11 @@
 use http::HeaderValue;
 use http::header::GetAll;
 
+/// How many clauses are read, and how long one may be. Anybody may send the header, and it is read
+/// before the caller is known; kubectl sends three clauses of some 50 bytes.
+const CLAUSES: usize = 32;
+const CLAUSE_BYTES: usize = 256;
+
 /// One clause, such as `application/json;as=Table;v=v1;g=meta.k8s.io;q=0.9`.
 #[derive(Debug)]
 pub(super) struct Clause<'a> {
@@ -13,13 +18,15 @@ pub(super) struct Clause<'a> {
 }
 
 /// All clauses, the most wanted first; of equal quality the more specific first, then the earlier.
-/// What is no clause is left out. A quality of zero is the least wish and not, as in RFC 9110, a
+/// What is no clause is left out, and so is all that comes after [`CLAUSES`]. A quality of zero is the least wish and not, as in RFC 9110, a
 /// refusal.
 pub(super) fn clauses(headers: GetAll<'_, HeaderValue>) -> Vec<Clause<'_>> {
     let mut clauses: Vec<_> = headers
         .into_iter()
         .filter_map(|header| header.to_str().ok())
         .flat_map(|header| header.split(','))
+        .take(CLAUSES)
+        .filter(|clause| clause.len() <= CLAUSE_BYTES)
         .filter_map(Clause::parse)
         .collect();
     clauses.sort_by(|a, b| {

@@ -172,6 +172,25 @@ fn several_accept_headers_are_one_list() {
     );
 }
 
+/// Else a header of 256 KiB would be sorted, and searched for each parameter, for anybody.
+#[test]
+fn only_the_beginning_of_accept_is_read() {
+    let after = |count| "text/html,".repeat(count) + "application/yaml";
+    let long = |bytes| format!("application/yaml;{:>bytes$}", "");
+    let yaml = Some((Yaml, Shape::Plain));
+    let cases = [
+        (after(31), yaml),
+        (after(32), None),
+        (",".repeat(31) + "application/yaml", yaml),
+        (",".repeat(32) + "application/yaml", None),
+        (long(256 - 17), yaml),
+        (long(257 - 17), None),
+    ];
+    for (accept, expected) in cases {
+        assert_eq!(accepting(&accept, Endpoint::Object), expected, "{accept}");
+    }
+}
+
 #[test]
 fn humans_get_indented_json() {
     let cases = [
