@@ -9,7 +9,6 @@ pub mod metrics;
 pub mod signer;
 #[cfg(test)]
 mod tests;
-mod throttle;
 
 use std::io;
 use std::net::SocketAddr;

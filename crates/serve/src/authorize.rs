@@ -19,12 +19,17 @@ use tokio::sync::Semaphore;
 pub use self::attributes::Attributes;
 use self::questions::{Question, Questions, SIZE_LIMIT};
 use crate::status::ApiError;
+use crate::throttle::Throttle;
 
 /// How long an allowing or denying decision holds, as in the reference.
 pub const DECISION_LIFE: Duration = Duration::from_secs(10);
 
 /// How many questions are asked at a time; others wait.
 const REVIEWS_AT_A_TIME: usize = 64;
+
+/// How often the log tells that nobody could decide: while the API server is away, that is every
+/// request.
+const FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Members may do everything, as in Kubernetes.
 const SUPERUSERS: &str = "system:masters";
@@ -58,6 +63,7 @@ pub struct Authorizer<R> {
     reviewer: R,
     questions: Mutex<Questions>,
     reviews: Semaphore,
+    failures: Throttle,
 }
 
 impl<R: AccessReviewer> Authorizer<R> {
@@ -67,6 +73,7 @@ impl<R: AccessReviewer> Authorizer<R> {
             reviewer,
             questions: Mutex::default(),
             reviews: Semaphore::new(REVIEWS_AT_A_TIME),
+            failures: Throttle::new(FAILURE_INTERVAL),
         }
     }
 
@@ -100,7 +107,9 @@ impl<R: AccessReviewer> Authorizer<R> {
                 reason,
             }) => Err(question.attributes.forbidden(&user.username, &reason)),
             Err(error) => {
-                tracing::error!(error = %error, "failed to authorize a request");
+                if self.failures.lets_pass() {
+                    tracing::error!(%error, "failed to authorize a request");
+                }
                 Err(ApiError::internal(
                     "the request could not be authorized; try again",
                 ))

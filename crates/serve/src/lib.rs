@@ -17,6 +17,7 @@ pub mod negotiate;
 pub mod openapi;
 pub mod request;
 pub mod status;
+pub mod throttle;
 pub mod tls;
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ use haulout_serve::authorize::{AccessReviewer, Attributes, Authorizer};
 use haulout_serve::front_proxy::FrontProxy;
 use haulout_serve::listener::PeerCertificates;
 use haulout_serve::status::ApiError;
+use haulout_serve::throttle::Throttle;
 
 use crate::audit::chain;
-use crate::throttle::Throttle;
 
 /// How often the log tells of refused client certificates, which anybody can send.
 const REFUSAL_INTERVAL: Duration = Duration::from_secs(10);

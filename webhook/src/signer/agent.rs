@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use haulout_serve::throttle::{Throttle, millis};
 use http::{HeaderValue, Request, Uri, header};
 use http_body_util::Full;
 use hyper::client::conn::http2;
@@ -22,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fault::Fault;
-use crate::throttle::{Throttle, millis};
 
 /// The name that every agent's certificate must have, wherever the agent listens.
 pub const SERVER_NAME: &str = "haulout-agent.haulout-agent.svc";

@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use haulout_api::identity::UserInfo;
@@ -5,6 +6,7 @@ use http::{Method, Uri};
 use proptest::prelude::*;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tracing::Dispatch;
 
 use super::questions::COUNT_LIMIT;
 use super::*;
@@ -161,6 +163,49 @@ async fn without_an_answer_nobody_passes_and_nothing_is_kept() {
         .authorize(&user("x", &[]), create(), START)
         .await
         .unwrap();
+}
+
+/// What this thread logs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_now_and_then_that_nobody_can_decide() {
+    let log = Log::default();
+    let subscriber = || {
+        let log = log.clone();
+        Dispatch::new(
+            tracing_subscriber::fmt()
+                .with_writer(move || log.clone())
+                .finish(),
+        )
+    };
+    // Of a single subscriber only the threads that have it are asked whether a line is wanted, and
+    // other tests run on other threads.
+    let _second = subscriber();
+    let _guard = tracing::dispatcher::set_default(&subscriber());
+    let authorizer = Authorizer::new(Reviewer::saying(unreachable()));
+    for expected in [1, 1, 2] {
+        for _ in 0..10 {
+            let error = authorizer.authorize(&user("x", &[]), create(), START).await;
+            assert_eq!(error.unwrap_err().code(), 500);
+        }
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches("failed to authorize").count(), expected);
+        tokio::time::advance(FAILURE_INTERVAL / 2).await;
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Lets one event pass in each interval.
 #[derive(Debug)]
-pub(crate) struct Throttle {
+pub struct Throttle {
     interval: Duration,
     epoch: Instant,
     /// Milliseconds since the epoch.
@@ -15,7 +15,8 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    pub(crate) fn new(interval: Duration) -> Self {
+    /// One whose first event passes.
+    pub fn new(interval: Duration) -> Self {
         Self {
             interval,
             epoch: Instant::now(),
@@ -24,7 +25,7 @@ impl Throttle {
     }
 
     /// Whether this event is the first of its interval.
-    pub(crate) fn lets_pass(&self) -> bool {
+    pub fn lets_pass(&self) -> bool {
         let (now, due) = (
             millis(self.epoch.elapsed()),
             self.next.load(Ordering::Relaxed),
@@ -39,7 +40,7 @@ impl Throttle {
 }
 
 /// Whole milliseconds, as many as fit.
-pub(crate) fn millis(duration: Duration) -> u64 {
+pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
