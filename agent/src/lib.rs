@@ -170,6 +170,7 @@ impl Agent {
         let signing = serve_tls(
             serving,
             store,
+            server::trust(&service),
             limits.clone(),
             server::router(Arc::clone(&service)),
             drain(),

@@ -17,7 +17,7 @@ use haulout_api::signing::{
 use haulout_operate::audit::AuditLog;
 use haulout_pki::authority::IssuedCertificate;
 use haulout_serve::client_trust::{ClientTrust, VerifiedClient};
-use haulout_serve::listener::{PeerAddress, PeerCertificates};
+use haulout_serve::listener::{PeerAddress, PeerCertificates, PeerTrust};
 use http_body_util::{BodyExt, Limited};
 
 use crate::audit::{self, Client};
@@ -73,6 +73,15 @@ pub(crate) fn router(service: Arc<SigningService>) -> Router {
     Router::new()
         .route(CERTIFICATES_PATH, post(certificates))
         .with_state(service)
+}
+
+/// Trusts the webhook.
+pub(crate) fn trust(service: &Arc<SigningService>) -> PeerTrust {
+    let service = Arc::clone(service);
+    PeerTrust::new(move |peer| {
+        let now = service.signer.clock.now();
+        service.authenticate(peer, now).is_ok()
+    })
 }
 
 async fn certificates(

@@ -24,6 +24,7 @@ use haulout_pki::authority::{GeneratedAuthority, SigningAuthority, generate_auth
 use haulout_pki::bundle::CertificateBundle;
 use haulout_pki::profile::Validity;
 use haulout_pki::secret_key::KeyPair;
+use haulout_serve::listener::PeerTrust;
 use haulout_serve::tls::{ClientIdentity, client_config};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -50,6 +51,7 @@ struct Running {
     network: Network,
     clock: ManualClock,
     audit: Sink,
+    trust: PeerTrust,
     shutdown: Shutdown,
     _stop_when_dropped: DropGuard,
 }
@@ -139,11 +141,14 @@ impl Network {
 
     fn client(&self, uri: &str) -> Arc<ClientIdentity> {
         let key = KeyPair::generate_p256().unwrap();
-        let issued = self
-            .authority
+        identity(&self.client_pem(uri, &key), &key.pkcs8_pem())
+    }
+
+    fn client_pem(&self, uri: &str, key: &KeyPair) -> String {
+        self.authority
             .issue_uri_client_certificate(uri, &key.spki_der(), lasting(self.now))
-            .unwrap();
-        identity(&issued.pem, &key.pkcs8_pem())
+            .unwrap()
+            .pem
     }
 }
 
@@ -176,6 +181,7 @@ impl Running {
         let audit = Sink::default();
         let log = AuditLog::new(audit.clone(), clock.clone());
         let agent = Agent::bind(&files.settings(), clock, log).await.unwrap();
+        let trust = server::trust(&agent.service);
         let shutdown = Shutdown::default();
         let (address, health) = (agent.address().unwrap(), agent.health_address().unwrap());
         let stages = shutdown.clone();
@@ -189,6 +195,7 @@ impl Running {
             network,
             clock: hand,
             audit,
+            trust,
             _stop_when_dropped: shutdown.drain.clone().drop_guard(),
             shutdown,
         }

@@ -24,7 +24,7 @@ use haulout_operate::shutdown::Shutdown;
 use haulout_serve::encoding::EncodeError;
 use haulout_serve::front_proxy::FrontProxy;
 use haulout_serve::health::{self, HealthRegistry, Metrics, Scope};
-use haulout_serve::listener::{ListenerLimits, serve_plain, serve_tls};
+use haulout_serve::listener::{ListenerLimits, PeerTrust, serve_plain, serve_tls};
 use haulout_serve::tls::ServingStore;
 use kube::Client;
 use tokio::net::TcpListener;
@@ -71,6 +71,7 @@ pub struct Webhook {
     listener: TcpListener,
     plain: Option<TcpListener>,
     store: Arc<ServingStore>,
+    trust: PeerTrust,
     router: Router,
     plain_router: Router,
     /// Ends the signer, when nothing is left to sign.
@@ -107,6 +108,10 @@ impl Webhook {
         let cluster = start_controllers(&config, client.clone(), &clock, &metrics, shutdown);
         let health = Arc::new(health_checks(&cluster, signer.clone(), shutdown));
         let plain_router = health::router(&health).merge(metrics.router());
+        let trust = {
+            let (front_proxy, clock) = (Arc::clone(&cluster.front_proxy), clock.clone());
+            PeerTrust::new(move |peer| front_proxy.trusts(peer, clock.now()))
+        };
         let logins = Logins {
             suffix: config.suffix,
             authenticators: cluster.authenticators,
@@ -128,6 +133,7 @@ impl Webhook {
             listener,
             plain,
             store: cluster.store,
+            trust,
             router,
             plain_router,
             signing,
@@ -164,6 +170,7 @@ impl Webhook {
         let door = serve_tls(
             self.listener,
             self.store,
+            self.trust,
             limits.clone(),
             self.router,
             drain,

@@ -1,6 +1,7 @@
 //! The signing call: who may make it, what is refused, what is answered.
 
 use haulout_pki::bundle::{common_name, spki_der, uri_sans, validity};
+use haulout_serve::listener::PeerCertificates;
 
 use super::*;
 
@@ -88,6 +89,26 @@ async fn only_the_webhook_is_answered() {
             .iter()
             .all(|line| line["decision"] == "refused")
     );
+}
+
+/// What it is trusted with is its connection: strangers' end after a while.
+#[tokio::test]
+async fn only_the_webhook_is_trusted() {
+    let agent = Running::start().await;
+    let key = KeyPair::generate_p256().unwrap();
+    let trusted = |network: &Network, uri| {
+        let pem = network.client_pem(uri, &key);
+        let chain = CertificateBundle::parse_pem(pem.as_bytes()).unwrap();
+        agent
+            .trust
+            .trusts(&PeerCertificates(chain.certificates().into()))
+    };
+    assert!(trusted(&agent.network, WEBHOOK_URI));
+    assert!(!trusted(&agent.network, "haulout:agent"));
+    assert!(!trusted(&Network::new(agent.network.now), WEBHOOK_URI));
+    assert!(!agent.trust.trusts(&PeerCertificates(Arc::default())));
+    agent.clock.advance(DAY + Duration::from_secs(1));
+    assert!(!trusted(&agent.network, WEBHOOK_URI));
 }
 
 /// An answer before the end of the request would be lost on some clients.

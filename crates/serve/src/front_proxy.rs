@@ -79,6 +79,12 @@ impl FrontProxy {
         }
     }
 
+    /// Whether `peer` is a front proxy by the configuration in force.
+    pub fn trusts(&self, peer: &PeerCertificates, now: SystemTime) -> bool {
+        let in_force = self.in_force.load();
+        judge(&in_force.config, &in_force.trust, peer, now).is_ok()
+    }
+
     /// Who makes a request; see [`authenticate`].
     ///
     /// # Errors
@@ -131,14 +137,12 @@ pub fn authenticate(
     headers: &HeaderMap,
     now: SystemTime,
 ) -> Result<Caller, FrontProxyError> {
-    let client = match trust.verify(peer, now) {
-        Ok(client) => client,
-        Err(ClientTrustError::NoCertificate) => return Ok(Caller::anonymous()),
-        Err(error) => return Err(FrontProxyError::Untrusted(error)),
-    };
-    let common_name = client.common_name.as_deref().unwrap_or_default();
-    if !config.allows(common_name) {
-        return Err(FrontProxyError::NameNotAllowed(common_name.to_owned()));
+    match judge(config, trust, peer, now) {
+        Ok(()) => {}
+        Err(FrontProxyError::Untrusted(ClientTrustError::NoCertificate)) => {
+            return Ok(Caller::anonymous());
+        }
+        Err(error) => return Err(error),
     }
     Ok(match vouched_user(config, headers) {
         None => Caller::anonymous(),
@@ -148,6 +152,23 @@ pub fn authenticate(
             is_vouched_for: true,
         },
     })
+}
+
+/// Whether `peer` is a front proxy.
+fn judge(
+    config: &FrontProxyConfig,
+    trust: &ClientTrust,
+    peer: &PeerCertificates,
+    now: SystemTime,
+) -> Result<(), FrontProxyError> {
+    let client = trust
+        .verify(peer, now)
+        .map_err(FrontProxyError::Untrusted)?;
+    let common_name = client.common_name.as_deref().unwrap_or_default();
+    if !config.allows(common_name) {
+        return Err(FrontProxyError::NameNotAllowed(common_name.to_owned()));
+    }
+    Ok(())
 }
 
 impl Caller {

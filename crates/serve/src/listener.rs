@@ -6,9 +6,13 @@
 //! The parts that are hard (HTTP/1, HTTP/2, TLS) are hyper and rustls in either case.
 
 mod connection;
+mod handshakes;
+mod places;
+mod requests;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,12 +22,13 @@ use axum::Router;
 use futures_util::FutureExt;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connection::{Connections, Transport};
+use self::handshakes::Handshakes;
+use self::places::Places;
+use crate::throttle::Throttle;
 use crate::tls::ServingStore;
 
 /// How long the loop rests after an error that is not one connection's own, such as no free file
@@ -43,24 +48,60 @@ pub struct PeerCertificates(pub Arc<[CertificateDer<'static>]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
-/// What connections may use. The default fits door A, whose connections come from the
-/// aggregator and carry everybody's logins: no idle timeout, no age limit, and room for many
-/// clients that hang up at once.
+/// Which peers others come through, such as the front proxy: those that `is_trusted` says yes to,
+/// by the certificates that they hold. All others are strangers.
+///
+/// It decides no request, only how much of the listener a connection may use. It is asked after
+/// each handshake and then from time to time, so it has to be quick.
+#[derive(Clone)]
+pub struct PeerTrust(Arc<dyn Fn(&PeerCertificates) -> bool + Send + Sync>);
+
+impl PeerTrust {
+    /// Asks `is_trusted`.
+    pub fn new(is_trusted: impl Fn(&PeerCertificates) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_trusted))
+    }
+
+    /// Whether such a peer is trusted now.
+    pub fn trusts(&self, peer: &PeerCertificates) -> bool {
+        (self.0)(peer)
+    }
+}
+
+impl fmt::Debug for PeerTrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerTrust")
+    }
+}
+
+/// What connections may use. The default fits door A. A trusted peer there is the aggregator, whose
+/// connections carry everybody's logins: no idle timeout, no age limit, and room for many clients
+/// that hang up at once.
 #[derive(Clone, Debug)]
 pub struct ListenerLimits {
-    /// Connections at a time, handshakes included; more are hung up on at once.
+    /// Connections at a time, handshakes apart; more are hung up on at once.
     pub max_connections: usize,
+    /// How many of them may be strangers', so that those cannot keep the trusted out.
+    pub max_strangers: usize,
+    /// TLS handshakes in progress; beyond these, the one that began longest ago is given up.
+    pub max_handshakes: usize,
     /// From TCP accept to the end of the TLS handshake.
     pub handshake_timeout: Duration,
-    /// From the handshake to the head of the first request; afterwards HTTP/2 may idle for ever.
+    /// From the handshake to the head of the first request.
     pub first_request_timeout: Duration,
+    /// How long a stranger may use a connection, and how often a peer is looked at that is not one.
+    pub stranger_lifetime: Duration,
+    /// How long what is in flight may take when a connection's time is over.
+    pub farewell: Duration,
     /// For each HTTP/1 request head, the idle time before it included.
     pub header_read_timeout: Duration,
     /// Requests at a time on one HTTP/2 connection.
     pub max_concurrent_streams: u32,
-    /// HTTP/2 streams that a client may have reset before they were looked at, and resets that it
-    /// may provoke, before the connection is closed for abuse. Each hung-up login at the API
-    /// server is such a reset on the shared connection.
+    /// The same for a stranger's connection, and the resets that it may cause.
+    pub max_stranger_streams: u32,
+    /// HTTP/2 streams that a trusted peer may have reset before they were looked at; with more at a
+    /// time the connection is closed for abuse. Each hung-up login at the API server is such a reset
+    /// on the shared connection.
     pub max_reset_streams: usize,
     /// All header names and values of a request, in bytes (HTTP/2 adds 32 for each). The
     /// aggregator sends one header per group of the user.
@@ -77,10 +118,16 @@ impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             max_connections: 1024,
+            max_strangers: 768,
+            max_handshakes: 128,
             handshake_timeout: Duration::from_secs(5),
             first_request_timeout: Duration::from_secs(5),
+            stranger_lifetime: Duration::from_secs(30),
+            farewell: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(30),
             max_concurrent_streams: 1000,
+            // RFC 9113, 6.5.2, wants no fewer.
+            max_stranger_streams: 100,
             max_reset_streams: 4000,
             max_header_bytes: 256 * 1024,
             max_headers: 1024,
@@ -94,6 +141,10 @@ impl Default for ListenerLimits {
 /// HTTP/2 clients are told by GOAWAY with the highest stream id, a ping and a final GOAWAY, and
 /// what is in flight has `grace` to end. Connections still open then are dropped.
 ///
+/// Peers that `trust` is not given to are strangers: they get a part of the places, a part of the
+/// streams, and a connection for [`ListenerLimits::stranger_lifetime`]. What they may *do* is the
+/// router's business.
+///
 /// A client that connects before `store` has a certificate is hung up on. When this function
 /// returns, or its future is dropped, no task of its own is left.
 ///
@@ -103,6 +154,7 @@ impl Default for ListenerLimits {
 pub async fn serve_tls(
     listener: TcpListener,
     store: Arc<ServingStore>,
+    trust: PeerTrust,
     limits: ListenerLimits,
     router: Router,
     drain: CancellationToken,
@@ -110,7 +162,7 @@ pub async fn serve_tls(
 ) -> io::Result<()> {
     serve(
         listener,
-        Transport::Tls(store),
+        Transport::Tls { store, trust },
         limits,
         router,
         drain,
@@ -119,7 +171,7 @@ pub async fn serve_tls(
     .await
 }
 
-/// As [`serve_tls`], in plain HTTP/1.1, for probes and scrapers.
+/// As [`serve_tls`], in plain HTTP/1.1, for probes and scrapers, who are all strangers.
 ///
 /// # Errors
 ///
@@ -145,9 +197,11 @@ async fn serve(
     let tasks = TaskTracker::new();
     let abort = CancellationToken::new();
     let _abort_when_dropped = abort.clone().drop_guard();
-    let room = Arc::new(Semaphore::new(limits.max_connections));
+    let mut handshakes = Handshakes::new(limits.max_handshakes);
     let connections = Arc::new(Connections {
         transport,
+        places: Places::new(&limits),
+        full: Throttle::new(FULL_WARNING_INTERVAL),
         limits,
         // Lets axum prepare its routes once instead of per request.
         router: router.with_state(()),
@@ -155,20 +209,9 @@ async fn serve(
         abort: abort.clone(),
         tasks: tasks.clone(),
     });
-    let mut next_warning = Instant::now();
     let mut start = |(stream, address): (TcpStream, SocketAddr)| {
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-            if Instant::now() >= next_warning {
-                next_warning = Instant::now() + FULL_WARNING_INTERVAL;
-                tracing::warn!(%address, "hung up on a connection, because there are too many");
-            }
-            return;
-        };
-        let run = Arc::clone(&connections).run(stream, address);
-        tasks.spawn(async move {
-            let _place = place;
-            run.await;
-        });
+        let turn = handshakes.begin();
+        tasks.spawn(Arc::clone(&connections).run(stream, address, turn));
     };
 
     while let Some(accepted) = drain.run_until_cancelled(accept(&listener)).await {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -25,7 +26,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::listener::{ListenerLimits, PeerCertificates, serve_tls};
+use crate::listener::{ListenerLimits, PeerCertificates, PeerTrust, serve_tls};
 use crate::tls::{ClientIdentity, ServingIdentity, ServingStore, client_config};
 
 /// The first moment of a day, as certificates and verdicts take it.
@@ -130,6 +131,8 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) authority: TestAuthority,
     pub(crate) store: Arc<ServingStore>,
+    /// Whether clients that show a certificate, whichever that is, are trusted.
+    pub(crate) trusting: Arc<AtomicBool>,
     pub(crate) served: JoinHandle<io::Result<()>>,
     pub(crate) drain: DropGuard,
 }
@@ -161,9 +164,15 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let drain = CancellationToken::new();
+        let trusting = Arc::new(AtomicBool::new(true));
+        let trust = {
+            let trusting = Arc::clone(&trusting);
+            PeerTrust::new(move |peer| !peer.0.is_empty() && trusting.load(Ordering::Relaxed))
+        };
         let served = TaskTracker::new().spawn(serve_tls(
             listener,
             Arc::clone(&store),
+            trust,
             limits,
             router,
             drain.clone(),
@@ -174,6 +183,7 @@ impl TestServer {
             address,
             authority,
             store,
+            trusting,
             served,
             drain: drain.drop_guard(),
         }
@@ -190,6 +200,11 @@ impl TestServer {
         identity: Option<Arc<ClientIdentity>>,
     ) -> io::Result<TlsStream<TcpStream>> {
         connect(self.address, &self.authority, identity).await
+    }
+
+    /// Some certificate, with which a client is trusted.
+    pub(crate) fn trusted() -> Option<Arc<ClientIdentity>> {
+        Some(TestAuthority::new("CA").client("x", |_| ()).identity())
     }
 
     pub(crate) async fn client(&self, identity: Option<Arc<ClientIdentity>>) -> TestClient {

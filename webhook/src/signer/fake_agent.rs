@@ -20,7 +20,7 @@ use haulout_operate::clock::Clock;
 use haulout_pki::authority::{SigningAuthority, generate_authority};
 use haulout_pki::profile::{ClientSubject, Validity};
 use haulout_pki::secret_key::KeyPair;
-use haulout_serve::listener::{ListenerLimits, PeerCertificates, serve_tls};
+use haulout_serve::listener::{ListenerLimits, PeerCertificates, PeerTrust, serve_tls};
 use haulout_serve::tls::{ServingIdentity, ServingStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -160,6 +160,7 @@ impl TestNetwork {
         tasks.spawn(serve_tls(
             listener,
             store,
+            PeerTrust::new(|_| true),
             limits,
             router,
             stop.clone(),

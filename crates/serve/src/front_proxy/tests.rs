@@ -71,6 +71,7 @@ fn headers_without_a_certificate_mean_nothing() {
         let proxy = proxy(config(&authority, names));
         let caller = proxy.authenticate(&no_certificate(), &headers(ADMIN), day(2026, 6, 1));
         assert_eq!(caller.unwrap(), Caller::anonymous());
+        assert!(!proxy.trusts(&no_certificate(), day(2026, 6, 1)));
     }
     let caller = Caller::anonymous();
     assert_eq!(caller.user.username, "system:anonymous");
@@ -109,6 +110,7 @@ fn certificates_that_are_no_front_proxys_are_refused() {
     for (what, leaf) in cases {
         let refused = proxy.authenticate(&leaf.presented(), &headers(ADMIN), day(2026, 6, 1));
         assert!(refused.is_err(), "{what}");
+        assert!(!proxy.trusts(&leaf.presented(), day(2026, 6, 1)), "{what}");
     }
 }
 
@@ -136,6 +138,7 @@ fn a_front_proxy_vouches_for_its_callers() {
             .authenticate(&leaf.presented(), &headers(ADMIN), day(2026, 6, 1))
             .unwrap();
         assert!(caller.is_vouched_for);
+        assert!(proxy.trusts(&leaf.presented(), day(2026, 6, 1)));
         assert_eq!(caller.user.username, "admin");
         assert_eq!(caller.user.uid, "1");
         assert_eq!(

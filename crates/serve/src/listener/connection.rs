@@ -1,20 +1,11 @@
 //! One connection, from the TCP accept to its end.
 
-use std::any::Any;
-use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
-use axum::response::IntoResponse;
-use futures_util::FutureExt;
-use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -23,18 +14,23 @@ use hyper_util::server::graceful::GracefulConnection;
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
-use super::{ListenerLimits, PeerAddress, PeerCertificates};
+use super::places::{Place, Places, Standing};
+use super::requests::Requests;
+use super::{ListenerLimits, PeerAddress, PeerCertificates, PeerTrust};
+use crate::throttle::Throttle;
 use crate::tls::ServingStore;
 
 pub(super) enum Transport {
-    Tls(Arc<ServingStore>),
+    Tls {
+        store: Arc<ServingStore>,
+        trust: PeerTrust,
+    },
     Plain,
 }
 
@@ -42,6 +38,9 @@ pub(super) enum Transport {
 pub(super) struct Connections {
     pub(super) transport: Transport,
     pub(super) limits: ListenerLimits,
+    pub(super) places: Places,
+    /// Lets the log tell now and then that there is no place.
+    pub(super) full: Throttle,
     pub(super) router: Router,
     pub(super) drain: CancellationToken,
     pub(super) abort: CancellationToken,
@@ -51,10 +50,16 @@ pub(super) struct Connections {
 type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connections {
-    pub(super) async fn run(self: Arc<Self>, stream: TcpStream, address: SocketAddr) {
+    /// Serves one connection; its handshake must end before `turn` is cancelled.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        turn: CancellationToken,
+    ) {
         match self
             .abort
-            .run_until_cancelled(self.serve(stream, address))
+            .run_until_cancelled(self.serve(stream, address, turn))
             .await
         {
             None | Some(Ok(())) => {}
@@ -62,18 +67,29 @@ impl Connections {
         }
     }
 
-    async fn serve(&self, stream: TcpStream, address: SocketAddr) -> Result<(), ConnectionError> {
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        turn: CancellationToken,
+    ) -> Result<(), ConnectionError> {
         // Answers are small and whole; waiting to fill a segment only delays them.
         stream.set_nodelay(true)?;
         match &self.transport {
             Transport::Plain => {
-                Box::pin(self.serve_http1(stream, self.requests(address, &[]))).await
+                let requests = self.requests(address, &[]);
+                let _place = self.place(&requests)?;
+                Box::pin(self.serve_http1(stream, requests)).await
             }
-            Transport::Tls(store) => {
-                let stream =
-                    timeout(self.limits.handshake_timeout, handshake(store, stream)).await??;
+            Transport::Tls { store, .. } => {
+                let handshake = timeout(self.limits.handshake_timeout, handshake(store, stream));
+                let stream = turn
+                    .run_until_cancelled(handshake)
+                    .await
+                    .ok_or("gave up the handshake in favour of newer ones")???;
                 let (_, session) = stream.get_ref();
                 let requests = self.requests(address, session.peer_certificates().unwrap_or(&[]));
+                let _place = self.place(&requests)?;
                 if session.alpn_protocol() == Some(b"h2") {
                     Box::pin(self.serve_http2(stream, requests)).await
                 } else {
@@ -84,12 +100,31 @@ impl Connections {
     }
 
     fn requests(&self, address: SocketAddr, chain: &[CertificateDer<'static>]) -> Requests {
+        let certificates = PeerCertificates(Arc::from(chain));
         Requests {
             router: self.router.clone(),
-            certificates: PeerCertificates(Arc::from(chain)),
+            standing: self.standing(&certificates),
+            certificates,
             address: PeerAddress(address),
             any: Arc::default(),
         }
+    }
+
+    fn standing(&self, certificates: &PeerCertificates) -> Standing {
+        match &self.transport {
+            Transport::Tls { trust, .. } if trust.trusts(certificates) => Standing::Trusted,
+            Transport::Tls { .. } | Transport::Plain => Standing::Stranger,
+        }
+    }
+
+    fn place(&self, requests: &Requests) -> Result<Place<'_>, ConnectionError> {
+        self.places.take(requests.standing).ok_or_else(|| {
+            if self.full.lets_pass() {
+                let (address, peer) = (requests.address.0, requests.standing);
+                tracing::warn!(%address, ?peer, "hung up on a connection, because there are too many");
+            }
+            "there are too many connections".into()
+        })
     }
 
     async fn serve_http1(
@@ -114,31 +149,32 @@ impl Connections {
     ) -> Result<(), ConnectionError> {
         let limits = &self.limits;
         let service = service_fn(|request| requests.answer(request));
-        let connection = http2::Builder::new(TrackedExecutor(self.tasks.clone()))
+        let mut builder = http2::Builder::new(TrackedExecutor(self.tasks.clone()));
+        builder
             .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.max_concurrent_streams)
-            .max_pending_accept_reset_streams(limits.max_reset_streams)
-            .max_local_error_reset_streams(limits.max_reset_streams)
             .max_header_list_size(limits.max_header_bytes)
             .keep_alive_interval(limits.ping_interval)
-            .keep_alive_timeout(limits.ping_timeout)
-            .serve_connection(TokioIo::new(stream), service);
+            .keep_alive_timeout(limits.ping_timeout);
+        match requests.standing {
+            Standing::Trusted => builder
+                .max_concurrent_streams(limits.max_concurrent_streams)
+                .max_pending_accept_reset_streams(limits.max_reset_streams)
+                .max_local_error_reset_streams(limits.max_reset_streams),
+            Standing::Stranger => builder
+                .max_concurrent_streams(limits.max_stranger_streams)
+                .max_pending_accept_reset_streams(limits.max_stranger_streams as usize)
+                .max_local_error_reset_streams(limits.max_stranger_streams as usize),
+        };
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         self.drive(connection, &requests).await
     }
 
-    /// Runs a connection to its end, which begins gracefully once the listener drains or when no
-    /// request has come in time.
+    /// Runs a connection to its end, which begins gracefully once the listener drains or when the
+    /// peer's time is over.
     async fn drive<C>(&self, connection: C, requests: &Requests) -> Result<(), ConnectionError>
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
-        let patience = self.limits.first_request_timeout;
-        let silent = async {
-            sleep(patience).await;
-            if requests.any() {
-                pending::<()>().await;
-            }
-        };
         let mut connection = pin!(connection);
         tokio::select! {
             biased;
@@ -147,13 +183,28 @@ impl Connections {
                 connection.as_mut().graceful_shutdown();
                 return Ok(connection.await?);
             }
-            () = silent => connection.as_mut().graceful_shutdown(),
+            () = self.time_of(requests) => connection.as_mut().graceful_shutdown(),
         }
-        // A client that is merely slow has its first request answered; a mute one is hung up on.
-        match timeout(patience, connection.as_mut()).await {
-            Ok(ended) => Ok(ended?),
-            Err(_elapsed) if requests.any() => Ok(connection.await?),
-            Err(elapsed) => Err(elapsed.into()),
+        // A client that is merely slow has its answers; one that takes none is hung up on.
+        Ok(timeout(self.limits.farewell, connection).await??)
+    }
+
+    /// Ends with the time of a peer: when no request has come, when a stranger has had his share,
+    /// and when a trusted peer is no longer that.
+    async fn time_of(&self, requests: &Requests) {
+        let mut from = Instant::now();
+        sleep_until(from + self.limits.first_request_timeout).await;
+        if !requests.any() {
+            return;
+        }
+        loop {
+            from += self.limits.stranger_lifetime;
+            sleep_until(from).await;
+            let is_trusted = requests.standing == Standing::Trusted
+                && self.standing(&requests.certificates) == Standing::Trusted;
+            if !is_trusted {
+                return;
+            }
         }
     }
 }
@@ -166,51 +217,6 @@ async fn handshake(
         .current()
         .ok_or("no serving certificate is published yet")?;
     Ok(TlsAcceptor::from(config).accept(stream).await?)
-}
-
-/// The requests of one connection: adds what is known of the peer, calls the router.
-#[derive(Clone)]
-struct Requests {
-    router: Router,
-    certificates: PeerCertificates,
-    address: PeerAddress,
-    any: Arc<AtomicBool>,
-}
-
-impl Requests {
-    fn answer(
-        &self,
-        mut request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
-        self.any.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(self.certificates.clone());
-        request.extensions_mut().insert(self.address);
-        let mut router = self.router.clone();
-        // hyper drops the whole connection when a handler panics, and with it everybody's requests.
-        AssertUnwindSafe(async move { router.call(request).await })
-            .catch_unwind()
-            .map(|caught| caught.unwrap_or_else(|panic| Ok(answer_to_panic(panic.as_ref()))))
-    }
-
-    fn any(&self) -> bool {
-        self.any.load(Ordering::Relaxed)
-    }
-}
-
-/// As the Kubernetes API server does (`WithPanicRecovery`): 500 in plain text, the cause in the
-/// log only.
-fn answer_to_panic(panic: &(dyn Any + Send)) -> Response<Body> {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("of unknown kind");
-    tracing::error!(panic = message, "a request handler panicked");
-    (
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "the server failed on this request; its log says more\n",
-    )
-        .into_response()
 }
 
 /// Runs HTTP/2 streams as tasks that the listener waits for.

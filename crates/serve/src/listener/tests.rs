@@ -1,6 +1,7 @@
 mod drain;
 mod hang_up;
 mod raw_connection;
+mod strangers;
 
 use std::process::Command;
 
@@ -21,6 +22,8 @@ fn impatient() -> ListenerLimits {
     ListenerLimits {
         handshake_timeout: soon,
         first_request_timeout: soon,
+        stranger_lifetime: soon,
+        farewell: soon,
         header_read_timeout: soon,
         ..ListenerLimits::default()
     }
@@ -132,16 +135,6 @@ async fn silent_peers_are_in_nobodys_way_and_hung_up_on() {
         let mut all = Vec::new();
         drop(stream.read_to_end(&mut all).await);
     }
-}
-
-#[tokio::test]
-async fn a_connection_that_has_made_a_request_may_idle() {
-    let server = TestServer::start_with(hello(), impatient(), GRACE).await;
-    let client = server.client(None).await;
-    assert_eq!(client.get_text("/").await.0, 200);
-    tokio::time::sleep(impatient().first_request_timeout * 2).await;
-    assert_eq!(client.get_text("/").await.0, 200);
-    assert!(!client.ended.is_finished(), "it is the same connection");
 }
 
 #[tokio::test]

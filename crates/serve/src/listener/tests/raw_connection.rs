@@ -10,7 +10,7 @@ use super::*;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
 pub(super) const PING: u8 = 6;
 pub(super) const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
@@ -44,9 +44,26 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// Of a SETTINGS: `SETTINGS_MAX_CONCURRENT_STREAMS` (RFC 9113, 6.5.2).
+    pub(super) fn max_concurrent_streams(&self) -> Option<u32> {
+        let mut settings = self.payload.chunks(6);
+        let setting = settings.find(|setting| setting.starts_with(&[0, 3]))?;
+        Some(number(&setting[2..]))
+    }
+}
+
 impl RawConnection {
+    /// A connection like the aggregator's.
     pub(super) async fn open(server: &TestServer) -> Self {
-        let stream = server.connect(None).await.unwrap();
+        Self::over(server.connect(TestServer::trusted()).await.unwrap()).await
+    }
+
+    pub(super) async fn open_as_stranger(server: &TestServer) -> Self {
+        Self::over(server.connect(None).await.unwrap()).await
+    }
+
+    async fn over(stream: TlsStream<TcpStream>) -> Self {
         let out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let answered = HashSet::new();
         let mut connection = Self {

@@ -1,0 +1,66 @@
+//! The requests of one connection, each with what is known of its peer.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse;
+use futures_util::FutureExt;
+use hyper::body::Incoming;
+use tower::Service;
+
+use super::places::Standing;
+use super::{PeerAddress, PeerCertificates};
+
+/// The requests of one connection: adds what is known of the peer, calls the router.
+#[derive(Clone)]
+pub(super) struct Requests {
+    pub(super) router: Router,
+    pub(super) certificates: PeerCertificates,
+    pub(super) standing: Standing,
+    pub(super) address: PeerAddress,
+    pub(super) any: Arc<AtomicBool>,
+}
+
+impl Requests {
+    pub(super) fn answer(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
+        self.any.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(self.certificates.clone());
+        request.extensions_mut().insert(self.address);
+        let mut router = self.router.clone();
+        // hyper drops the whole connection when a handler panics, and with it everybody's requests.
+        AssertUnwindSafe(async move { router.call(request).await })
+            .catch_unwind()
+            .map(|caught| caught.unwrap_or_else(|panic| Ok(answer_to_panic(panic.as_ref()))))
+    }
+
+    /// Whether there was one.
+    pub(super) fn any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+}
+
+/// As the Kubernetes API server does (`WithPanicRecovery`): 500 in plain text, the cause in the
+/// log only.
+fn answer_to_panic(panic: &(dyn Any + Send)) -> Response<Body> {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("of unknown kind");
+    tracing::error!(panic = message, "a request handler panicked");
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the server failed on this request; its log says more\n",
+    )
+        .into_response()
+}
