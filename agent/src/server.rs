@@ -18,7 +18,6 @@ use haulout_operate::audit::AuditLog;
 use haulout_pki::authority::IssuedCertificate;
 use haulout_serve::client_trust::{ClientTrust, VerifiedClient};
 use haulout_serve::listener::{PeerAddress, PeerCertificates, PeerTrust};
-use http_body_util::{BodyExt, Limited};
 
 use crate::audit::{self, Client};
 use crate::metrics::AgentMetrics;
@@ -101,10 +100,7 @@ impl SigningService {
     async fn answer(&self, mut client: Client, peer: &PeerCertificates, body: Body) -> Response {
         let mut request = None;
         let outcome = match self.authenticate(peer, self.signer.clock.now()) {
-            Err(failure) => {
-                discard(body).await;
-                Err(failure)
-            }
+            Err(failure) => Err(failure),
             Ok(verified) => {
                 client.certificate_sha256 = Some(verified.sha256.clone());
                 match read(body).await {
@@ -186,14 +182,6 @@ async fn read(body: Body) -> Result<CertificateRequest, SigningFailure> {
             "the request is not what /v1 describes, at line {line} column {column}"
         ))
     })
-}
-
-/// Reads a body that does not count: HTTP/2 resets a stream that is answered before the request has
-/// ended, and some clients lose the answer then.
-async fn discard(body: Body) {
-    let mut body = Limited::new(body, BODY_LIMIT);
-    let all = async { while let Some(Ok(_frame)) = body.frame().await {} };
-    let _ended_or_late = tokio::time::timeout(BODY_TIMEOUT, all).await;
 }
 
 fn response(issued: IssuedCertificate, now: SystemTime) -> CertificateResponse {

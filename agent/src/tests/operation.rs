@@ -258,3 +258,19 @@ async fn an_address_that_is_taken_leads_to_its_flag() {
     let text = format!("failed to listen on {address}; see --listen and --health-listen");
     assert_eq!(error.to_string(), text);
 }
+
+#[tokio::test]
+async fn the_plain_port_reads_few_headers() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let agent = Running::start().await;
+    for (count, status) in [(62, "200 OK"), (63, "431 ")] {
+        let lines = "a: b\r\n".repeat(count);
+        let request = format!("GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n");
+        let mut stream = TcpStream::connect(agent.health).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains(status), "{count} and two: {answer}");
+    }
+}

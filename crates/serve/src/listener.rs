@@ -11,6 +11,7 @@ mod places;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::fmt;
 use std::io;

@@ -26,6 +26,9 @@ use super::{ListenerLimits, PeerAddress, PeerCertificates, PeerTrust};
 use crate::throttle::Throttle;
 use crate::tls::ServingStore;
 
+/// Bytes of unread bodies that a trusted peer may send on all its requests together.
+const TRUSTED_WINDOW: u32 = 16 * 1024 * 1024;
+
 pub(super) enum Transport {
     Tls {
         store: Arc<ServingStore>,
@@ -107,6 +110,7 @@ impl Connections {
             certificates,
             address: PeerAddress(address),
             any: Arc::default(),
+            tasks: self.tasks.clone(),
         }
     }
 
@@ -156,10 +160,17 @@ impl Connections {
             .keep_alive_interval(limits.ping_interval)
             .keep_alive_timeout(limits.ping_timeout);
         match requests.standing {
+            // h2 counts the resets that a peer provokes over the whole life of a connection, and
+            // this one lives for weeks: any bound is reached some day, and then everybody's requests
+            // end. Nor is there much to count against: hyper drops a handler with its stream.
+            //
+            // Small frames are forgiven up to half the window (`Counts::record_data_frame`), until
+            // somebody reads them: on a machine without a moment to spare they pile up.
             Standing::Trusted => builder
+                .initial_connection_window_size(TRUSTED_WINDOW)
                 .max_concurrent_streams(limits.max_concurrent_streams)
                 .max_pending_accept_reset_streams(limits.max_reset_streams)
-                .max_local_error_reset_streams(limits.max_reset_streams),
+                .max_local_error_reset_streams(None::<usize>),
             Standing::Stranger => builder
                 .max_concurrent_streams(limits.max_stranger_streams)
                 .max_pending_accept_reset_streams(limits.max_stranger_streams as usize)

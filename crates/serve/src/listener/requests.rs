@@ -13,9 +13,11 @@ use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::places::Standing;
+use super::unread::{discard, lend};
 use super::{PeerAddress, PeerCertificates};
 
 /// The requests of one connection: adds what is known of the peer, calls the router.
@@ -26,6 +28,7 @@ pub(super) struct Requests {
     pub(super) standing: Standing,
     pub(super) address: PeerAddress,
     pub(super) any: Arc<AtomicBool>,
+    pub(super) tasks: TaskTracker,
 }
 
 impl Requests {
@@ -36,11 +39,17 @@ impl Requests {
         self.any.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(self.certificates.clone());
         request.extensions_mut().insert(self.address);
-        let mut router = self.router.clone();
+        let (request, unread) = lend(request);
+        let (mut router, tasks) = (self.router.clone(), self.tasks.clone());
         // hyper drops the whole connection when a handler panics, and with it everybody's requests.
         AssertUnwindSafe(async move { router.call(request).await })
             .catch_unwind()
-            .map(|caught| caught.unwrap_or_else(|panic| Ok(answer_to_panic(panic.as_ref()))))
+            .map(move |caught| {
+                if let Some(rest) = unread.take() {
+                    tasks.spawn(discard(rest));
+                }
+                caught.unwrap_or_else(|panic| Ok(answer_to_panic(panic.as_ref())))
+            })
     }
 
     /// Whether there was one.

@@ -1,4 +1,5 @@
 mod drain;
+mod early_answers;
 mod hang_up;
 mod raw_connection;
 mod strangers;

@@ -80,7 +80,7 @@ impl RawConnection {
 
     /// The head of a POST whose body is to follow; gives the stream's id. Nothing leaves before
     /// [`send`](Self::send).
-    fn begin_post(&mut self, path: &str) -> u32 {
+    pub(super) fn begin_post(&mut self, path: &str) -> u32 {
         let id = self.next_id;
         self.next_id += 2;
         // HPACK: POST and https from the static table, then path and authority as plain literals.
@@ -104,6 +104,18 @@ impl RawConnection {
         let id = self.begin_post(path);
         self.body(id, &[b'x'; 1000], 0);
         self.hang_up(id);
+    }
+
+    /// One byte more of a body, even of one that has ended.
+    pub(super) fn dribble(&mut self, id: u32) {
+        self.body(id, b"x", 0);
+    }
+
+    /// Waits until the server has seen all that was sent.
+    pub(super) async fn round_trip(&mut self) {
+        self.frame(PING, 0, 0, b"a ping..");
+        self.send().await;
+        self.expect(PING).await;
     }
 
     pub(super) fn hang_up(&mut self, id: u32) {
