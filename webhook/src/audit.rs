@@ -7,6 +7,7 @@
 pub(crate) mod tests;
 
 use std::error::Error;
+use std::io;
 
 use haulout_api::credential::AuthenticatorReference;
 use haulout_api::identity::UserInfo;
@@ -81,10 +82,13 @@ impl LoginAudit {
             token_id: Some(token_id),
             ..Event::default()
         };
-        self.write("TokenCredentialRequest Token Received", ids, event);
+        let _told_already = self.write("TokenCredentialRequest Token Received", ids, event);
     }
 
     /// The event of `outcome`. Errors that repeat the token have it cut out.
+    ///
+    /// # Errors
+    /// The event has left no line; the log tells of that.
     #[track_caller]
     pub(crate) fn outcome(
         &self,
@@ -92,7 +96,7 @@ impl LoginAudit {
         authenticator: &AuthenticatorReference,
         token: &str,
         outcome: &Outcome<'_>,
-    ) {
+    ) -> io::Result<()> {
         let redact = self.personal_info == PersonalInfo::Redacted;
         let shown = |error: &str| Some(without_token(error, token));
         let event = Event {
@@ -161,21 +165,20 @@ impl LoginAudit {
                 )
             }
         };
-        self.write(message, ids, event);
+        self.write(message, ids, event)
     }
 
     #[track_caller]
-    fn write(&self, message: &'static str, ids: &RequestIds, event: Event<'_>) {
+    fn write(&self, message: &'static str, ids: &RequestIds, event: Event<'_>) -> io::Result<()> {
         let (audit_id, request_id) = (ids.audit.as_str(), ids.request.as_str());
         let event = Event {
             audit_id,
             request_id,
             ..event
         };
-        // The agent answers only for certificates whose line it has written, so the login goes on.
-        if let Err(error) = self.log.write(message, &event) {
+        self.log.write(message, &event).inspect_err(|error| {
             tracing::error!(%error, message, request_id, "failed to write an audit event");
-        }
+        })
     }
 }
 

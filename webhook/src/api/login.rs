@@ -6,6 +6,8 @@
 #[cfg(test)]
 pub(super) mod tests;
 
+use std::io;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -49,6 +51,10 @@ enum LoginError {
     Signer(SignerError),
     #[error("the agent's certificate ends at a time that cannot be written as a date")]
     Expiration,
+    #[error(
+        "no credential is handed out without its audit event, which could not be written; make room for the log"
+    )]
+    Unlogged(#[source] io::Error),
     /// The client hung up or the time for a request was over.
     #[error("the request ended before its answer")]
     Ended { while_signing: bool },
@@ -65,6 +71,7 @@ impl LoginError {
             Self::Key(_) => "KeyGenerationFailed",
             Self::Signer(error) => error.reason(),
             Self::Expiration => "InvalidAgentAnswer",
+            Self::Unlogged(_) => "AuditEventFailed",
             Self::Ended { .. } => "RequestEnded",
         }
     }
@@ -87,11 +94,19 @@ impl LoginError {
             Self::Key(_)
             | Self::Signer(_)
             | Self::Expiration
+            | Self::Unlogged(_)
             | Self::Ended {
                 while_signing: true,
             } => Outcome::IssuerError { error: text },
         }
     }
+}
+
+/// A certificate that the agent has issued.
+struct Issued {
+    certified: CertificateRequest,
+    certificate: CertificateResponse,
+    credential: ClusterCredential,
 }
 
 /// A login in progress. Dropped before its end, it reports that as its outcome.
@@ -143,18 +158,12 @@ pub(super) async fn log_in(
         is_signing: false,
         is_reported: false,
     };
-    match login.attempt(key.as_ref()).await {
-        Ok((certified, certificate, credential)) => {
-            let outcome = Outcome::Authenticated {
-                certified: &certified,
-                certificate: &certificate,
-            };
-            login.report(&outcome, LoginResult::Authenticated);
-            TokenCredentialRequestStatus {
-                credential: Some(credential),
-                message: None,
-            }
-        }
+    let attempt = login.attempt(key.as_ref()).await;
+    match attempt.and_then(|issued| login.hand_out(issued)) {
+        Ok(credential) => TokenCredentialRequestStatus {
+            credential: Some(credential),
+            message: None,
+        },
         Err(error) => {
             login.fail(&error);
             let message = Some(AUTHENTICATION_FAILED.to_owned());
@@ -167,10 +176,7 @@ pub(super) async fn log_in(
 }
 
 impl Login<'_> {
-    async fn attempt(
-        &mut self,
-        key: Option<&AuthenticatorKey>,
-    ) -> Result<(CertificateRequest, CertificateResponse, ClusterCredential), LoginError> {
+    async fn attempt(&mut self, key: Option<&AuthenticatorKey>) -> Result<Issued, LoginError> {
         let authenticator = key
             .and_then(|key| self.logins.authenticators.get(key))
             .ok_or_else(|| LoginError::NoSuchAuthenticator {
@@ -210,20 +216,40 @@ impl Login<'_> {
             client_certificate_data: std::mem::take(&mut certificate.certificate),
             client_key_data: std::mem::take(&mut *key.pkcs8_pem()),
         };
-        Ok((request, certificate, credential))
+        Ok(Issued {
+            certified: request,
+            certificate,
+            credential,
+        })
+    }
+
+    /// The credential, once the event is written that tells of it.
+    fn hand_out(&mut self, issued: Issued) -> Result<ClusterCredential, LoginError> {
+        let outcome = Outcome::Authenticated {
+            certified: &issued.certified,
+            certificate: &issued.certificate,
+        };
+        self.log(&outcome).map_err(LoginError::Unlogged)?;
+        self.count(LoginResult::Authenticated);
+        Ok(issued.credential)
     }
 
     fn fail(&mut self, error: &LoginError) {
         let text = chain(error);
-        self.report(&error.outcome(&text), LoginResult::Failed(error.reason()));
+        // Whoever is refused has nothing that the missing line could hide.
+        let _told_already = self.log(&error.outcome(&text));
+        self.count(LoginResult::Failed(error.reason()));
     }
 
-    fn report(&mut self, outcome: &Outcome<'_>, result: LoginResult) {
-        self.is_reported = true;
+    fn log(&self, outcome: &Outcome<'_>) -> io::Result<()> {
         let token = self.token.expose_secret();
         self.logins
             .audit
-            .outcome(self.ids, &self.authenticator, token, outcome);
+            .outcome(self.ids, &self.authenticator, token, outcome)
+    }
+
+    fn count(&mut self, result: LoginResult) {
+        self.is_reported = true;
         self.logins.metrics.observe(result, self.begun.elapsed());
     }
 }

@@ -1,4 +1,5 @@
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use haulout_operate::clock::Clock;
@@ -8,7 +9,11 @@ use super::*;
 
 /// An audit log in memory.
 #[derive(Clone, Default)]
-pub(crate) struct Memory(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Memory {
+    written: Arc<Mutex<Vec<u8>>>,
+    /// While set, nothing can be written.
+    pub(crate) is_full: Arc<AtomicBool>,
+}
 
 impl Memory {
     pub(crate) fn audit(&self, personal_info: PersonalInfo) -> LoginAudit {
@@ -16,7 +21,7 @@ impl Memory {
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.written.lock().unwrap().clone()).unwrap()
     }
 
     /// The events so far, without what differs from run to run.
@@ -34,7 +39,10 @@ impl Memory {
 
 impl io::Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.written
             .lock()
             .map_err(|_| io::ErrorKind::Other)?
             .extend_from_slice(bytes);
@@ -107,7 +115,8 @@ fn written(personal_info: PersonalInfo, outcome: &Outcome<'_>) -> Value {
     let memory = Memory::default();
     memory
         .audit(personal_info)
-        .outcome(&ids(), &authenticator(), "the-token", outcome);
+        .outcome(&ids(), &authenticator(), "the-token", outcome)
+        .unwrap();
     let mut events = memory.events();
     assert_eq!(events.len(), 1);
     events.remove(0)
@@ -280,7 +289,8 @@ fn foreign_text_is_cut() {
     };
     memory
         .audit(PersonalInfo::Redacted)
-        .outcome(&ids(), &long, "t", &outcome);
+        .outcome(&ids(), &long, "t", &outcome)
+        .unwrap();
     assert!(memory.text().len() < 6000, "{}", memory.text().len());
 }
 

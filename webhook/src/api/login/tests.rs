@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
@@ -281,6 +282,20 @@ async fn every_failure_is_the_same_to_the_client_and_leaves_two_events() {
             setup.metrics.encode().unwrap()
         );
     }
+}
+
+#[tokio::test]
+async fn without_its_event_no_credential_is_handed_out() {
+    let setup = setup(Says::User(alice()), GOOD, "pinniped.dev").await;
+    setup.memory.is_full.store(true, Ordering::Relaxed);
+    let status = setup.log_in(reference(Some(API_GROUP), "main")).await;
+    assert_eq!(setup.calls().len(), 1, "the agent has signed");
+    assert_eq!(status.credential, None);
+    assert_eq!(status.message.as_deref(), Some("authentication failed"));
+    assert!(setup.counted("failure", "AuditEventFailed"));
+    setup.memory.is_full.store(false, Ordering::Relaxed);
+    let status = setup.log_in(reference(Some(API_GROUP), "main")).await;
+    assert!(status.credential.is_some());
 }
 
 #[tokio::test]
