@@ -26,7 +26,7 @@ use haulout_operate::audit::AuditLog;
 use haulout_operate::clock::Clock;
 use haulout_operate::shutdown::Shutdown;
 use haulout_serve::client_trust::ClientTrust;
-use haulout_serve::health::{HealthRegistry, Metrics, Scope, router as health_router};
+use haulout_serve::health::{HealthRegistry, Metrics, Reasons, Scope, router as health_router};
 use haulout_serve::listener::{ListenerLimits, serve_plain, serve_tls};
 use haulout_serve::tls::ServingStore;
 use tokio::net::TcpListener;
@@ -164,8 +164,8 @@ impl Agent {
             max_headers: 64,
             ..ListenerLimits::default()
         };
-        let probes = health_router(&Arc::new(checks(&service, &files, shutdown)));
-        let probes = probes.merge(metrics.router());
+        let checks = Arc::new(checks(&service, &files, shutdown));
+        let probes = health_router(&checks, Reasons::ForAll).merge(metrics.router());
         let drain = || shutdown.drain.clone();
         let signing = serve_tls(
             serving,

@@ -22,6 +22,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::post;
 use haulout_serve::authorize::{AccessReviewer, Authorizer};
 use haulout_serve::encoding::EncodeError;
+use haulout_serve::health::Reasons;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::request::BodyReader;
 use haulout_serve::status::{ApiError, render_errors};
@@ -77,7 +78,7 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Result<Router,
     let router = described
         .merge(login_routes)
         .merge(identity_routes)
-        .merge(health::router(&health))
+        .merge(health::router(&health, Reasons::ForVouchedCallers))
         .merge(health::version_router())
         .merge(metrics.router())
         .fallback(async || ApiError::not_found())

@@ -23,7 +23,7 @@ use haulout_operate::leader::{LeaderElector, LeaderSettings};
 use haulout_operate::shutdown::Shutdown;
 use haulout_serve::encoding::EncodeError;
 use haulout_serve::front_proxy::FrontProxy;
-use haulout_serve::health::{self, HealthRegistry, Metrics, Scope};
+use haulout_serve::health::{self, HealthRegistry, Metrics, Reasons, Scope};
 use haulout_serve::listener::{ListenerLimits, PeerTrust, serve_plain, serve_tls};
 use haulout_serve::tls::ServingStore;
 use kube::Client;
@@ -107,7 +107,7 @@ impl Webhook {
         );
         let cluster = start_controllers(&config, client.clone(), &clock, &metrics, shutdown);
         let health = Arc::new(health_checks(&cluster, signer.clone(), shutdown));
-        let plain_router = health::router(&health).merge(metrics.router());
+        let plain_router = health::router(&health, Reasons::ForAll).merge(metrics.router());
         let trust = {
             let (front_proxy, clock) = (Arc::clone(&cluster.front_proxy), clock.clone());
             PeerTrust::new(move |peer| front_proxy.trusts(peer, clock.now()))

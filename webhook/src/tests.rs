@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use axum::body::Body;
+use haulout_serve::listener::PeerCertificates;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -44,18 +45,23 @@ async fn get(router: Router, path: &str) -> (StatusCode, String) {
 async fn it_lives_and_says_what_it_waits_for() {
     let shutdown = Shutdown::default();
     let (webhook, _silence) = start(&shutdown).await;
-    assert_eq!(get(webhook.router(), "/livez").await.0, StatusCode::OK);
-    let (status, body) = get(webhook.router(), "/readyz").await;
+    let plain = || webhook.plain_router.clone();
+    assert_eq!(get(plain(), "/livez").await.0, StatusCode::OK);
+    let (status, body) = get(plain(), "/readyz").await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     for check in ["front-proxy", "serving-certificate", "agents"] {
         assert!(body.contains(&format!("[-]{check} failed: ")), "{body}");
     }
     assert!(body.contains("[+]shutdown ok"), "{body}");
     shutdown.stopping.cancel();
-    let (_, body) = get(webhook.router(), "/readyz").await;
+    let (_, body) = get(plain(), "/readyz").await;
     let failed = "[-]shutdown failed: shutting down";
     assert!(body.contains(failed), "{body}");
-    assert_eq!(get(webhook.router(), "/livez").await.0, StatusCode::OK);
+    assert_eq!(get(plain(), "/livez").await.0, StatusCode::OK);
+    // Anybody reaches door A.
+    let (_, body) = get(webhook.router(), "/readyz").await;
+    let failed = "[-]shutdown failed: reason withheld";
+    assert!(body.contains(failed), "{body}");
 }
 
 #[tokio::test]
@@ -79,6 +85,8 @@ async fn it_ends_when_drained_and_leaves_no_task() {
     let (webhook, _silence) = start(&shutdown).await;
     shutdown.stopping.cancel();
     shutdown.drain.cancel();
+    let nobody = PeerCertificates(Arc::default());
+    assert!(!webhook.trust.trusts(&nobody));
     webhook.serve(&shutdown).await.unwrap();
     assert!(shutdown.finish(Duration::from_secs(20)).await);
 }

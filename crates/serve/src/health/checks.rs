@@ -1,15 +1,20 @@
 //! `/healthz`, `/livez`, `/readyz`: the endpoints, parameters and text of Kubernetes
-//! (`k8s.io/apiserver/pkg/server/healthz`), except that a failed check says why: these pages are
-//! for administrators.
+//! (`k8s.io/apiserver/pkg/server/healthz`), except that a failed check says why to those who may
+//! know.
 
 use std::fmt;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Query};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+
+use crate::front_proxy::Caller;
+
+/// What Kubernetes says to everybody.
+const WITHHELD: &str = "reason withheld";
 
 /// Which endpoints a check counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +23,24 @@ pub enum Scope {
     Everywhere,
     /// `readyz` only: a failure that means "send requests elsewhere".
     Readiness,
+}
+
+/// Who is told why a check failed. The reasons name peers and their faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reasons {
+    /// Everybody, because strangers do not get here.
+    ForAll,
+    /// Callers that the front proxy vouches for.
+    ForVouchedCallers,
+}
+
+impl Reasons {
+    fn are_for(self, caller: Option<&Caller>) -> bool {
+        match self {
+            Self::ForAll => true,
+            Self::ForVouchedCallers => caller.is_some_and(|caller| caller.is_vouched_for),
+        }
+    }
 }
 
 /// The named checks of a process, asked at each request; `ping`, which never fails, comes first.
@@ -29,6 +52,18 @@ struct Check {
     name: &'static str,
     scope: Scope,
     run: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+impl Check {
+    fn run(&self, may_know: bool) -> Result<(), String> {
+        (self.run)().map_err(|reason| {
+            if may_know {
+                reason
+            } else {
+                WITHHELD.to_owned()
+            }
+        })
+    }
 }
 
 impl HealthRegistry {
@@ -94,7 +129,7 @@ impl Endpoint {
 }
 
 /// The three endpoints with `?verbose`, `?exclude=NAME` (repeatable) and a path for each check.
-pub fn router(registry: &Arc<HealthRegistry>) -> Router {
+pub fn router(registry: &Arc<HealthRegistry>, reasons: Reasons) -> Router {
     [Endpoint::Healthz, Endpoint::Livez, Endpoint::Readyz]
         .into_iter()
         .fold(Router::new(), |router, endpoint| {
@@ -103,21 +138,28 @@ pub fn router(registry: &Arc<HealthRegistry>) -> Router {
             router
                 .route(
                     &format!("/{name}"),
-                    get(move |query: Query<Vec<(String, String)>>| async move {
-                        all.report(endpoint, &query)
-                    }),
+                    get(
+                        move |caller: Option<Extension<Caller>>,
+                              query: Query<Vec<(String, String)>>| async move {
+                            let may_know = reasons.are_for(caller.as_deref());
+                            all.report(endpoint, &query, may_know)
+                        },
+                    ),
                 )
                 .route(
                     &format!("/{name}/{{check}}"),
-                    get(move |Path(check): Path<String>| async move {
-                        one.report_one(endpoint, &check)
-                    }),
+                    get(
+                        move |caller: Option<Extension<Caller>>, Path(check): Path<String>| async move {
+                            let may_know = reasons.are_for(caller.as_deref());
+                            one.report_one(endpoint, &check, may_know)
+                        },
+                    ),
                 )
         })
 }
 
 impl HealthRegistry {
-    fn report(&self, endpoint: Endpoint, query: &[(String, String)]) -> Response {
+    fn report(&self, endpoint: Endpoint, query: &[(String, String)], may_know: bool) -> Response {
         let verbose = query.iter().any(|(key, _)| key == "verbose");
         let mut unmatched: Vec<&str> = query
             .iter()
@@ -133,7 +175,7 @@ impl HealthRegistry {
             if excluded.contains(&name) {
                 unmatched.retain(|other| *other != name);
                 lines += &format!("[+]{name} excluded: ok\n");
-            } else if let Err(reason) = (check.run)() {
+            } else if let Err(reason) = check.run(may_know) {
                 lines += &format!("[-]{name} failed: {reason}\n");
                 failed.push(name);
             } else {
@@ -162,12 +204,12 @@ impl HealthRegistry {
         }
     }
 
-    fn report_one(&self, endpoint: Endpoint, name: &str) -> Response {
+    fn report_one(&self, endpoint: Endpoint, name: &str, may_know: bool) -> Response {
         let check = self
             .checks
             .iter()
             .find(|check| check.name == name && endpoint.asks(check));
-        match check.map(|check| (check.run)()) {
+        match check.map(|check| check.run(may_know)) {
             None => text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
             Some(Ok(())) => text(StatusCode::OK, "ok".to_owned()),
             Some(Err(reason)) => text(

@@ -1,14 +1,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use axum::{Extension, Router};
 use http_body_util::BodyExt;
 use prometheus_client::metrics::counter::Counter;
 use tower::ServiceExt;
 
 use super::*;
+use crate::front_proxy::Caller;
 
 async fn get(router: &Router, path: &str) -> (StatusCode, String, String) {
     let request = Request::get(path).body(Body::empty()).unwrap();
@@ -26,8 +27,13 @@ async fn get(router: &Router, path: &str) -> (StatusCode, String, String) {
     )
 }
 
-/// `signing-key` counts for readiness, `loop` everywhere; both fail while the flag is set.
 fn checks() -> (Router, Arc<AtomicBool>) {
+    let (registry, broken) = registry();
+    (router(&Arc::new(registry), Reasons::ForAll), broken)
+}
+
+/// `signing-key` counts for readiness, `loop` everywhere; both fail while the flag is set.
+fn registry() -> (HealthRegistry, Arc<AtomicBool>) {
     let broken = Arc::new(AtomicBool::new(false));
     let (key, main_loop) = (Arc::clone(&broken), Arc::clone(&broken));
     let fails_if = |flag: &AtomicBool, reason: &str| {
@@ -44,7 +50,7 @@ fn checks() -> (Router, Arc<AtomicBool>) {
         .with_check("signing-key", Scope::Readiness, move || {
             fails_if(&key, "no key was read")
         });
-    (router(&Arc::new(registry)), broken)
+    (registry, broken)
 }
 
 #[tokio::test]
@@ -92,6 +98,38 @@ async fn a_failure_is_500_and_says_why_without_being_asked() {
 }
 
 #[tokio::test]
+async fn strangers_are_not_told_why() {
+    let (registry, broken) = registry();
+    broken.store(true, Ordering::Relaxed);
+    let router = router(&Arc::new(registry), Reasons::ForVouchedCallers);
+    let vouched = Caller {
+        is_vouched_for: true,
+        ..Caller::anonymous()
+    };
+    let seen_by = |caller| router.clone().layer(Extension(caller));
+    for (who, router, is_told) in [
+        ("nobody", router.clone(), false),
+        ("a stranger", seen_by(Caller::anonymous()), false),
+        ("a caller through the API server", seen_by(vouched), true),
+    ] {
+        let reason = |reason| if is_told { reason } else { "reason withheld" };
+        let (status, _, body) = get(&router, "/readyz").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        let (of_loop, of_key) = (reason("stuck for 90 s"), reason("no key was read"));
+        assert_eq!(
+            body,
+            format!(
+                "[+]ping ok\n[-]loop failed: {of_loop}\n[-]signing-key failed: {of_key}\n\
+                 readyz check failed\n"
+            ),
+            "{who}"
+        );
+        let (_, _, body) = get(&router, "/readyz/signing-key").await;
+        assert_eq!(body, format!("internal server error: {of_key}\n"), "{who}");
+    }
+}
+
+#[tokio::test]
 async fn excluded_checks_do_not_count() {
     let (router, broken) = checks();
     broken.store(true, Ordering::Relaxed);
@@ -113,7 +151,7 @@ async fn readiness_does_not_make_a_process_dead() {
     let registry = HealthRegistry::new().with_check("agent", Scope::Readiness, || {
         Err("no agent answers".to_owned())
     });
-    let router = router(&Arc::new(registry));
+    let router = router(&Arc::new(registry), Reasons::ForAll);
     assert_eq!(get(&router, "/livez").await.0, StatusCode::OK);
     assert_eq!(
         get(&router, "/readyz").await.0,
