@@ -6,9 +6,12 @@ use bytes::Bytes;
 use haulout_api::signing::{CertificateResponse, SigningFailure};
 use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Body;
 
 use super::agent::Agent;
 use super::error::SignerError;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Far more than the certificate of the largest subject that a policy allows.
 const LIMIT: usize = 256 * 1024;
@@ -23,7 +26,7 @@ pub(super) async fn ask(
 }
 
 async fn exchange(agent: &Agent, body: Bytes) -> Result<CertificateResponse, SignerError> {
-    let lost = |source: Box<dyn std::error::Error + Send + Sync>| SignerError::Connection {
+    let lost = |source: BoxError| SignerError::Connection {
         agent: agent.address().to_owned(),
         source,
     };
@@ -32,12 +35,12 @@ async fn exchange(agent: &Agent, body: Bytes) -> Result<CertificateResponse, Sig
         .ok_or_else(|| lost("the connection was closed".into()))?;
     let response = call.await.map_err(|error| lost(error.into()))?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), LIMIT)
-        .collect()
-        .await
-        .map_err(lost)?
-        .to_bytes();
+    let body = whole(response.into_body()).await.map_err(lost)?;
     interpret(agent.address(), status, &body)
+}
+
+async fn whole(body: impl Body<Data = Bytes, Error: Into<BoxError>>) -> Result<Bytes, BoxError> {
+    Ok(Limited::new(body, LIMIT).collect().await?.to_bytes())
 }
 
 /// A certificate, or what the agent or its answer lacks. Nothing is parsed beyond the JSON: the
@@ -96,6 +99,7 @@ fn position(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use haulout_api::signing::SigningFailureReason;
+    use http_body_util::Full;
 
     use super::*;
 
@@ -115,6 +119,13 @@ mod tests {
 
     fn is_protocol_fault(status: StatusCode, body: &[u8]) -> bool {
         matches!(answer(status, body), Err(SignerError::Protocol { .. }))
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_an_end() {
+        let answer = |bytes| whole(Full::new(Bytes::from(vec![b'x'; bytes])));
+        assert_eq!(answer(LIMIT).await.unwrap().len(), LIMIT);
+        assert!(answer(LIMIT + 1).await.is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Mutex;
 
 use tracing::Dispatch;
+use tracing::dispatcher::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
@@ -11,6 +12,29 @@ use crate::signer::fake_agent::Behaviour;
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Has this thread log here, until the answer is dropped.
+    fn set(&self) -> (DefaultGuard, Dispatch) {
+        let subscriber = || {
+            let level = tracing::Level::TRACE;
+            Dispatch::new(
+                tracing_subscriber::fmt()
+                    .with_max_level(level)
+                    .with_writer(self.clone())
+                    .finish(),
+            )
+        };
+        // Of a single subscriber only the threads that have it are asked whether a line is wanted,
+        // and other tests run on other threads.
+        let second = subscriber();
+        (tracing::dispatcher::set_default(&subscriber()), second)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl io::Write for &Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -85,19 +109,7 @@ async fn the_id_of_the_client_is_kept_if_it_is_harmless() {
 #[tokio::test]
 async fn no_log_holds_a_token_or_a_key() {
     let log = Log::default();
-    let subscriber = || {
-        let level = tracing::Level::TRACE;
-        Dispatch::new(
-            tracing_subscriber::fmt()
-                .with_max_level(level)
-                .with_writer(log.clone())
-                .finish(),
-        )
-    };
-    // Of a single subscriber only the threads that have it are asked whether a line is wanted, and
-    // other tests run on other threads.
-    let _second = subscriber();
-    let _guard = tracing::dispatcher::set_default(&subscriber());
+    let _guards = log.set();
     let mut logs = String::new();
     for (says, reviewer) in [
         (Says::User(alice()), Reviewer::Allows),
@@ -116,12 +128,30 @@ async fn no_log_holds_a_token_or_a_key() {
         logs += &door.setup.memory.text();
         logs += &door.setup.metrics.encode().unwrap();
     }
-    logs += &String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    logs += &log.text();
     assert!(logs.contains("Token Received") && logs.contains("connected to the signing agent"));
     assert!(
         !logs.contains("secret") && !logs.contains("PRIVATE KEY"),
         "{logs}"
     );
+}
+
+/// Anybody can show certificates that are refused.
+#[tokio::test]
+async fn refused_certificates_do_not_fill_the_log() {
+    let log = Log::default();
+    let _guards = log.set();
+    let door = Door::new().await;
+    let (_, stranger) = front_proxy();
+    for _ in 0..20 {
+        let status = door
+            .send_from(&stranger, request(Method::GET, TCR))
+            .await
+            .status();
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+    }
+    let lines = log.text().matches("refused a client certificate").count();
+    assert_eq!(lines, 1);
 }
 
 #[tokio::test]
