@@ -295,6 +295,56 @@ async fn a_deleted_object_is_out_of_force_at_once() {
     .await;
 }
 
+/// What an object no longer allows is over at once, however long its issuer takes to answer.
+#[tokio::test]
+async fn an_edit_counts_before_its_issuer_has_answered() {
+    let (api, issuer, other) = (ApiServer::start().await, issuer().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("in force", || replica.knows("a")).await;
+    for issuer in [&issuer, &other] {
+        issuer.set_faults(Faults {
+            discovery: Fault::Slow(3_600_000),
+            ..Faults::default()
+        });
+    }
+
+    let mut edited = spec(&issuer);
+    edited["audience"] = json!("cluster-2");
+    api.apply("a", &edited);
+    until("asked anew", || issuer.discovery_calls() == 2).await;
+    let authenticator = replica.registry.get(&AuthenticatorKey::jwt("a")).unwrap();
+    let token = issuer.cluster_token("alice", &[], AUDIENCE).unwrap().into();
+    let refused = authenticator.authenticate(&token, Clock::system().now());
+    assert!(refused.await.is_err());
+    let token = issuer.cluster_token("alice", &[], "cluster-2").unwrap();
+    assert!(replica.log_in("a", token).await.is_some());
+
+    api.apply("a", &spec(&other));
+    until("out of force", || !replica.knows("a")).await;
+    api.apply("a", &spec(&issuer));
+    until("in force again", || replica.knows("a")).await;
+    let mut mistaken = spec(&issuer);
+    mistaken["userValidationRules"] = json!([{"expression": "true"}]);
+    api.apply("a", &mistaken);
+    until("out of force again", || !replica.knows("a")).await;
+}
+
+#[tokio::test]
+async fn a_change_that_is_none_of_the_specification_starts_nothing_over() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    issuer.set_faults(Faults {
+        discovery: Fault::Slow(300),
+        ..Faults::default()
+    });
+    api.apply("a", &spec(&issuer));
+    let _replica = Replica::leader(&api);
+    until("asked", || issuer.discovery_calls() == 1).await;
+    api.edit_status("a", json!({"phase": "Pending", "conditions": []}));
+    until("ready", || is_phase(&api, "a", "Ready")).await;
+    assert_eq!(issuer.discovery_calls(), 1);
+}
+
 #[tokio::test]
 async fn an_edit_takes_effect_and_a_mistake_takes_out_of_force() {
     let (api, issuer) = (ApiServer::start().await, issuer().await);

@@ -85,6 +85,18 @@ pub(super) async fn judge(
     judgement
 }
 
+/// What `spec` comes to before its issuer is asked: with keys of the same issuer at hand the object is in force as it says
+/// now, also while another CA is tried. A mistake in it and another issuer take it out of force.
+pub(super) fn provisional(
+    spec: &JwtAuthenticatorSpec,
+    source: Option<&Arc<Source>>,
+) -> Option<Arc<dyn TokenAuthenticator>> {
+    let source = source.filter(|source| source.issuer == spec.issuer)?;
+    trust::roots(spec.tls.as_ref()).ok()?;
+    findings::authenticator(spec).ok()?;
+    Some(authenticator(spec, source))
+}
+
 /// Finds the issuer's keys. Where that fails, an issuer that was reached before stands.
 async fn reach(
     context: &Context,

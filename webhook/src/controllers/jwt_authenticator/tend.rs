@@ -14,11 +14,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::judge::{Judgement, judge};
+use super::judge::{Judgement, judge, provisional};
 use super::{Context, findings, status};
 use crate::authenticators::metrics::CountedAuthenticator;
 use crate::authenticators::registry::AuthenticatorRegistry;
-use crate::authenticators::{AuthenticatorKey, JWT_KIND};
+use crate::authenticators::{AuthenticatorKey, JWT_KIND, TokenAuthenticator};
 
 /// Time after which an object without fault is judged again, so that its status tells of today.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -44,16 +44,16 @@ pub(super) async fn tend(
     let mut tended = Tended::new(&context, Place { registry, key, end });
     loop {
         let object = objects.borrow_and_update().clone();
-        let spec = object.data.get("spec").unwrap_or(&Value::Null);
+        let spec = spec_of(&object);
         if tended.is_due(spec) {
+            tended.anticipate(spec);
             tokio::select! {
-                // A later version ends the judgement of this one, which may hang for long.
-                changed = objects.changed() => match changed {
-                    Ok(()) => continue,
-                    Err(_) => return,
-                },
+                // A later specification ends the judgement of this one, which may hang for long.
+                edited = objects.wait_for(|later| spec_of(later) != spec) => if edited.is_err() { return },
                 judgement = tended.judge(&context, spec) => tended.accept(spec.clone(), judgement),
             }
+            // The object may have changed in other things meanwhile.
+            continue;
         }
         let leads = context.leadership.is_leader();
         let is_written = !leads || write_status(&context, &object, &tended.judgement).await;
@@ -64,6 +64,10 @@ pub(super) async fn tend(
             () = sleep_until(tended.next.into_iter().chain(status_retry).min()) => {}
         }
     }
+}
+
+fn spec_of(object: &DynamicObject) -> &Value {
+    object.data.get("spec").unwrap_or(&Value::Null)
 }
 
 /// Where one object stands.
@@ -95,6 +99,21 @@ impl Tended {
         self.judged.as_ref() != Some(spec) || self.next.is_some_and(|next| next <= Instant::now())
     }
 
+    /// Puts in force what an edit says by itself. Its issuer may take long to answer, and who takes
+    /// rights away should not have to wait for that.
+    fn anticipate(&mut self, spec: &Value) {
+        if self.judged.as_ref() == Some(spec) {
+            return;
+        }
+        // An edit back to what was judged is one like any other.
+        self.judged = None;
+        let source = self.judgement.source.as_ref();
+        let known = JwtAuthenticatorSpec::deserialize(spec)
+            .ok()
+            .and_then(|spec| provisional(&spec, source));
+        self.place.put(known.as_ref());
+    }
+
     async fn judge(&self, context: &Context, spec: &Value) -> Judgement {
         match JwtAuthenticatorSpec::deserialize(spec) {
             Ok(spec) => {
@@ -110,13 +129,9 @@ impl Tended {
 
     /// Puts a judgement in force, whether or not its status can be written.
     fn accept(&mut self, spec: Value, judgement: Judgement) {
-        let Place { registry, key, .. } = &self.place;
-        match &judgement.authenticator {
-            Some(authenticator) => registry.insert(key, authenticator),
-            None => registry.remove(key),
-        }
+        self.place.put(judgement.authenticator.as_ref());
         if judgement.findings != self.judgement.findings {
-            report(&key.name, &judgement);
+            report(&self.place.key.name, &judgement);
         }
         self.counted.set_phase(judgement.findings.phase());
         self.failures = if judgement.may_heal {
@@ -135,6 +150,15 @@ struct Place {
     registry: Arc<AuthenticatorRegistry>,
     key: AuthenticatorKey,
     end: CancellationToken,
+}
+
+impl Place {
+    fn put(&self, authenticator: Option<&Arc<dyn TokenAuthenticator>>) {
+        match authenticator {
+            Some(authenticator) => self.registry.insert(&self.key, authenticator),
+            None => self.registry.remove(&self.key),
+        }
+    }
 }
 
 impl Drop for Place {
