@@ -3,8 +3,9 @@ use std::sync::Arc;
 use axum::routing::get;
 use axum::{Extension, Router};
 use haulout_pki::bundle::BundleError;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
 use crate::listener::{ListenerLimits, PeerCertificates};
@@ -276,5 +277,29 @@ async fn every_connection_makes_the_full_handshake() {
         );
         let client = TestClient::over(stream).await;
         assert_eq!(client.get_text("/").await.0, 200);
+    }
+}
+
+/// Even where a server would.
+#[tokio::test]
+async fn our_clients_resume_no_session() {
+    let authority = TestAuthority::new("ca");
+    let mut config = server_config(authority.serving_identity()).unwrap();
+    config.send_tls13_tickets = 2;
+    config.session_storage = rustls::server::ServerSessionMemoryCache::new(8);
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let connector = TlsConnector::from(client_config(&authority.bundle(), None).unwrap());
+    for _ in 0..2 {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let connecting = connector.connect("localhost".try_into().unwrap(), ours);
+        let (stream, server) = tokio::join!(connecting, acceptor.accept(theirs));
+        let (mut stream, mut server) = (stream.unwrap(), server.unwrap());
+        assert_eq!(
+            stream.get_ref().1.handshake_kind(),
+            Some(rustls::HandshakeKind::Full)
+        );
+        // The tickets arrive before the first byte.
+        server.write_all(b"x").await.unwrap();
+        stream.read_exact(&mut [0; 1]).await.unwrap();
     }
 }
