@@ -56,6 +56,7 @@ pub(crate) enum CacheError {
 pub(crate) struct CredentialCache {
     path: PathBuf,
     lock_tries: u32,
+    max_bytes: u64,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -81,6 +82,7 @@ impl CredentialCache {
         Self {
             path,
             lock_tries: LOCK_TRIES,
+            max_bytes: MAX_BYTES,
         }
     }
 
@@ -161,7 +163,7 @@ impl CredentialCache {
         let mut bytes = Vec::new();
         match File::open(&self.path) {
             Ok(file) => file
-                .take(MAX_BYTES)
+                .take(self.max_bytes)
                 .read_to_end(&mut bytes)
                 .map_err(CacheError::Read)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,

@@ -29,8 +29,8 @@ struct Scratch {
 fn scratch() -> Scratch {
     let folder = tempfile::tempdir().unwrap();
     let cache = CredentialCache {
-        path: folder.path().join("a/b/credentials.yaml"),
         lock_tries: 1,
+        ..CredentialCache::new(folder.path().join("a/b/credentials.yaml"))
     };
     Scratch { folder, cache }
 }
@@ -212,6 +212,23 @@ fn damaged_file_is_a_miss_and_is_replaced() {
             .unwrap();
         assert!(cache.get("k", at(NOW)).unwrap().is_some(), "{damaged}");
     }
+}
+
+#[test]
+fn file_is_read_only_as_far_as_one_of_ours_goes() {
+    let Scratch {
+        folder: _folder,
+        mut cache,
+    } = scratch();
+    cache
+        .put("k", &credential("a", NOW + 300), at(NOW))
+        .unwrap();
+    let ours = std::fs::read_to_string(&cache.path).unwrap();
+    cache.max_bytes = ours.len() as u64;
+    assert!(cache.get("k", at(NOW)).unwrap().is_some());
+    let comment = "#".repeat(ours.len());
+    std::fs::write(&cache.path, format!("{comment}\n{ours}")).unwrap();
+    assert!(cache.get("k", at(NOW)).unwrap().is_none());
 }
 
 #[test]
