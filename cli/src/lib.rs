@@ -9,6 +9,7 @@ mod credential_cache;
 mod exchange;
 mod exec_credential;
 mod login_static;
+mod protection;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -20,6 +21,8 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use arguments::{Arguments, Command, Login};
+
+pub use protection::protect_memory;
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 fn main() -> ExitCode {
+    haulout::protect_memory();
     #[expect(
         clippy::disallowed_methods,
         reason = "the command line's one reading of the clock; everything below takes the time as an argument"
