@@ -74,12 +74,10 @@ pub fn run(
 fn explain_usage(error: &clap::Error, stdout: &mut dyn Write, stderr: &mut dyn Write) -> ExitCode {
     let (printed, code) = if !error.use_stderr() {
         (write!(stdout, "{}", error.render()), ExitCode::SUCCESS)
-    } else if is_positional(error) {
+    } else if is_about_stray_word(error) {
         // It may be a token whose flag was forgotten, so it is not repeated.
-        (
-            writeln!(stderr, "Error: unexpected argument without a flag"),
-            ExitCode::from(USAGE),
-        )
+        let text = "unexpected argument without a flag; see haulout --help";
+        (writeln!(stderr, "Error: {text}"), ExitCode::from(USAGE))
     } else {
         (write!(stderr, "{}", error.render()), ExitCode::from(USAGE))
     };
@@ -90,12 +88,16 @@ fn explain_usage(error: &clap::Error, stdout: &mut dyn Write, stderr: &mut dyn W
     }
 }
 
-fn is_positional(error: &clap::Error) -> bool {
-    error.kind() == ErrorKind::UnknownArgument
-        && matches!(
+/// Whether a complaint repeats a word that is neither a flag nor a command.
+fn is_about_stray_word(error: &clap::Error) -> bool {
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => true,
+        ErrorKind::UnknownArgument => matches!(
             error.get(ContextKind::InvalidArg),
             Some(ContextValue::String(argument)) if !argument.starts_with('-')
-        )
+        ),
+        _ => false,
+    }
 }
 
 /// The error and its causes in one line, as Go's wrapped errors read.

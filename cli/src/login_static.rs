@@ -1,6 +1,7 @@
 //! `haulout login static`: a token that the user has already becomes a credential for kubectl.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
@@ -18,12 +19,12 @@ use crate::exec_credential::{CredentialStatus, ExecInfo};
 pub(crate) enum LoginError {
     #[error("one of --token or --token-env must be set")]
     NoToken,
-    #[error("--token-env variable \"{0}\" is not set")]
-    VariableNotSet(String),
-    #[error("--token-env variable \"{0}\" is empty")]
-    VariableEmpty(String),
-    #[error("--token-env variable \"{0}\" is not UTF-8 text")]
-    VariableNotText(String),
+    #[error("--token-env variable {0} is not set")]
+    VariableNotSet(Variable),
+    #[error("--token-env variable {0} is empty")]
+    VariableEmpty(Variable),
+    #[error("--token-env variable {0} is not UTF-8 text")]
+    VariableNotText(Variable),
     #[error("invalid Concierge parameters")]
     Parameters(#[source] ParameterError),
     #[error("could not complete Concierge credential exchange")]
@@ -38,6 +39,38 @@ impl LoginError {
     /// Whether the command line is at fault.
     pub(crate) fn is_usage(&self) -> bool {
         matches!(self, Self::NoToken | Self::Parameters(_))
+    }
+}
+
+/// The name given with `--token-env`. What is no name of a variable may be the token itself, so it
+/// is not repeated.
+#[derive(Debug)]
+pub(crate) enum Variable {
+    Named(String),
+    NoName,
+}
+
+impl Variable {
+    fn new(given: &str) -> Self {
+        let mut bytes = given.bytes();
+        let is_name = bytes
+            .next()
+            .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if is_name {
+            Self::Named(given.to_owned())
+        } else {
+            Self::NoName
+        }
+    }
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "\"{name}\""),
+            Self::NoName => f.write_str("(what was given is no name of a variable)"),
+        }
     }
 }
 
@@ -86,16 +119,16 @@ pub(crate) fn run(
 }
 
 fn token(login: &StaticLogin, environment: Environment<'_>) -> Result<SecretString, LoginError> {
-    let variable = &login.token_env;
-    if variable.is_empty() {
+    if login.token_env.is_empty() {
         return Ok(login.token.clone().into());
     }
-    let value = environment(variable)
-        .ok_or_else(|| LoginError::VariableNotSet(variable.clone()))?
+    let variable = || Variable::new(&login.token_env);
+    let value = environment(&login.token_env)
+        .ok_or_else(|| LoginError::VariableNotSet(variable()))?
         .into_string()
-        .map_err(|_| LoginError::VariableNotText(variable.clone()))?;
+        .map_err(|_| LoginError::VariableNotText(variable()))?;
     if value.is_empty() {
-        return Err(LoginError::VariableEmpty(variable.clone()));
+        return Err(LoginError::VariableEmpty(variable()));
     }
     Ok(value.into())
 }

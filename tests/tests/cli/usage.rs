@@ -10,7 +10,7 @@ fn wrong_calls_exit_with_2() {
     let cases: [(&[&str], &str); 8] = [
         (&[], "Usage: haulout"),
         (&["login"], "Usage: haulout login"),
-        (&["nope"], "unrecognized subcommand 'nope'"),
+        (&["nope"], "Error: unexpected argument without a flag"),
         (
             &["login", "static"],
             "Error: one of --token or --token-env must be set\n",
@@ -76,14 +76,23 @@ fn stray_token_is_not_repeated() {
     for stray in [
         &["login", "static", TOKEN][..],
         &["login", "static", "--token=x", TOKEN],
+        &["login", TOKEN],
+        &[TOKEN],
     ] {
         assert_eq!(
             Machine::new().run(stray).error(2),
-            "Error: unexpected argument without a flag\n"
+            "Error: unexpected argument without a flag; see haulout --help\n"
         );
     }
     let misspelt = format!("--tokn={TOKEN}");
     Machine::new().run(&["login", "static", &misspelt]).error(2);
+    let wrong_flag = format!("--token-env={TOKEN}");
+    assert_eq!(
+        Machine::new()
+            .run(&["login", "static", &wrong_flag])
+            .error(1),
+        "Error: --token-env variable (what was given is no name of a variable) is not set\n"
+    );
 }
 
 #[test]
