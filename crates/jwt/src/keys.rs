@@ -15,7 +15,11 @@ use crate::client::{CALL_TIMEOUT, CallError, IssuerClient};
 
 pub use set::{Algorithm, KeySet, KeySetError};
 
-/// Least time between two calls that tokens cause.
+/// Least time between two calls that tokens cause, those of an unknown `kid` and those without one that no key verifies.
+///
+/// A forged token can use up such a call: it needs nothing that is secret. What it delays is the acceptance of a key that
+/// was published since, by this time at most, because the next call brings that key whoever caused it. Tokens of a known
+/// `kid` cause none.
 pub const ON_DEMAND_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Time after which the keys are fetched again unasked, so that withdrawn ones die.
