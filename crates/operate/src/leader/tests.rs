@@ -217,6 +217,43 @@ async fn a_lease_taken_by_another_ends_leadership_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_deleted_while_held_is_made_anew_or_is_another_s() {
+    let Election {
+        elector,
+        leadership,
+        mut server,
+        stop,
+        ..
+    } = election();
+    let missing = || failure(404, "NotFound");
+    let script = async {
+        server.get(lease("", 1)).await;
+        server.put(lease("me", 2)).await;
+        server.put_fails(404, "NotFound").await;
+        server.answer(Method::GET, ITEM, 404, missing()).await;
+        assert!(leadership.is_leader(), "nobody else can lead yet");
+        let made = server
+            .answer(Method::POST, COLLECTION, 201, lease("me", 3))
+            .await;
+        assert_eq!(made["spec"]["holderIdentity"], "me");
+        assert_eq!(made["metadata"].get("resourceVersion"), None, "{made}");
+        let renewed = server.put(lease("me", 4)).await;
+        assert_eq!(renewed["metadata"]["resourceVersion"], "3");
+        assert!(leadership.is_leader());
+
+        // Deleted again, and another claimant is faster, before our look or after it.
+        server.put_fails(404, "NotFound").await;
+        server.answer(Method::GET, ITEM, 404, missing()).await;
+        let exists = failure(409, "AlreadyExists");
+        server.answer(Method::POST, COLLECTION, 409, exists).await;
+        server.get(lease("other", 5)).await;
+        assert!(!leadership.is_leader(), "two would lead");
+        stop.cancel();
+    };
+    tokio::join!(elector.run(stop.clone()), script);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_that_cannot_renew_stops_leading_and_comes_back() {
     let Election {
         elector,
