@@ -1,3 +1,5 @@
+mod scan;
+
 use std::sync::Arc;
 
 use axum::routing::get;
