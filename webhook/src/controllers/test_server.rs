@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use haulout_operate::clock::{Clock, ManualClock};
 use haulout_operate::controller::ControllerMetrics;
 use haulout_operate::leader::Leadership;
@@ -43,6 +44,12 @@ impl Server {
             .body(Body::from(body.to_string().into_bytes()));
         send.send_response(response.unwrap());
         serde_json::from_slice(&sent).unwrap_or_default()
+    }
+
+    /// Fails if a call was made that nobody has answered.
+    pub(super) fn expect_silence(&mut self) {
+        let next = self.0.next_request();
+        assert!(next.now_or_never().is_none(), "a call was made");
     }
 
     pub(super) async fn fails(

@@ -185,6 +185,17 @@ async fn a_wiped_bundle_is_written_to_each_api_service() {
 }
 
 #[tokio::test]
+async fn nothing_is_written_before_there_is_a_ca() {
+    let mut f = fixture(true, &ca("a"));
+    f.authorities.send_replace(None);
+    let wiped = |name| Some(service(name, None, json!({})));
+    f.see(wiped(LOGIN), wiped(IDENTITY));
+    f.keeper.reconcile().await.unwrap();
+    f.server.expect_silence();
+    assert_eq!(f.announced_since(), None, "there is nothing to tell");
+}
+
+#[tokio::test]
 async fn a_new_bundle_counts_as_announced_from_when_all_have_it() {
     let (old, new) = (ca("a"), ca("b"));
     let mut f = fixture(false, &old);
