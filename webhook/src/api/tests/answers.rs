@@ -90,6 +90,7 @@ async fn an_empty_token_is_invalid() {
         door.create(&named).await.1,
         r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":".login.concierge.pinniped.dev \"foo\" is invalid: spec.token.value: Required value: token must be supplied","reason":"Invalid","details":{"name":"foo","group":"login.concierge.pinniped.dev","causes":[{"reason":"FieldValueRequired","message":"Required value: token must be supplied","field":"spec.token.value"}]},"code":422}"#.to_owned() + "\n"
     );
+    assert_eq!(door.setup.memory.text(), "", "no token, no event");
 }
 
 #[tokio::test]
@@ -112,6 +113,7 @@ async fn a_dry_run_is_refused_after_an_empty_token() {
     let (_, body) = text(door.send(post_json(&dry_run, &json!({"spec": {}}))).await).await;
     assert!(body.contains("token must be supplied"), "{body}");
     assert!(door.setup.calls().is_empty());
+    assert_eq!(door.setup.memory.text(), "", "a dry run leaves no event");
 }
 
 #[tokio::test]
@@ -306,11 +308,35 @@ async fn other_methods_and_paths_do_not_exist() {
             );
         }
     }
-    let namespaced = TCR.replace("/tokencredential", "/namespaces/default/tokencredential");
-    for path in [namespaced.as_str(), "/apis/other.example.com/v1", "/nope"] {
-        let answer = text(door.send(post_json(path, &good_request())).await).await;
-        assert_eq!(answer, (StatusCode::NOT_FOUND, not_found.clone()), "{path}");
+    let [logins, identities] =
+        [TCR, WHO_AM_I].map(|path| path.replace("/v1alpha1/", "/v1alpha1/namespaces/default/"));
+    for path in [&logins, &identities, "/apis/other.example.com/v1", "/nope"] {
+        for method in [Method::GET, Method::POST] {
+            let mut sent = post_json(path, &good_request());
+            *sent.method_mut() = method.clone();
+            let answer = text(door.send(sent).await).await;
+            let expected = (StatusCode::NOT_FOUND, not_found.clone());
+            assert_eq!(answer, expected, "{method} {path}");
+        }
     }
+}
+
+/// As in the reference: a namespace in the URL leads nowhere, one in the body is passed over.
+#[tokio::test]
+async fn a_namespace_in_the_body_changes_nothing() {
+    let door = Door::new().await;
+    let mut body = good_request();
+    body["metadata"]["namespace"] = json!("default");
+    let (status, answer) = door.create(&body).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["metadata"], json!({}));
+    assert!(answer["status"]["credential"].is_object(), "{answer}");
+
+    let body = json!({"metadata": {"namespace": "default"}});
+    let (status, answer) = text(door.send(post_json(WHO_AM_I, &body)).await).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    assert!(answer.contains(r#""metadata":{}"#), "{answer}");
 }
 
 #[tokio::test]
