@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use self::observed::{Observed, Sight};
+pub use self::observed::{Observed, Sight, watch_fault};
 use crate::error::{Complaint, chain};
 
 /// How long one reconciliation may take; its calls have shorter limits of their own.

@@ -6,7 +6,7 @@ use std::io;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -82,13 +82,7 @@ pub fn harden_process() -> Result<(), StartupError> {
 /// # Errors
 /// The process has a log already.
 pub fn init_logging(settings: &LogSettings) -> Result<(), StartupError> {
-    let filter = match settings.level {
-        LogLevel::Quiet => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter(settings.level));
     let text = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match settings.format {
         LogFormat::Json => registry
@@ -97,4 +91,43 @@ pub fn init_logging(settings: &LogSettings) -> Result<(), StartupError> {
         LogFormat::Text => registry.with(text).try_init(),
     }
     .map_err(StartupError::Log)
+}
+
+fn filter(level: LogLevel) -> Targets {
+    let (default, of_watches) = match level {
+        LogLevel::Quiet => (LevelFilter::WARN, LevelFilter::ERROR),
+        LogLevel::Info => (LevelFilter::INFO, LevelFilter::ERROR),
+        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::DEBUG),
+        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
+    };
+    // It warns at each attempt; our controllers say the same once, and what to do.
+    Targets::new()
+        .with_default(default)
+        .with_target("kube_runtime::watcher", of_watches)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn levels_let_pass_what_they_say() {
+        for (level, info, debug, attempts) in [
+            (LogLevel::Quiet, false, false, false),
+            (LogLevel::Info, true, false, false),
+            (LogLevel::Debug, true, true, true),
+            (LogLevel::Trace, true, true, true),
+        ] {
+            let filter = filter(level);
+            let passes = |target, level| filter.would_enable(target, &level);
+            assert!(passes("haulout_webhook", Level::WARN), "{level:?}");
+            assert_eq!(passes("haulout_webhook", Level::INFO), info, "{level:?}");
+            assert_eq!(passes("haulout_webhook", Level::DEBUG), debug, "{level:?}");
+            let watcher = "kube_runtime::watcher";
+            assert_eq!(passes(watcher, Level::WARN), attempts, "{level:?}");
+            assert!(passes(watcher, Level::ERROR), "{level:?}");
+        }
+    }
 }

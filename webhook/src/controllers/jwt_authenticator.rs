@@ -17,6 +17,8 @@ use futures_util::StreamExt;
 use haulout_api::authenticator::JWTAuthenticator;
 use haulout_api::group::ApiGroupSuffix;
 use haulout_operate::clock::Clock;
+use haulout_operate::controller::watch_fault;
+use haulout_operate::error::Complaint;
 use haulout_operate::leader::Leadership;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
@@ -69,10 +71,25 @@ pub async fn run(context: Context, end: CancellationToken) {
     let mut all = Tenders::new(context, end.clone());
     let events = watcher(all.context.objects.clone(), watcher::Config::default()).default_backoff();
     let mut events = pin!(events);
+    let mut complaint = Complaint::default();
     while let Some(Some(event)) = end.run_until_cancelled(events.next()).await {
         match event {
-            Ok(event) => all.on(event).await,
-            Err(error) => tracing::warn!(%error, "failed to watch JWTAuthenticators"),
+            Ok(event) => {
+                // Each attempt begins with one, whatever comes of it.
+                let is_attempt = matches!(event, Event::Init);
+                if !is_attempt && complaint.settle() {
+                    tracing::info!("watching JWTAuthenticators again");
+                }
+                all.on(event).await;
+            }
+            // It has begun anew; nothing is lost.
+            Err(watcher::Error::WatchError(status)) if status.code == 410 => {}
+            Err(error) => {
+                let error = watch_fault(error);
+                if complaint.is_new(&error) {
+                    tracing::warn!(error, "failed to watch JWTAuthenticators, trying on");
+                }
+            }
         }
     }
 }

@@ -87,15 +87,15 @@ where
                 Ok(object) => self.set(object),
                 // Nothing is wrong: the API server does not know any more what we have missed.
                 Err(watcher::Error::WatchError(status)) if status.code == 410 => continue,
-                Err(error) => self.state(|state| state.fault = Some(describe(error))),
+                Err(error) => self.state(|state| state.fault = Some(watch_fault(error))),
             }
             wake.notify_one();
         }
     }
 }
 
-/// The API server's own words where there are some.
-fn describe(error: watcher::Error) -> String {
+/// Why a watch is broken, in one line: the API server's own words where there are some.
+pub fn watch_fault(error: watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
