@@ -5,6 +5,7 @@
 //! killed, the kernel kills the processes and the next start removes the folder.
 
 mod binaries;
+mod cluster_info;
 mod control_plane;
 mod haulout;
 mod kubeconfig;
@@ -20,12 +21,11 @@ mod state;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use serde_json::json;
+use anyhow::ensure;
 
 pub use self::binaries::KubernetesBinaries;
 pub use self::haulout::{
-    AUDIENCE, AUTHENTICATOR, Addresses, HauloutStack, Products, StackOptions, TARGET,
+    AUDIENCE, AUTHENTICATOR, Addresses, HauloutStack, Products, Replica, StackOptions, TARGET,
     TOKEN_VARIABLE, target_folder,
 };
 pub use self::kubeconfig::{Credential, write_kubeconfig};
@@ -36,6 +36,7 @@ pub use self::ports::free_ports;
 pub use self::process::{Launch, Process};
 pub use self::profile::{Anonymous, LOGIN_PATH, Profile};
 pub use self::state::{end_kept_cluster, kept_cluster_folder, kept_clusters, sweep_lost_clusters};
+use cluster_info::cluster_info;
 use control_plane::ControlPlane;
 use state::StateFolder;
 
@@ -54,6 +55,9 @@ pub struct ClusterOptions {
     pub anonymous: Anonymous,
     /// Further arguments of kube-apiserver.
     pub api_server_arguments: Vec<String>,
+    /// Further files of the cluster's folder by name, there before the start. The components run in that folder, so that a
+    /// bare name in an argument leads there.
+    pub files: Vec<(String, String)>,
     /// Name under which the cluster can be left up by [`Cluster::keep`]; its processes then do not die with this one.
     pub keep_as: Option<String>,
 }
@@ -65,6 +69,7 @@ impl ClusterOptions {
             profile,
             anonymous: profile.anonymous(),
             api_server_arguments: Vec::new(),
+            files: Vec::new(),
             keep_as: None,
         }
     }
@@ -122,6 +127,9 @@ impl Cluster {
     ) -> anyhow::Result<Self> {
         let state = StateFolder::create(options.keep_as.as_deref(), options.profile)?;
         let folder = state.path();
+        for (name, text) in &options.files {
+            pki::write(&folder.join(name), text, 0o600)?;
+        }
         let pki = ClusterPki::create(&folder.join("pki"), options.profile)?;
         let plane = ControlPlane::new(folder, binaries, &pki, options)?;
         let server = plane.server();
@@ -296,47 +304,4 @@ pub fn admin_kubeconfig(folder: &Path) -> PathBuf {
 pub fn workspace_root() -> &'static Path {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().unwrap_or(tests)
-}
-
-/// `kube-public/cluster-info` and the right of everybody to read it, as `kubeadm init` makes them.
-fn cluster_info(server: &str, pki: &ClusterPki) -> anyhow::Result<String> {
-    let role = "kubeadm:bootstrap-signer-clusterinfo";
-    let metadata = |name: &str| json!({ "namespace": "kube-public", "name": name });
-    let kubeconfig = kubeconfig::cluster_info(server, &pki.signing_pair().certificate)
-        .context("failed to write cluster-info")?;
-    let list = json!({
-        "apiVersion": "v1",
-        "kind": "List",
-        "items": [
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": metadata("cluster-info"),
-                "data": { "kubeconfig": kubeconfig },
-            },
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "Role",
-                "metadata": metadata(role),
-                "rules": [{
-                    "apiGroups": [""],
-                    "resources": ["configmaps"],
-                    "resourceNames": ["cluster-info"],
-                    "verbs": ["get"],
-                }],
-            },
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "RoleBinding",
-                "metadata": metadata(role),
-                "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role },
-                "subjects": [{
-                    "apiGroup": "rbac.authorization.k8s.io",
-                    "kind": "User",
-                    "name": "system:anonymous",
-                }],
-            },
-        ],
-    });
-    Ok(list.to_string())
 }

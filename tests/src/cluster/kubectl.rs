@@ -108,38 +108,40 @@ impl Kubectl {
         serde_json::from_str(&text).context("kubectl printed no JSON")
     }
 
+    /// Runs `kubectl ARGUMENTS` with this standard input and gives status, standard output and standard error.
+    ///
+    /// # Errors
+    /// It could not be started or did not end within a minute.
+    pub async fn output_of(&self, arguments: &[&str], input: &str) -> anyhow::Result<Output> {
+        let mut command = self.command();
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().context("failed to start kubectl")?;
+        let mut pipe = child
+            .stdin
+            .take()
+            .context("kubectl has no standard input")?;
+        let talk = async {
+            pipe.write_all(input.as_bytes()).await?;
+            drop(pipe);
+            child.wait_with_output().await
+        };
+        let talk = tokio::time::timeout(LIMIT, talk).await;
+        Ok(talk.context("kubectl did not end within a minute")??)
+    }
+
     /// Applies manifests (YAML or JSON documents) server-side, as the administrator who installs Haulout.
     ///
     /// # Errors
     /// The API server refused one; the text is kubectl's.
     pub async fn apply(&self, manifests: &str) -> anyhow::Result<()> {
-        let mut command = self.command();
-        command
-            .args([
-                "apply",
-                "--server-side",
-                "--force-conflicts",
-                "--field-manager",
-                "install",
-            ])
-            .args(["-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().context("failed to start kubectl")?;
-        let mut input = child
-            .stdin
-            .take()
-            .context("kubectl has no standard input")?;
-        let talk = async {
-            input.write_all(manifests.as_bytes()).await?;
-            drop(input);
-            child.wait_with_output().await
-        };
-        let output = tokio::time::timeout(LIMIT, talk)
-            .await
-            .context("kubectl apply did not end within a minute")??;
-        succeed(output).map(drop)
+        let how = ["apply", "--server-side", "--force-conflicts"];
+        let as_whom = ["--field-manager", "install", "-f", "-"];
+        let arguments = [&how[..], &as_whom].concat();
+        succeed(self.output_of(&arguments, manifests).await?).map(drop)
     }
 }
 

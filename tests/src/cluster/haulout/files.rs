@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use haulout_api::group::{ApiGroupSuffix, DEFAULT_SUFFIX};
 use haulout_operate::clock::Clock;
 use haulout_pki::authority::{IssuedCertificate, SigningAuthority, generate_authority};
 use haulout_pki::profile::Validity;
 use haulout_pki::secret_key::KeyPair;
 use serde_json::{Value, json};
 
-use super::Addresses;
+use super::{Addresses, StackOptions};
 use crate::cluster::pki::{self, AGENT_USER, Pair, write};
 
 /// Name that the webhook expects in the agents' serving certificate.
@@ -167,17 +168,19 @@ pub(super) fn agent_files(
     Ok(files)
 }
 
-/// Writes the webhook's configuration; `changes` replace fields of the same name.
+/// Writes the configuration of the webhook called `pod`; fields of the options replace those of the same name.
 pub(super) fn webhook_config(
     folder: &Path,
+    pod: &str,
     addresses: Addresses,
     tls: &MutualTls,
-    changes: &serde_json::Map<String, Value>,
+    options: &StackOptions,
 ) -> anyhow::Result<PathBuf> {
     let mut config = json!({
+        "apiGroupSuffix": options.suffix,
         "listen": format!("127.0.0.1:{}", addresses.webhook),
         "metricsListen": format!("127.0.0.1:{}", addresses.webhook_metrics),
-        "podName": "haulout-webhook-0",
+        "podName": pod,
         "agent": {
             "addresses": [format!("127.0.0.1:{}", addresses.agent)],
             "tls": {
@@ -188,15 +191,16 @@ pub(super) fn webhook_config(
         },
     });
     if let Some(fields) = config.as_object_mut() {
-        fields.extend(changes.clone());
+        fields.extend(options.webhook.clone());
     }
-    let path = folder.join("webhook.yaml");
+    let path = folder.join(format!("{pod}.yaml"));
     write(&path, &serde_json::to_string_pretty(&config)?, 0o600)?;
     Ok(path)
 }
 
-/// Everything to install, as YAML documents; the Service leads to `port` on this machine.
-pub(super) fn manifests(port: u16) -> anyhow::Result<String> {
+/// Everything to install, as YAML documents; the Service leads to `port` on this machine. Another suffix of the API groups
+/// is put in by the text, as an administrator does it.
+pub(super) fn manifests(port: u16, suffix: &ApiGroupSuffix) -> anyhow::Result<String> {
     let mut text: String = MANIFESTS.iter().map(|(_, manifest)| *manifest).collect();
     let mut add = |object: &Value| writeln!(text, "---\n{object}");
     add(&external_service())?;
@@ -209,7 +213,7 @@ pub(super) fn manifests(port: u16) -> anyhow::Result<String> {
             .context("an APIService has no port")? = json!(port);
         add(&service)?;
     }
-    Ok(text)
+    Ok(text.replace(DEFAULT_SUFFIX, suffix.as_str()))
 }
 
 fn external_service() -> Value {
@@ -245,7 +249,8 @@ mod tests {
 
     #[test]
     fn api_services_lead_to_the_process() {
-        let objects: Vec<Value> = serde_saphyr::from_multiple(&manifests(12345).unwrap()).unwrap();
+        let text = manifests(12345, &ApiGroupSuffix::default()).unwrap();
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         let ports: Vec<&Value> = objects
             .iter()
             .filter(|object| object["kind"] == "APIService")
