@@ -1,9 +1,8 @@
 //! Door A as kubectl and the API server see it.
 
 use haulout_tests::cluster::{Kubectl, Profile, StackOptions};
-use serde_json::Value;
 
-use crate::login::Running;
+use crate::running::Running;
 
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
@@ -139,64 +138,4 @@ async fn cluster_namespaces_can_be_deleted() {
         .run(["delete", "namespace", "short-lived", "--timeout=40s"])
         .await
         .unwrap();
-}
-
-#[tokio::test]
-#[ignore = "run by cargo xtask test"]
-async fn cluster_who_am_i_is_what_the_api_server_sees() {
-    let running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
-    let kubectl = running.cluster.kubectl();
-    let request =
-        r#"{"apiVersion":"identity.concierge.pinniped.dev/v1alpha1","kind":"WhoAmIRequest"}"#;
-    let file = running.cluster.folder().join("whoami.json");
-    std::fs::write(&file, request).unwrap();
-    let create = [
-        "create",
-        "--validate=false",
-        "-o",
-        "json",
-        "-f",
-        file.to_str().unwrap(),
-    ];
-    let user = |text: &str| -> Value {
-        let object: Value = serde_json::from_str(text).unwrap();
-        object["status"]["kubernetesUserInfo"]["user"].clone()
-    };
-
-    let admin = user(&kubectl.run(create).await.unwrap());
-    assert_eq!(admin["username"], "kubernetes-admin");
-
-    let token = running.stack.token("alice", &["devs"]).await.unwrap();
-    let alice = user(&running.kubectl(&token, &create).await.unwrap());
-    assert_eq!(alice["username"], "alice");
-    assert_eq!(
-        alice["groups"],
-        serde_json::json!(["devs", "system:authenticated"])
-    );
-    let credential = &alice["extra"]["authentication.kubernetes.io/credential-id"][0];
-    assert!(
-        credential.as_str().unwrap().starts_with("X509SHA256="),
-        "{alice}"
-    );
-
-    let forged = running
-        .cluster
-        .kubectl()
-        .run([
-            "create",
-            "--validate=false",
-            "-o",
-            "json",
-            "-f",
-            file.to_str().unwrap(),
-            "--as=bob",
-            "--as-group=testers",
-        ])
-        .await
-        .unwrap();
-    assert_eq!(
-        user(&forged)["username"],
-        "bob",
-        "impersonation is the API server's own"
-    );
 }

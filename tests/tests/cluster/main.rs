@@ -1,9 +1,14 @@
 //! Tests against a real kube-apiserver, run by `cargo xtask test`. Each is named `cluster_*` and ignored otherwise.
 #![cfg(test)]
 
+mod audit;
 mod door;
 mod faults;
 mod guide;
 mod local_cluster;
 mod login;
+mod refusals;
+mod rotations;
+mod running;
+mod who_am_i;
 mod xtask;
