@@ -1,12 +1,13 @@
-//! Door A as kubectl and the API server see it.
+//! Our kinds as kubectl and the API server know them.
 
 use haulout_tests::cluster::{Kubectl, Profile, StackOptions};
 
 use crate::running::Running;
+use crate::{crds, explain};
 
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
-async fn cluster_kubectl_finds_and_explains_every_kind() {
+async fn cluster_every_kind_is_found_explained_and_validated() {
     let running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
     let kubectl = running.cluster.kubectl();
 
@@ -39,9 +40,23 @@ async fn cluster_kubectl_finds_and_explains_every_kind() {
     );
 
     shows_lists(kubectl).await;
-    explains_fields(kubectl).await;
+    explain::every_field_is_described(&running).await;
+    crds::good_objects_are_taken_and_bad_ones_refused(kubectl).await;
+    freshness_is_current(&running).await;
 
-    // Both groups are current in the API server's own aggregated discovery.
+    kubectl
+        .run(["create", "namespace", "short-lived"])
+        .await
+        .unwrap();
+    // Waits for the namespace controller, which needs every API group's discovery.
+    kubectl
+        .run(["delete", "namespace", "short-lived", "--timeout=40s"])
+        .await
+        .unwrap();
+}
+
+/// Both groups are in the API server's own aggregated discovery.
+async fn freshness_is_current(running: &Running) {
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     let listed = running.get_as_admin("/apis", accept).await;
     for group in ["login", "identity"] {
@@ -57,17 +72,19 @@ async fn cluster_kubectl_finds_and_explains_every_kind() {
 }
 
 async fn shows_lists(kubectl: &Kubectl) {
-    let pinniped = kubectl.output(["get", "pinniped", "-A"]).await.unwrap();
-    let shown = String::from_utf8_lossy(&pinniped.stdout).into_owned();
-    assert!(
-        pinniped.status.success(),
-        "{}",
-        String::from_utf8_lossy(&pinniped.stderr)
-    );
-    assert!(
-        shown.contains("ISSUER") && shown.contains("AUDIENCE"),
-        "{shown}"
-    );
+    for arguments in [&["get", "pinniped"][..], &["get", "pinniped", "-A"]] {
+        let pinniped = kubectl.output(arguments).await.unwrap();
+        let shown = String::from_utf8_lossy(&pinniped.stdout).into_owned();
+        assert!(
+            pinniped.status.success() && pinniped.stderr.is_empty(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&pinniped.stderr)
+        );
+        assert!(
+            shown.contains("ISSUER") && shown.contains("AUDIENCE"),
+            "{arguments:?}: {shown}"
+        );
+    }
 
     let none = kubectl
         .output(["get", "tokencredentialrequests"])
@@ -85,57 +102,4 @@ async fn shows_lists(kubectl: &Kubectl) {
         String::from_utf8_lossy(&absent.stderr)
             .contains("(NotFound): the server could not find the requested resource")
     );
-}
-
-async fn explains_fields(kubectl: &Kubectl) {
-    let spec = kubectl
-        .run(["explain", "tokencredentialrequest.spec"])
-        .await
-        .unwrap();
-    for part in [
-        "GROUP:",
-        "login.concierge.pinniped.dev",
-        "authenticator",
-        "token",
-        "-required-",
-    ] {
-        assert!(spec.contains(part), "{part}: {spec}");
-    }
-    for field in [
-        "tokencredentialrequest.spec.token",
-        "tokencredentialrequest.spec.authenticator.name",
-        "tokencredentialrequest.status.message",
-        "tokencredentialrequest.status.credential.expirationTimestamp",
-        "tokencredentialrequest.metadata.name",
-        "whoamirequest.status.kubernetesUserInfo.user.groups",
-        "jwtauthenticator.spec.claims.username",
-        "webhookauthenticator.spec.endpoint",
-        "credentialissuer.status.strategies.message",
-    ] {
-        let text = kubectl.run(["explain", field]).await.unwrap();
-        let description = text
-            .split_once("DESCRIPTION:")
-            .map_or("", |(_, rest)| rest)
-            .trim();
-        assert!(
-            !description.is_empty() && description != "<empty>",
-            "{field}: {text}"
-        );
-    }
-}
-
-#[tokio::test]
-#[ignore = "run by cargo xtask test"]
-async fn cluster_namespaces_can_be_deleted() {
-    let running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
-    let kubectl = running.cluster.kubectl();
-    kubectl
-        .run(["create", "namespace", "short-lived"])
-        .await
-        .unwrap();
-    // Waits for the namespace controller, which needs every API group's discovery.
-    kubectl
-        .run(["delete", "namespace", "short-lived", "--timeout=40s"])
-        .await
-        .unwrap();
 }

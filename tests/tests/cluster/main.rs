@@ -2,7 +2,9 @@
 #![cfg(test)]
 
 mod audit;
+mod crds;
 mod door;
+mod explain;
 mod faults;
 mod guide;
 mod local_cluster;
