@@ -10,6 +10,7 @@ mod guide;
 mod local_cluster;
 mod login;
 mod refusals;
+mod rights;
 mod rotations;
 mod running;
 mod who_am_i;

@@ -109,6 +109,15 @@ impl Running {
         answer.json().await.unwrap()
     }
 
+    /// A GET of the webhook's plain port: status and text.
+    pub(crate) async fn plain(&self, port: u16, path: &str) -> (u16, String) {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        match self.client(None).get(url).send().await {
+            Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap()),
+            Err(error) => (0, error.to_string()),
+        }
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.cluster.server())
     }
