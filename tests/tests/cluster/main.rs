@@ -10,6 +10,7 @@ mod guide;
 mod local_cluster;
 mod login;
 mod refusals;
+mod replicas;
 mod rights;
 mod rotations;
 mod running;
