@@ -14,5 +14,6 @@ mod replicas;
 mod rights;
 mod rotations;
 mod running;
+mod suffix;
 mod who_am_i;
 mod xtask;
