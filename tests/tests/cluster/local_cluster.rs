@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use haulout_tests::cluster::{Anonymous, Cluster, ClusterOptions, Component, LOGIN_PATH, Profile};
+use haulout_tests::cluster::{
+    Anonymous, Cluster, ClusterOptions, Component, LOGIN_PATH, Profile, kept_cluster_folder,
+};
 use serde_json::Value;
 
 async fn start(profile: Profile) -> Cluster {
@@ -186,14 +188,26 @@ async fn cluster_publishes_how_the_front_proxy_is_known() {
 
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
-async fn cluster_failure_names_the_flag_that_is_wrong() {
+async fn cluster_start_that_fails_names_the_flag_and_leaves_nothing() {
+    // One that would outlive this process too, and with a name, since others of this process may run meanwhile.
+    let name = format!("fails-{}", std::process::id());
     let options = ClusterOptions {
         api_server_arguments: vec!["--no-such-flag".to_owned()],
+        keep_as: Some(name.clone()),
         ..ClusterOptions::new(Profile::Kubeadm)
     };
     let error = format!("{:#}", Cluster::start(options).await.unwrap_err());
     assert!(error.contains("kube-apiserver ended"), "{error}");
     assert!(error.contains("no-such-flag"), "{error}");
+
+    let folder = kept_cluster_folder(&name).unwrap();
+    assert!(!folder.exists(), "{} is there", folder.display());
+    let left: Vec<_> = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("cmdline")).ok())
+        .filter(|line| line.contains(folder.to_str().unwrap()))
+        .collect();
+    assert_eq!(left, [""; 0], "processes");
 }
 
 #[tokio::test]

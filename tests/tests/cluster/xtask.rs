@@ -163,8 +163,59 @@ async fn cluster_demo_runs_as_an_ordinary_user_in_both_profiles() {
         if profile == "talos" {
             assert!(output.contains("GET /version: 401"), "{output}");
         }
+        each_step_has_its_duration(&output);
         assert_eq!(installation.clusters(), [""; 0]);
     }
+}
+
+/// `==> STEP`, what it has to say, `done in TIME`; and the whole.
+fn each_step_has_its_duration(output: &str) {
+    let is_step = |line: &str| line.starts_with("==> ");
+    let is_duration = |line: &str| {
+        let time = line.trim_start().strip_prefix("done in ");
+        time.is_some_and(|time| time.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let mut steps = 0;
+    let mut lines = output.lines().peekable();
+    while let Some(step) = lines.find(|line| is_step(line)) {
+        let mut own = Vec::new();
+        while let Some(line) = lines.next_if(|line| !is_step(line)) {
+            own.push(line);
+        }
+        let durations = own.iter().filter(|line| is_duration(line)).count();
+        assert_eq!(durations, 1, "{step}: {output}");
+        steps += 1;
+    }
+    assert!(steps >= 7, "{output}");
+    assert!(output.contains("\ndemo finished in "), "{output}");
+}
+
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn cluster_demo_that_fails_leaves_nothing() {
+    let installation = Installation::new(None).await;
+    let webhook = installation.folder.path().join("bin/haulout-webhook");
+    std::fs::write(&webhook, "#!/bin/sh\necho broken on purpose\nexit 3\n").unwrap();
+    let output = installation.run(&["demo"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let told = text(&output.stderr);
+    for part in [
+        "haulout-webhook ended",
+        "exit status: 3",
+        "broken on purpose",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert_eq!(installation.clusters(), [""; 0]);
+    assert_eq!(installation.processes(), [""; 0]);
+
+    std::fs::remove_file(&webhook).unwrap();
+    let output = installation.run(&["demo"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let told = text(&output.stderr);
+    assert!(told.contains("lacks haulout-webhook"), "{told}");
+    assert_eq!(installation.clusters(), [""; 0]);
+    assert_eq!(installation.processes(), [""; 0]);
 }
 
 #[tokio::test]
