@@ -3,6 +3,7 @@
 //! Documented for other implementers in `docs/signing-protocol.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -16,7 +17,7 @@ pub const WEBHOOK_URI: &str = "haulout:webhook";
 pub const CANARY_USERNAME: &str = "haulout:canary";
 
 /// An identity and a public key to be certified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CertificateRequest {
     /// Identifier made by the webhook; stands in the audit lines of both sides. At most 64 characters of `[A-Za-z0-9._-]`.
@@ -40,6 +41,21 @@ pub struct CertificateRequest {
         deserialize_with = "present"
     )]
     pub evidence: Option<serde_json::Value>,
+}
+
+impl fmt::Debug for CertificateRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateRequest")
+            .field("audit_id", &self.audit_id)
+            .field("username", &self.username)
+            .field("groups", &self.groups)
+            .field("extra", &self.extra)
+            .field("public_key", &self.public_key)
+            .field("lifetime_seconds", &self.lifetime_seconds)
+            // It may be a token.
+            .field("has_evidence", &self.evidence.is_some())
+            .finish()
+    }
 }
 
 /// A field that is there, even as `null`.
@@ -171,6 +187,18 @@ mod tests {
             let parsed: CertificateRequest = serde_json::from_value(wire).unwrap();
             assert_eq!(parsed.evidence, Some(evidence));
         }
+    }
+
+    #[test]
+    fn evidence_is_not_debug_printed() {
+        let mut wire = request();
+        wire["evidence"] = json!({"token": "very-secret"});
+        let parsed: CertificateRequest = serde_json::from_value(wire).unwrap();
+        let shown = format!("{parsed:?}");
+        assert!(
+            shown.contains("alice") && !shown.contains("very-secret"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -91,8 +91,7 @@ pub(super) fn type_of(raw: &str) -> &'static str {
     }
 }
 
-/// One value and the place at which it stands.
-#[derive(Debug)]
+/// One value, which may be a token, and the place at which it stands. Without `Debug` for the token's sake.
 pub(super) struct Field<'a, 'de> {
     pub(super) raw: &'de str,
     /// The type that the field belongs to.

@@ -11,8 +11,8 @@ use crate::go_quote::{GoQuoted, clip};
 /// How much of an unknown name is kept, in bytes.
 const NAME_LIMIT: usize = 253;
 
-/// One level of an object: the raw texts of its known fields, and what stands where.
-#[derive(Debug)]
+/// One level of an object: the raw texts of its known fields, and what stands where. Without `Debug`: a token may be
+/// among them.
 pub(in crate::request) struct Object<'de> {
     names: &'static [&'static str],
     /// One for each name; of a field that stands twice, the last value.
