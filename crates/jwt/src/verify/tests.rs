@@ -483,7 +483,7 @@ fn duplicate_claims_are_refused() {
     for extra in [
         format!(r#""iss":"{ISSUER}""#),
         r#""groups":["system:masters"]"#.to_owned(),
-        r#""NestedToken":{"a":1,"a":2}"#.to_owned(),
+        r#""nested":{"a":1,"a":2}"#.to_owned(),
     ] {
         let claims = good_claims()
             .to_string()
@@ -521,7 +521,7 @@ fn only_the_compact_form_is_a_token() {
         format!("{header}.{}.{signature}", b64("{}x")),
         format!("{header}.{}.{signature}", b64("not json")),
         format!("{}.{payload}.{signature}", b64("not json")),
-        json!({"payload": payload, "protected": header, "WrongSignature": signature}).to_string(),
+        json!({"payload": payload, "protected": header, "signature": signature}).to_string(),
     ] {
         assert_eq!(outcome(check(&other)), "NotJwt", "{other}");
     }
