@@ -12,8 +12,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use der::{Decode, Tag, Tagged};
 use proptest::prelude::*;
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::der::asn1::ObjectIdentifier;
@@ -162,23 +162,32 @@ fn issue(
         .unwrap()
 }
 
-fn p256_authority() -> &'static (SigningAuthority, SystemTime) {
-    static AUTHORITY: OnceLock<(SigningAuthority, SystemTime)> = OnceLock::new();
-    AUTHORITY.get_or_init(|| {
+fn p256_pair() -> &'static (GeneratedAuthority, SystemTime) {
+    static PAIR: OnceLock<(GeneratedAuthority, SystemTime)> = OnceLock::new();
+    PAIR.get_or_init(|| {
         let now = time(1_800_000_000);
         let lasting = Validity {
             not_before: now,
             not_after: now + Duration::from_secs(86_400),
         };
-        let made = generate_authority("kubernetes", lasting).unwrap();
-        let authority = SigningAuthority::from_pem(
-            made.certificate_pem.as_bytes(),
-            made.key_pem.as_bytes(),
-            now,
-        )
-        .unwrap();
-        (authority, now)
+        (generate_authority("kubernetes", lasting).unwrap(), now)
     })
+}
+
+fn p256_authority() -> &'static (SigningAuthority, SystemTime) {
+    static AUTHORITY: OnceLock<(SigningAuthority, SystemTime)> = OnceLock::new();
+    AUTHORITY.get_or_init(|| {
+        let (pair, now) = p256_pair();
+        let (certificate, key) = (pair.certificate_pem.as_bytes(), pair.key_pem.as_bytes());
+        (
+            SigningAuthority::from_pem(certificate, key, *now).unwrap(),
+            *now,
+        )
+    })
+}
+
+fn certificate_der(pem: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
 fn issued_for(subject: &ClientSubject) -> Certificate {

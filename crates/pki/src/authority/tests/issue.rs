@@ -1,5 +1,8 @@
 //! What stands in certificates.
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use der::Encode;
+
 use super::*;
 use crate::encode::{SEQUENCE, hex};
 
@@ -152,20 +155,56 @@ proptest! {
         prop_assert_eq!(values(&certificate, OU), sorted(subject.organizational_units));
     }
 
+    /// Its key is the real one, so that every check is reached.
     #[test]
-    fn garbage_is_refused_without_a_panic(certificate in any::<Vec<u8>>(), key in any::<Vec<u8>>()) {
-        prop_assert!(SigningAuthority::from_pem(&certificate, &key, time(0)).is_err());
+    fn a_damaged_certificate_is_refused_or_signs_well_formed_ones(damages in damages()) {
+        let (pair, now) = p256_pair();
+        let der = damaged(&certificate_der(&pair.certificate_pem), &damages);
+        let _either_way = (spki_der(&der), common_name(&der), uri_sans(&der), validity(&der));
+        let pem = pem::encode(pem::CERTIFICATE, &der);
+        let loaded = SigningAuthority::from_pem(pem.as_bytes(), pair.key_pem.as_bytes(), *now);
+        if let Ok(authority) = loaded {
+            let issued = issue(&authority, &alice(&["devs"]), *now);
+            prop_assert!(Certificate::from_der(&issued.der).is_ok());
+        }
     }
 
     #[test]
-    fn no_damage_to_a_certificate_panics(position in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let mut der = p256_authority().0.certificate_der().to_vec();
-        let position = position.index(der.len());
-        der[position] = byte;
-        let pem = pem::encode(pem::CERTIFICATE, &der);
-        let _either_way = SigningAuthority::from_pem(pem.as_bytes(), b"", time(0));
-        let _either_way = (spki_der(&der), common_name(&der), uri_sans(&der), validity(&der));
+    fn a_damaged_key_is_refused_or_still_signs_for_its_certificate(damages in damages()) {
+        let (pair, now) = p256_pair();
+        let key = PrivatePkcs8KeyDer::from_pem_slice(pair.key_pem.as_bytes()).unwrap();
+        let key = pem::encode(pem::PRIVATE_KEY, &damaged(key.secret_pkcs8_der(), &damages));
+        let loaded = SigningAuthority::from_pem(pair.certificate_pem.as_bytes(), key.as_bytes(), *now);
+        if let Ok(authority) = loaded {
+            let issued = issue(&authority, &alice(&[]), *now);
+            prop_assert!(is_signed_by(&issued, &certificate_der(&pair.certificate_pem)));
+        }
     }
+}
+
+fn damages() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
+    prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..=3)
+}
+
+fn damaged(der: &[u8], damages: &[(prop::sample::Index, u8)]) -> Vec<u8> {
+    let mut der = der.to_vec();
+    for (place, byte) in damages {
+        *place.get_mut(&mut der) = *byte;
+    }
+    der
+}
+
+fn is_signed_by(issued: &IssuedCertificate, authority: &[u8]) -> bool {
+    let authority = Certificate::from_der(authority).unwrap();
+    let issued = Certificate::from_der(&issued.der).unwrap();
+    let spki = authority.tbs_certificate().subject_public_key_info();
+    let point = spki.subject_public_key.raw_bytes();
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point)
+        .verify(
+            &issued.tbs_certificate().to_der().unwrap(),
+            issued.signature().raw_bytes(),
+        )
+        .is_ok()
 }
 
 #[test]
