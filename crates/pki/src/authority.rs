@@ -36,9 +36,7 @@ pub struct GeneratedAuthority {
 pub struct SigningAuthority {
     key: SigningKey,
     certificate_pem: String,
-    certificate_der: Vec<u8>,
     subject: Vec<u8>,
-    spki: Vec<u8>,
     authority_key_id: Vec<u8>,
     validity: Validity,
 }
@@ -76,9 +74,7 @@ impl SigningAuthority {
             .map_err(AuthorityError::Certificate)?;
         Ok(Self {
             certificate_pem: pem::encode(pem::CERTIFICATE, certificate),
-            certificate_der: certificate.to_vec(),
             subject: parts.subject.to_vec(),
-            spki: parts.spki.to_vec(),
             authority_key_id: subject_key_id(&parsed)
                 .map(|id| profile::authority_key_id_extension(&id))
                 .unwrap_or_default(),
@@ -164,19 +160,9 @@ impl SigningAuthority {
         &self.certificate_pem
     }
 
-    /// The certificate in use, as DER.
-    pub fn certificate_der(&self) -> &[u8] {
-        &self.certificate_der
-    }
-
     /// The last second in which the CA counts.
     pub fn not_after(&self) -> SystemTime {
         self.validity.not_after
-    }
-
-    /// The public key as a DER `SubjectPublicKeyInfo`, as it stands in the certificate.
-    pub fn spki_der(&self) -> &[u8] {
-        &self.spki
     }
 
     /// Whether a signature takes so long (RSA: most of a millisecond and more) that it is better

@@ -7,3 +7,5 @@ mod encode;
 mod pem;
 pub mod profile;
 pub mod secret_key;
+
+pub use self::encode::hex;

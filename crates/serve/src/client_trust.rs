@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use haulout_pki::bundle::{self, BundleError, CertificateBundle};
+use haulout_pki::hex;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -38,10 +39,6 @@ pub struct VerifiedClient {
     pub common_name: Option<String>,
     /// The URI subject alternative names.
     pub uris: Vec<String>,
-    /// The beginning of the leaf's validity.
-    pub not_before: SystemTime,
-    /// The end of the leaf's validity.
-    pub not_after: SystemTime,
     /// SHA-256 over the leaf's DER, in hexadecimal.
     pub sha256: String,
 }
@@ -227,8 +224,6 @@ impl InForce {
         let client = VerifiedClient {
             common_name: bundle::common_name(leaf),
             uris: bundle::uri_sans(leaf),
-            not_before: validity.from,
-            not_after: validity.to,
             sha256: hex(digest(&SHA256, leaf).as_ref()),
         };
         let holds = holds.into_iter().fold(validity, Window::intersect);
@@ -283,8 +278,4 @@ fn window(certificate: &[u8]) -> Result<Window, BundleError> {
         from: validity.not_before,
         to: validity.not_after,
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

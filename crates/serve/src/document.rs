@@ -1,11 +1,10 @@
 //! Documents that never change: written once, and known to caches by their ETag.
 
-use std::fmt::Write;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use haulout_pki::hex;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
@@ -25,11 +24,7 @@ pub(crate) struct Document {
 impl Document {
     pub(crate) fn new(document: &impl Serialize) -> Result<Self, EncodeError> {
         let json = Encoding::Json.encode(document)?;
-        let mut hash = String::with_capacity(64);
-        for byte in digest(&SHA256, &json).as_ref() {
-            // Writing to a string cannot fail.
-            let _ = write!(hash, "{byte:02X}");
-        }
+        let hash = hex(digest(&SHA256, &json).as_ref()).to_ascii_uppercase();
         Ok(Self {
             json: json.into(),
             pretty_json: Encoding::PrettyJson.encode(document)?.into(),

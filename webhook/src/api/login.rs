@@ -17,6 +17,7 @@ use haulout_api::credential::{
 use haulout_api::group::ApiGroupSuffix;
 use haulout_api::identity::UserInfo;
 use haulout_api::signing::{CertificateRequest, CertificateResponse};
+use haulout_pki::hex;
 use haulout_pki::secret_key::{KeyError, KeyPair};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -283,18 +284,4 @@ fn hint(key: Option<&AuthenticatorKey>, suffix: &ApiGroupSuffix) -> String {
             suffix.authentication_group()
         ),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| {
-        DIGITS
-            .get(usize::from(nibble))
-            .map(|&digit| char::from(digit))
-    };
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .flatten()
-        .collect()
 }
