@@ -15,6 +15,7 @@ use haulout_api::signing::{
     SigningFailureReason, WEBHOOK_URI,
 };
 use haulout_operate::audit::AuditLog;
+use haulout_operate::error::chain;
 use haulout_pki::authority::IssuedCertificate;
 use haulout_serve::client_trust::{ClientTrust, VerifiedClient};
 use haulout_serve::listener::{PeerAddress, PeerCertificates, PeerTrust};
@@ -22,7 +23,6 @@ use haulout_serve::listener::{PeerAddress, PeerCertificates, PeerTrust};
 use crate::audit::{self, Client};
 use crate::metrics::AgentMetrics;
 use crate::sign::{Signer, failure, invalid};
-use crate::watched::chain;
 
 /// Largest request body; a subject that a policy may allow is far smaller.
 const BODY_LIMIT: usize = 256 * 1024;

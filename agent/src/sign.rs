@@ -7,13 +7,14 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use haulout_api::signing::{CertificateRequest, SigningFailure, SigningFailureReason};
 use haulout_operate::clock::Clock;
+use haulout_operate::error::chain;
 use haulout_pki::authority::{IssueError, IssuedCertificate, SigningAuthority};
 use haulout_pki::profile::{ClientSubject, Validity};
 
 use crate::key_source::KeySource;
 use crate::policy::{self, Policy};
 use crate::rate::TokenBucket;
-use crate::watched::{Watched, chain};
+use crate::watched::Watched;
 
 /// How far back certificates begin, for API servers whose clock is behind; as in Pinniped.
 const BACKDATED: Duration = Duration::from_secs(300);

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest::{Context, SHA256};
+use haulout_operate::error::chain;
 use zeroize::Zeroizing;
 
 /// Far above any certificate, key or policy.
@@ -212,16 +213,4 @@ fn hash<const N: usize>(contents: &[Contents; N]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(context.finish().as_ref());
     hash
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += ": ";
-        text += &cause.to_string();
-        source = cause.source();
-    }
-    text
 }

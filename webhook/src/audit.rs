@@ -6,7 +6,6 @@
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::error::Error;
 use std::io;
 
 use haulout_api::credential::AuthenticatorReference;
@@ -317,18 +316,6 @@ impl Serialize for Authenticator<'_> {
         }
         map.end()
     }
-}
-
-/// An error with the causes below it, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// An error's text without the token, should an authenticator's peer have repeated it.

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// An error with the causes below it, in one line.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -15,10 +15,12 @@ pub mod list;
 pub mod listener;
 pub mod negotiate;
 pub mod openapi;
+pub mod panic;
 pub mod request;
 pub mod status;
 pub mod throttle;
 pub mod tls;
+pub mod tracked;
 
 #[cfg(test)]
 mod test_peers;

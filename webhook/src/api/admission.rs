@@ -1,6 +1,5 @@
 //! What stands before every handler of door A: a guard against panics, who calls, and may they.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +10,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use haulout_operate::clock::Clock;
+use haulout_operate::error::chain;
 use haulout_serve::authorize::{AccessReviewer, Attributes, Authorizer};
 use haulout_serve::front_proxy::FrontProxy;
 use haulout_serve::listener::PeerCertificates;
+use haulout_serve::panic::panic_text;
 use haulout_serve::status::ApiError;
 use haulout_serve::throttle::Throttle;
-
-use crate::audit::chain;
 
 /// How often the log tells of refused client certificates, which anybody can send.
 const REFUSAL_INTERVAL: Duration = Duration::from_secs(10);
@@ -116,10 +115,4 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
                 .into_response()
         }
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
 }

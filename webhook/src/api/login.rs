@@ -17,6 +17,7 @@ use haulout_api::credential::{
 use haulout_api::group::ApiGroupSuffix;
 use haulout_api::identity::UserInfo;
 use haulout_api::signing::{CertificateRequest, CertificateResponse};
+use haulout_operate::error::chain;
 use haulout_pki::hex;
 use haulout_pki::secret_key::{KeyError, KeyPair};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 
 use super::state::Logins;
 use super::user_info::{self, UnsupportedUserInfo};
-use crate::audit::{Outcome, RequestIds, chain};
+use crate::audit::{Outcome, RequestIds};
 use crate::authenticators::{API_GROUP, AuthenticationError, AuthenticatorKey, JWT_KIND};
 use crate::metrics::LoginResult;
 use crate::signer::SignerError;

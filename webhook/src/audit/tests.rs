@@ -295,11 +295,3 @@ fn foreign_text_is_cut() {
         .unwrap();
     assert!(memory.text().len() < 6000, "{}", memory.text().len());
 }
-
-#[test]
-fn a_chain_is_one_line() {
-    #[derive(Debug, thiserror::Error)]
-    #[error("outer")]
-    struct Outer(#[source] io::Error);
-    assert_eq!(chain(&Outer(io::Error::other("inner"))), "outer: inner");
-}

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use haulout_operate::error::chain;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +71,7 @@ pub(super) async fn follow<F>(
                     });
                 }
                 Ok(Ok(_)) => note(fault, host, "the name has no address"),
-                Ok(Err(error)) => note(fault, host, &crate::audit::chain(&error)),
+                Ok(Err(error)) => note(fault, host, &chain(&error)),
                 Err(_elapsed) => {
                     note(
                         fault,

@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use haulout_operate::error::chain;
 use haulout_serve::throttle::{Throttle, millis};
+use haulout_serve::tracked::TrackedExecutor;
 use http::{HeaderValue, Request, Uri, header};
 use http_body_util::Full;
 use hyper::client::conn::http2;
@@ -229,7 +231,7 @@ impl Agent {
         let tls = tokio::time::timeout(CONNECT_TIMEOUT, connect)
             .await
             .map_err(|_elapsed| ConnectError::Timeout)??;
-        let (sender, connection) = http2::Builder::new(Tracked(tasks.clone()))
+        let (sender, connection) = http2::Builder::new(TrackedExecutor(tasks.clone()))
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
@@ -258,7 +260,7 @@ impl Agent {
 
     /// Keeps the fault for readiness; the log has it once.
     fn note(&self, fault: &ConnectError) {
-        let text = crate::audit::chain(fault);
+        let text = chain(fault);
         if self.fault.note(&text) {
             tracing::warn!(
                 agent = self.address,
@@ -278,19 +280,6 @@ impl fmt::Debug for Agent {
         f.debug_struct("Agent")
             .field("address", &self.address)
             .finish_non_exhaustive()
-    }
-}
-
-/// Puts the tasks of a connection where shutdown waits for them.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Tracked
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
     }
 }
 

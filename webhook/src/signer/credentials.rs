@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haulout_operate::error::chain;
 use haulout_pki::bundle::{BundleError, CertificateBundle};
 use haulout_serve::tls::{ClientConfigError, ClientIdentity, IdentityError, client_config};
 use tokio::sync::watch;
@@ -68,7 +69,7 @@ pub(super) async fn follow(
                 }
             }
             Err(error) => {
-                let text = format!("agent.tls: {}", crate::audit::chain(&error));
+                let text = format!("agent.tls: {}", chain(&error));
                 if fault.note(&text) {
                     tracing::warn!(
                         error = text,

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use haulout_api::signing::SigningFailureReason;
+use haulout_operate::error::chain;
 use http::StatusCode;
 use tempfile::TempDir;
 use tokio_util::sync::DropGuard;
@@ -380,10 +381,7 @@ async fn credentials_are_taken_whole_or_not_at_all() {
         .await
         .err()
         .unwrap();
-    assert!(
-        crate::audit::chain(&error).contains("does not belong"),
-        "{error:?}"
-    );
+    assert!(chain(&error).contains("does not belong"), "{error:?}");
     std::fs::remove_file(&files.ca).unwrap();
     let error = credentials::reload(&files, &mut loaded)
         .await

@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,6 +24,7 @@ use super::requests::Requests;
 use super::{ListenerLimits, PeerAddress, PeerCertificates, PeerTrust};
 use crate::throttle::Throttle;
 use crate::tls::ServingStore;
+use crate::tracked::TrackedExecutor;
 
 /// Bytes of unread bodies that a trusted peer may send on all its requests together.
 const TRUSTED_WINDOW: u32 = 16 * 1024 * 1024;
@@ -228,17 +228,4 @@ async fn handshake(
         .current()
         .ok_or("no serving certificate is published yet")?;
     Ok(TlsAcceptor::from(config).accept(stream).await?)
-}
-
-/// Runs HTTP/2 streams as tasks that the listener waits for.
-#[derive(Clone)]
-struct TrackedExecutor(TaskTracker);
-
-impl<F> Executor<F> for TrackedExecutor
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, stream: F) {
-        drop(self.0.spawn(stream));
-    }
 }

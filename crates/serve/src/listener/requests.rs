@@ -19,6 +19,7 @@ use tower::Service;
 use super::places::Standing;
 use super::unread::{discard, lend};
 use super::{PeerAddress, PeerCertificates};
+use crate::panic::panic_text;
 
 /// The requests of one connection: adds what is known of the peer, calls the router.
 #[derive(Clone)]
@@ -61,12 +62,7 @@ impl Requests {
 /// As the Kubernetes API server does (`WithPanicRecovery`): 500 in plain text, the cause in the
 /// log only.
 fn answer_to_panic(panic: &(dyn Any + Send)) -> Response<Body> {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("of unknown kind");
-    tracing::error!(panic = message, "a request handler panicked");
+    tracing::error!(panic = panic_text(panic), "a request handler panicked");
     (
         StatusCode::INTERNAL_SERVER_ERROR,
         "the server failed on this request; its log says more\n",
