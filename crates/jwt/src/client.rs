@@ -26,22 +26,23 @@ pub enum TrustRoots {
     Only(Vec<Vec<u8>>),
 }
 
-/// The client could not be made; its text says what the roots lack.
+/// The client could not be made; its text says what the roots lack. There is no source: the text has the cause, without
+/// what reqwest puts around it.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to set up TLS with these roots: {}", innermost(.0))]
-pub struct ClientError(#[source] reqwest::Error);
+pub struct ClientError(reqwest::Error);
 
 /// Why an answer could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// No answer came, for example because the certificate was not accepted or time ran out.
-    #[error("Get \"{url}\": {}", transport_text(.source))]
+    /// No answer came, for example because the certificate was not accepted or time ran out. There is no source: the
+    /// text has the cause, in Go's words.
+    #[error("Get \"{url}\": {}", transport_text(.error))]
     Transport {
         /// What was asked for.
         url: Url,
         /// What the HTTP client says.
-        #[source]
-        source: reqwest::Error,
+        error: reqwest::Error,
     },
     /// The answer is another than 200; redirects are not followed.
     #[error("{status} {body}")]
@@ -94,9 +95,9 @@ impl IssuerClient {
 
     /// The body of a 200 answer.
     pub(crate) async fn get(&self, url: Url) -> Result<Vec<u8>, CallError> {
-        let transport = |source: reqwest::Error| CallError::Transport {
+        let transport = |error: reqwest::Error| CallError::Transport {
             url: url.clone(),
-            source: source.without_url(),
+            error: error.without_url(),
         };
         let request = self
             .http

@@ -16,11 +16,11 @@ pub struct Provider {
     pub jwks_uri: String,
 }
 
-/// Why discovery failed.
+/// Why discovery failed. With its sources it has the texts of go-oidc's `NewProvider` where people know them.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// The issuer is no URL that can be called.
-    #[error("parse \"{issuer}\": {source}")]
+    #[error("parse \"{issuer}\"")]
     Url {
         /// The issuer, escaped.
         issuer: String,
@@ -31,7 +31,7 @@ pub enum DiscoveryError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The answer is no discovery document.
-    #[error("oidc: failed to decode provider discovery object: {0}")]
+    #[error("oidc: failed to decode provider discovery object")]
     Document(#[source] serde_json::Error),
     /// The document names another issuer, so nothing in it can be believed.
     #[error(
@@ -56,7 +56,7 @@ struct Document {
 /// Fetches the discovery document and checks that its `issuer` is `issuer`, byte for byte.
 ///
 /// # Errors
-/// [`DiscoveryError`], with the texts of go-oidc's `NewProvider` where people know them.
+/// [`DiscoveryError`].
 pub async fn discover(client: &IssuerClient, issuer: &str) -> Result<Provider, DiscoveryError> {
     let url = discovery_url(issuer).map_err(|source| DiscoveryError::Url {
         issuer: foreign(issuer),
@@ -148,6 +148,11 @@ mod tests {
         ] {
             let error = read_document("https://i", body).unwrap_err();
             assert!(matches!(error, DiscoveryError::Document(_)), "{error}");
+            assert_eq!(
+                error.to_string(),
+                "oidc: failed to decode provider discovery object",
+                "the cause is told by the source alone"
+            );
         }
         assert!(matches!(
             read_document("https://i", b"{}").unwrap_err(),

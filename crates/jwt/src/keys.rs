@@ -3,6 +3,7 @@
 
 mod set;
 
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -20,13 +21,13 @@ pub use set::{Algorithm, KeySet, KeySetError};
 /// A forged token can use up such a call: it needs nothing that is secret. What it delays is the acceptance of a key that
 /// was published since, by this time at most, because the next call brings that key whoever caused it. Tokens of a known
 /// `kid` cause none.
-pub const ON_DEMAND_INTERVAL: Duration = Duration::from_secs(10);
+const ON_DEMAND_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Time after which the keys are fetched again unasked, so that withdrawn ones die.
-pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Longest use of keys that could not be fetched again.
-pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Pause after a failed fetch.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -38,7 +39,7 @@ const MAX_WAITING: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The call failed.
-    #[error("oidc: get keys failed: {0}")]
+    #[error("oidc: get keys failed")]
     Call(#[from] CallError),
     /// The answer is no JWK set.
     #[error(transparent)]
@@ -105,13 +106,13 @@ impl KeyCache {
         lock(&self.last_error).clone()
     }
 
-    /// The keys in force at `now`; `None` once they could not be confirmed for [`MAX_AGE`].
+    /// The keys in force at `now`; `None` once they could not be confirmed for an hour.
     pub fn current(&self, now: SystemTime) -> Option<Arc<KeySet>> {
         let dated = self.current.load();
         within(dated.fetched_at, now, MAX_AGE).then(|| Arc::clone(&dated.keys))
     }
 
-    /// Fetches the keys every [`REFRESH_INTERVAL`], sooner after a failure, and when a token needs it; never ends.
+    /// Fetches the keys every five minutes, sooner after a failure, and when a token needs it; never ends.
     ///
     /// Once the answer is dropped, the keys at hand are used on but tokens of other keys are refused.
     ///
@@ -130,7 +131,8 @@ impl KeyCache {
                 pause = match self.refresh(now()).await {
                     Ok(()) => REFRESH_INTERVAL,
                     Err(error) => {
-                        tracing::warn!(jwks_uri = %self.jwks_uri, %error, "failed to fetch keys of an issuer");
+                        let error: &(dyn Error + 'static) = &*error;
+                        tracing::warn!(jwks_uri = %self.jwks_uri, error, "failed to fetch keys of an issuer");
                         RETRY_INTERVAL
                     }
                 };

@@ -59,7 +59,7 @@ pub(crate) struct VerificationKey {
 #[derive(Debug, thiserror::Error)]
 pub enum KeySetError {
     /// They are no JSON object with a list `keys`.
-    #[error("oidc: failed to decode keys: {0}")]
+    #[error("oidc: failed to decode keys")]
     Malformed(#[source] serde_json::Error),
     /// There are too many keys to try.
     #[error("oidc: the set holds {0} keys, more than {MAX_KEYS}")]

@@ -7,6 +7,7 @@ use haulout_api::authenticator::{AuthenticatorPhase, JwtAuthenticatorSpec};
 use haulout_api::conditions::{ConditionStatus, MESSAGE_MAX_CHARS, Observation};
 use haulout_jwt::discovery::{DiscoveryError, Provider, WELL_KNOWN_PATH};
 use haulout_jwt::keys::FetchError;
+use haulout_operate::error::chain;
 use url::Url;
 
 use crate::authenticators::trust::{self, TrustError};
@@ -166,7 +167,10 @@ pub(super) fn discovery(outcome: &Result<Provider, DiscoveryError>) -> Finding {
         Ok(_) => Ok("discovery performed successfully".to_owned()),
         Err(error) => Err(Fault::new(
             "InvalidDiscoveryProbe",
-            format!("could not perform oidc discovery on provider issuer: {error}"),
+            format!(
+                "could not perform oidc discovery on provider issuer: {}",
+                chain(error)
+            ),
         )),
     }
 }
@@ -194,7 +198,7 @@ pub(super) fn jwks_fetch(error: Option<&FetchError>, keys_are_usable: bool) -> F
     match error {
         Some(error) => Err(Fault::new(
             "InvalidCouldNotFetchJWKS",
-            format!("could not fetch keys: fetching keys {error}"),
+            format!("could not fetch keys: fetching keys {}", chain(error)),
         )),
         None if !keys_are_usable => Err(Fault::new(
             "InvalidCouldNotFetchJWKS",
