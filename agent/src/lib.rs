@@ -149,7 +149,7 @@ impl Agent {
 
     /// Serves until `shutdown` has drained. It begins the shutdown by itself when the key was
     /// replaced under its mount and only a restart will show the new one.
-    pub async fn run(self, shutdown: &Shutdown) -> io::Result<()> {
+    pub async fn run(self, shutdown: &Shutdown) {
         let Self {
             serving,
             health,
@@ -180,8 +180,7 @@ impl Agent {
         let watching = shutdown
             .drain
             .run_until_cancelled(files.watch(&service, poll, shutdown));
-        let (signing, probing, _cancelled) = tokio::join!(signing, probing, watching);
-        signing.and(probing)
+        let ((), (), _cancelled) = tokio::join!(signing, probing, watching);
     }
 }
 

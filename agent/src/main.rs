@@ -45,7 +45,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     let clock = Clock::system();
     let agent = Agent::bind(settings, clock.clone(), AuditLog::stderr(clock)).await?;
     tracing::info!(address = %agent.address()?, health = %agent.health_address()?, "listening");
-    agent.run(&shutdown).await?;
+    agent.run(&shutdown).await;
     shutdown.finish(FINISH).await;
     Ok(())
 }

@@ -187,7 +187,7 @@ impl Running {
         let stages = shutdown.clone();
         shutdown
             .tracker
-            .spawn(async move { agent.run(&stages).await.unwrap() });
+            .spawn(async move { agent.run(&stages).await });
         Self {
             address,
             health,

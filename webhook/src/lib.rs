@@ -154,17 +154,13 @@ impl Webhook {
     }
 
     /// Serves until `shutdown` drains, and until the last request is answered.
-    ///
-    /// # Errors
-    /// A listener failed.
-    pub async fn serve(self, shutdown: &Shutdown) -> io::Result<()> {
+    pub async fn serve(self, shutdown: &Shutdown) {
         let limits = ListenerLimits::default();
         let plain = async {
-            let Some(plain) = self.plain else {
-                return Ok(());
-            };
-            let drain = shutdown.drain.clone();
-            serve_plain(plain, limits.clone(), self.plain_router, drain, GRACE).await
+            if let Some(plain) = self.plain {
+                let drain = shutdown.drain.clone();
+                serve_plain(plain, limits.clone(), self.plain_router, drain, GRACE).await;
+            }
         };
         let drain = shutdown.drain.clone();
         let door = serve_tls(
@@ -176,9 +172,8 @@ impl Webhook {
             drain,
             GRACE,
         );
-        let served = tokio::try_join!(door, plain);
+        tokio::join!(door, plain);
         self.signing.cancel();
-        served.map(|((), ())| ())
     }
 }
 

@@ -75,7 +75,7 @@ async fn run(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> 
     let audit = AuditLog::stderr(clock.clone());
     let webhook = Webhook::start(config, client, clock, audit, &shutdown).await?;
     tracing::info!(address = %webhook.address()?, "listening");
-    webhook.serve(&shutdown).await?;
+    webhook.serve(&shutdown).await;
     let all_ended = shutdown.finish(FINISH).await;
     tracing::info!(all_ended, "stopped");
     Ok(())

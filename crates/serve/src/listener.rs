@@ -146,12 +146,9 @@ impl Default for ListenerLimits {
 /// streams, and a connection for [`ListenerLimits::stranger_lifetime`]. What they may *do* is the
 /// router's business.
 ///
-/// A client that connects before `store` has a certificate is hung up on. When this function
-/// returns, or its future is dropped, no task of its own is left.
-///
-/// # Errors
-///
-/// None at present: errors of accept are logged and survived.
+/// A client that connects before `store` has a certificate is hung up on. Errors of accept are
+/// logged and survived. When this function returns, or its future is dropped, no task of its own
+/// is left.
 pub async fn serve_tls(
     listener: TcpListener,
     store: Arc<ServingStore>,
@@ -160,7 +157,7 @@ pub async fn serve_tls(
     router: Router,
     drain: CancellationToken,
     grace: Duration,
-) -> io::Result<()> {
+) {
     serve(
         listener,
         Transport::Tls { store, trust },
@@ -169,22 +166,18 @@ pub async fn serve_tls(
         drain,
         grace,
     )
-    .await
+    .await;
 }
 
 /// As [`serve_tls`], in plain HTTP/1.1, for probes and scrapers, who are all strangers.
-///
-/// # Errors
-///
-/// As [`serve_tls`].
 pub async fn serve_plain(
     listener: TcpListener,
     limits: ListenerLimits,
     router: Router,
     drain: CancellationToken,
     grace: Duration,
-) -> io::Result<()> {
-    serve(listener, Transport::Plain, limits, router, drain, grace).await
+) {
+    serve(listener, Transport::Plain, limits, router, drain, grace).await;
 }
 
 async fn serve(
@@ -194,7 +187,7 @@ async fn serve(
     router: Router,
     drain: CancellationToken,
     grace: Duration,
-) -> io::Result<()> {
+) {
     let tasks = TaskTracker::new();
     let abort = CancellationToken::new();
     let _abort_when_dropped = abort.clone().drop_guard();
@@ -233,7 +226,6 @@ async fn serve(
         abort.cancel();
         tasks.wait().await;
     }
-    Ok(())
 }
 
 /// The next connection, however many errors come before it.

@@ -133,7 +133,7 @@ pub(crate) struct TestServer {
     pub(crate) store: Arc<ServingStore>,
     /// Whether clients that show a certificate, whichever that is, are trusted.
     pub(crate) trusting: Arc<AtomicBool>,
-    pub(crate) served: JoinHandle<io::Result<()>>,
+    pub(crate) served: JoinHandle<()>,
     pub(crate) drain: DropGuard,
 }
 
@@ -190,7 +190,7 @@ impl TestServer {
     }
 
     /// Begins to drain; the returned task ends when the server has.
-    pub(crate) fn begin_drain(self) -> JoinHandle<io::Result<()>> {
+    pub(crate) fn begin_drain(self) -> JoinHandle<()> {
         drop(self.drain);
         self.served
     }

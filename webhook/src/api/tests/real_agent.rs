@@ -74,7 +74,7 @@ impl RealAgent {
         let stages = shutdown.clone();
         shutdown
             .tracker
-            .spawn(async move { agent.run(&stages).await.unwrap() });
+            .spawn(async move { agent.run(&stages).await });
         Self {
             network,
             folder,

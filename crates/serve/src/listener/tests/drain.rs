@@ -71,7 +71,7 @@ async fn what_is_in_flight_is_answered() {
         asked.join_next().await.unwrap().unwrap(),
         (200, "held".to_owned())
     );
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
     client.ended.await.unwrap().unwrap();
 }
 
@@ -80,7 +80,7 @@ async fn an_idle_connection_does_not_delay_the_end() {
     let server = TestServer::start(hello()).await;
     let client = server.client(None).await;
     assert_eq!(client.get_text("/").await.0, 200);
-    server.begin_drain().await.unwrap().unwrap();
+    server.begin_drain().await.unwrap();
     client.ended.await.unwrap().unwrap();
 }
 
@@ -97,7 +97,7 @@ async fn a_handshake_in_progress_may_still_make_its_request() {
         .unwrap();
     let client = TestClient::over(stream).await;
     assert_eq!(client.get_text("/").await, (200, "hello".to_owned()));
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn after_the_grace_the_rest_is_dropped() {
             .is_err()
     });
     held.started.notified().await;
-    server.begin_drain().await.unwrap().unwrap();
+    server.begin_drain().await.unwrap();
     assert!(asked.join_next().await.unwrap().unwrap());
     assert_eq!(Arc::strong_count(&held.release), 1, "no handler is left");
 }
@@ -176,7 +176,6 @@ async fn restarts_lose_no_request() {
         mem::replace(&mut running, next)
             .begin_drain()
             .await
-            .unwrap()
             .unwrap();
     }
     stop.cancel();
@@ -286,5 +285,5 @@ async fn what_crosses_with_the_goaway_is_answered() {
     let (last, error) = connection.expect(GOAWAY).await.last_stream_and_error();
     assert_eq!((last, error), (late, 0));
     connection.expect_answers(&[late]).await;
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
 }
