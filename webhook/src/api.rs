@@ -25,7 +25,7 @@ use haulout_serve::encoding::EncodeError;
 use haulout_serve::health::Reasons;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::request::BodyReader;
-use haulout_serve::status::{ApiError, render_errors};
+use haulout_serve::status::{render_errors, with_fallbacks};
 use haulout_serve::{audit_id, discovery, health, openapi};
 
 pub use self::access_review::SubjectAccessReviewer;
@@ -75,14 +75,13 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Result<Router,
             post(who_am_i::create).get(who_am_i::list),
         )
         .with_state(Arc::new(who_am_i));
-    let router = described
+    let routes = described
         .merge(login_routes)
         .merge(identity_routes)
         .merge(health::router(&health, Reasons::ForVouchedCallers))
         .merge(health::version_router())
-        .merge(metrics.router())
-        .fallback(async || ApiError::not_found())
-        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .merge(metrics.router());
+    let router = with_fallbacks(routes)
         .layer(from_fn_with_state(Arc::new(gate), admit::<R>))
         .layer(from_fn(render_errors))
         .layer(from_fn(guard))

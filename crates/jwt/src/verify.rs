@@ -149,11 +149,6 @@ impl Claims {
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
-
-    /// All claims.
-    pub fn as_object(&self) -> &Map<String, Value> {
-        &self.0
-    }
 }
 
 impl From<Map<String, Value>> for Claims {

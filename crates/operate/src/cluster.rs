@@ -81,11 +81,6 @@ impl CallError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused(status) if status.code == 404)
     }
-
-    /// 403.
-    pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Refused(status) if status.code == 403)
-    }
 }
 
 impl From<kube::Error> for CallError {
@@ -150,7 +145,7 @@ mod tests {
             "Forbidden",
         ))));
         assert_eq!(forbidden.to_string(), "leases is forbidden");
-        assert!(forbidden.is_forbidden() && !forbidden.is_conflict() && !forbidden.is_not_found());
+        assert!(!forbidden.is_conflict() && !forbidden.is_not_found());
         let mute = CallError::Refused(Box::new(status(409, "", "Conflict")));
         assert_eq!(mute.to_string(), "the API server answered 409 Conflict");
         assert!(mute.is_conflict());

@@ -81,14 +81,15 @@ impl FrontProxy {
 
     /// Whether `peer` is a front proxy by the configuration in force.
     pub fn trusts(&self, peer: &PeerCertificates, now: SystemTime) -> bool {
-        let in_force = self.in_force.load();
-        judge(&in_force.config, &in_force.trust, peer, now).is_ok()
+        self.in_force.load().judge(peer, now).is_ok()
     }
 
-    /// Who makes a request; see [`authenticate`].
+    /// Who makes a request, decided in the order of `k8s.io/apiserver`
+    /// `authentication/request/headerrequest`: a client without a certificate is anonymous; one
+    /// with a certificate must be a front proxy; a front proxy that names nobody vouches for nobody.
     ///
     /// # Errors
-    /// [`FrontProxyError`], a 401.
+    /// [`FrontProxyError`] for a certificate that is not a front proxy's, a 401.
     pub fn authenticate(
         &self,
         peer: &PeerCertificates,
@@ -96,7 +97,21 @@ impl FrontProxy {
         now: SystemTime,
     ) -> Result<Caller, FrontProxyError> {
         let in_force = self.in_force.load();
-        authenticate(&in_force.config, &in_force.trust, peer, headers, now)
+        match in_force.judge(peer, now) {
+            Ok(()) => {}
+            Err(FrontProxyError::Untrusted(ClientTrustError::NoCertificate)) => {
+                return Ok(Caller::anonymous());
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(match vouched_user(&in_force.config, headers) {
+            None => Caller::anonymous(),
+            Some(user) => Caller {
+                user,
+                client_address: client_address(headers),
+                is_vouched_for: true,
+            },
+        })
     }
 }
 
@@ -122,53 +137,19 @@ impl InForce {
         }
         Self { config, trust }
     }
-}
 
-/// Who makes a request, decided in the order of `k8s.io/apiserver`
-/// `authentication/request/headerrequest`: a client without a certificate is anonymous; one with a
-/// certificate must be a front proxy; a front proxy that names nobody vouches for nobody.
-///
-/// # Errors
-/// [`FrontProxyError`] for a certificate that is not a front proxy's, a 401.
-pub fn authenticate(
-    config: &FrontProxyConfig,
-    trust: &ClientTrust,
-    peer: &PeerCertificates,
-    headers: &HeaderMap,
-    now: SystemTime,
-) -> Result<Caller, FrontProxyError> {
-    match judge(config, trust, peer, now) {
-        Ok(()) => {}
-        Err(FrontProxyError::Untrusted(ClientTrustError::NoCertificate)) => {
-            return Ok(Caller::anonymous());
+    /// Whether `peer` is a front proxy.
+    fn judge(&self, peer: &PeerCertificates, now: SystemTime) -> Result<(), FrontProxyError> {
+        let client = self
+            .trust
+            .verify(peer, now)
+            .map_err(FrontProxyError::Untrusted)?;
+        let common_name = client.common_name.as_deref().unwrap_or_default();
+        if !self.config.allows(common_name) {
+            return Err(FrontProxyError::NameNotAllowed(common_name.to_owned()));
         }
-        Err(error) => return Err(error),
+        Ok(())
     }
-    Ok(match vouched_user(config, headers) {
-        None => Caller::anonymous(),
-        Some(user) => Caller {
-            user,
-            client_address: client_address(headers),
-            is_vouched_for: true,
-        },
-    })
-}
-
-/// Whether `peer` is a front proxy.
-fn judge(
-    config: &FrontProxyConfig,
-    trust: &ClientTrust,
-    peer: &PeerCertificates,
-    now: SystemTime,
-) -> Result<(), FrontProxyError> {
-    let client = trust
-        .verify(peer, now)
-        .map_err(FrontProxyError::Untrusted)?;
-    let common_name = client.common_name.as_deref().unwrap_or_default();
-    if !config.allows(common_name) {
-        return Err(FrontProxyError::NameNotAllowed(common_name.to_owned()));
-    }
-    Ok(())
 }
 
 impl Caller {

@@ -208,15 +208,6 @@ impl ApiError {
         )
     }
 
-    /// 503.
-    pub fn service_unavailable(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ServiceUnavailable",
-            message,
-        )
-    }
-
     /// 504: the time that the client gave is over.
     pub fn timeout() -> Self {
         let message = "Timeout: request did not complete within the allotted timeout";

@@ -61,12 +61,7 @@ impl ServingStore {
         Ok(())
     }
 
-    /// Whether a certificate was published, that is, whether a handshake can succeed.
-    pub fn is_published(&self) -> bool {
-        self.published.load().is_some()
-    }
-
-    /// The end of the published leaf's validity.
+    /// The end of the published leaf's validity; nothing while no handshake can succeed.
     pub fn not_after(&self) -> Option<SystemTime> {
         self.published
             .load()

@@ -80,10 +80,6 @@ fn errors_print_as_in_kubernetes() {
             r#""message":"Internal error occurred: no user info on request","reason":"InternalError","details":{"causes":[{"message":"no user info on request"}]},"code":500"#,
         ),
         (
-            ApiError::service_unavailable("not ready"),
-            r#""message":"not ready","reason":"ServiceUnavailable","code":503"#,
-        ),
-        (
             ApiError::timeout(),
             r#""message":"Timeout: request did not complete within the allotted timeout","reason":"Timeout","details":{},"code":504"#,
         ),
