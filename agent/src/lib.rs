@@ -118,7 +118,12 @@ impl Agent {
         });
         let metrics = Metrics::new();
         let service = Arc::new(SigningService {
-            signer: Signer::new(KeySource::new(ca_cert, ca_key), policy, clock),
+            signer: Signer::new(
+                KeySource::new(ca_cert, ca_key),
+                policy,
+                clock,
+                sign::LONGEST_QUEUE,
+            ),
             trust,
             audit,
             strangers: Strangers::default(),

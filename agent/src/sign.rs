@@ -20,22 +20,30 @@ use crate::watched::Watched;
 const BACKDATED: Duration = Duration::from_secs(300);
 
 /// How long a request may wait for its turn to be signed; by then its caller asks another agent.
-const LONGEST_QUEUE: Duration = Duration::from_millis(50);
+pub(crate) const LONGEST_QUEUE: Duration = Duration::from_millis(50);
 
 /// Signs what the policy allows.
 pub(crate) struct Signer {
     pub(crate) keys: KeySource,
     pub(crate) policy: Watched<Policy, 1>,
     pub(crate) clock: Clock,
+    longest_queue: Duration,
     bucket: TokenBucket,
 }
 
 impl Signer {
-    pub(crate) fn new(keys: KeySource, policy: Watched<Policy, 1>, clock: Clock) -> Self {
+    /// A request that waits for as long as `longest_queue` to be signed is refused.
+    pub(crate) fn new(
+        keys: KeySource,
+        policy: Watched<Policy, 1>,
+        clock: Clock,
+        longest_queue: Duration,
+    ) -> Self {
         Self {
             keys,
             policy,
             clock,
+            longest_queue,
             bucket: TokenBucket::default(),
         }
     }
@@ -82,9 +90,9 @@ impl Signer {
         if !authority.signs_slowly() {
             return issue(&authority, &subject, &public_key, validity);
         }
-        let arrived = Instant::now();
+        let (arrived, longest_queue) = (Instant::now(), self.longest_queue);
         let late = move || {
-            if arrived.elapsed() > LONGEST_QUEUE {
+            if arrived.elapsed() >= longest_queue {
                 return Err(rate_limited("too many requests wait to be signed"));
             }
             issue(&authority, &subject, &public_key, validity)

@@ -225,42 +225,28 @@ async fn an_rsa_authority_signs_beside_the_connections() {
 }
 
 /// A request that could not be signed in time is refused; signing it late would only delay others.
-#[test]
-fn what_waited_too_long_is_not_signed() {
-    let one_thread = tokio::runtime::Builder::new_current_thread()
-        .max_blocking_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    one_thread.block_on(async {
-        let files = Files(tempfile::tempdir().unwrap());
-        write_rsa_ca(&files);
-        files.write("policy.yaml", "{}");
+#[tokio::test]
+async fn what_waited_too_long_is_not_signed() {
+    let files = Files(tempfile::tempdir().unwrap());
+    write_rsa_ca(&files);
+    files.write("policy.yaml", "{}");
+    let now = Clock::system().now() + Duration::from_secs(5);
+    let request = serde_json::from_value(request_for("alice", &[])).unwrap();
+    let sign = async |longest_queue| {
         let keys = KeySource::new(&files.path("ca.crt"), &files.path("ca.key"));
         let path = files.path("policy.yaml");
         let policy = Watched::new("policy", [&*path], AtFault::Drop, |[yaml], _| {
             Ok(Policy::from_yaml(yaml)?)
         });
-        let clock = Clock::system();
-        let now = clock.now() + Duration::from_secs(5);
-        let signer = Signer::new(keys, policy, Clock::manual(now).0);
+        let signer = Signer::new(keys, policy, Clock::manual(now).0, longest_queue);
         signer.keys.look(now);
         signer.policy.look(now);
-        let request = serde_json::from_value(request_for("alice", &[])).unwrap();
-
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let busy = tokio::task::spawn_blocking(move || released.recv());
-        let release_later = async {
-            tokio::time::sleep(Duration::from_millis(60)).await;
-            release.send(()).unwrap();
-        };
-        let (outcome, ()) = tokio::join!(signer.sign(&request), release_later);
-        let reason = outcome.unwrap_err().reason;
-        assert_eq!(
-            reason,
-            haulout_api::signing::SigningFailureReason::RateLimited
-        );
-        busy.await.unwrap().unwrap();
-        assert!(signer.sign(&request).await.is_ok());
-    });
+        signer.sign(&request).await
+    };
+    let reason = sign(Duration::ZERO).await.unwrap_err().reason;
+    assert_eq!(
+        reason,
+        haulout_api::signing::SigningFailureReason::RateLimited
+    );
+    assert!(sign(Duration::MAX).await.is_ok());
 }
