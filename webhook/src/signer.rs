@@ -2,7 +2,7 @@
 //!
 //! One HTTP/2 connection is kept to each agent. A call goes to the next connected agent in turn;
 //! signing is idempotent, so that an agent which fails is followed by another at once, and one
-//! which is silent for [`HEDGE_AFTER`] has another asked beside it. The first answer counts.
+//! which is silent for 300 ms has another asked beside it. The first answer counts.
 
 mod addresses;
 mod agent;
@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod fake_agent;
 mod fault;
 mod health;
+mod hedge;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use haulout_api::signing::{CertificateRequest, CertificateResponse};
 use haulout_operate::clock::Clock;
 use haulout_serve::health::Metrics;
@@ -41,18 +41,33 @@ pub use self::agent::SERVER_NAME;
 use self::agent::{Agent, ClockDifference};
 pub use self::credentials::CredentialFiles;
 pub use self::error::SignerError;
-use self::error::Verdict;
 use self::fault::Fault;
 pub use self::health::SignerHealth;
+use self::hedge::first_answer;
 
-/// How long one agent may be silent before another is asked as well.
-const HEDGE_AFTER: Duration = Duration::from_millis(300);
-/// How long a certificate may take in all.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// How long a call waits for a first connection, and how many calls may: enough for a restarted
-/// agent, too little for a queue.
-const CONNECTION_WAIT: Duration = Duration::from_secs(2);
+/// How many calls may wait for a first connection: too few for a queue.
 const WAITING_CALLS: usize = 256;
+
+/// How long agents are waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// For a first connection: enough for a restarted agent.
+    connection: Duration,
+    /// For one agent, before another is asked as well.
+    hedge_after: Duration,
+    /// For a certificate in all.
+    deadline: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connection: Duration::from_secs(2),
+            hedge_after: Duration::from_millis(300),
+            deadline: Duration::from_secs(5),
+        }
+    }
+}
 
 /// Where agents are and how they are spoken to.
 #[derive(Clone, Debug)]
@@ -80,6 +95,7 @@ struct Shared {
     /// Told when a call finds no agent: the look-up of their addresses may be out of date.
     lookup_wanted: Notify,
     waiting: Semaphore,
+    patience: Patience,
     clock: Clock,
     clock_differences: Family<AgentLabel, ClockDifference>,
 }
@@ -93,6 +109,17 @@ impl Signer {
     /// Begins to keep connections to the agents, by tasks on `tasks` that end after `stop`. Cancel
     /// `stop` only when no login can be in flight any more.
     pub fn start(
+        settings: SignerSettings,
+        clock: Clock,
+        metrics: &Metrics,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
+        Self::start_with(Patience::default(), settings, clock, metrics, tasks, stop)
+    }
+
+    fn start_with(
+        patience: Patience,
         settings: SignerSettings,
         clock: Clock,
         metrics: &Metrics,
@@ -115,6 +142,7 @@ impl Signer {
             connected: Arc::default(),
             lookup_wanted: Notify::new(),
             waiting: Semaphore::new(WAITING_CALLS),
+            patience,
             clock,
             clock_differences,
         });
@@ -168,48 +196,13 @@ impl Signer {
         let shared = &*self.shared;
         let body = Bytes::from(serde_json::to_vec(request).map_err(SignerError::Encode)?);
         let begun = Instant::now();
-        let mut candidates = shared.candidates().await?.into_iter();
-        let mut calls = FuturesUnordered::new();
-        let mut asked = candidates.next();
-        calls.extend(asked.clone().map(|agent| answer::ask(agent, body.clone())));
-        let mut failure = None;
-        let mut timer = pin!(tokio::time::sleep_until(begun + HEDGE_AFTER));
-        let mut is_hedged = false;
-        loop {
-            tokio::select! {
-                biased;
-                answered = calls.next() => match answered {
-                    Some((agent, Ok(answer))) => {
-                        agent.observe_clock(answer.agent_time_millis, shared.clock.now());
-                        return Ok(answer);
-                    }
-                    Some((agent, Err(error))) => {
-                        match error.verdict() {
-                            Verdict::Final => return Err(error),
-                            Verdict::Sideline => agent.sideline(),
-                            Verdict::TryAnother => {}
-                        }
-                        failure = Some(error.more_telling(failure));
-                    }
-                    // Every agent was asked and none is left to wait for.
-                    None => return Err(failure.unwrap_or_else(|| shared.no_agent())),
-                },
-                () = &mut timer => {
-                    if is_hedged {
-                        return Err(SignerError::DeadlineExceeded(DEADLINE.as_secs()));
-                    }
-                    is_hedged = true;
-                    timer.as_mut().reset(begun + DEADLINE);
-                    if let Some(agent) = &asked {
-                        agent.sideline();
-                    }
-                }
-            }
-            if let Some(next) = candidates.next() {
-                calls.push(answer::ask(Arc::clone(&next), body.clone()));
-                asked = Some(next);
-            }
-        }
+        let candidates = shared.candidates().await?;
+        let ask = |agent| answer::ask(agent, body.clone());
+        let (agent, answer) = first_answer(candidates, ask, begun, &shared.patience)
+            .await
+            .map_err(|failure| failure.unwrap_or_else(|| shared.no_agent()))?;
+        agent.observe_clock(answer.agent_time_millis, shared.clock.now());
+        Ok(answer)
     }
 
     /// How many agents can be asked, and why the others cannot.
@@ -241,7 +234,7 @@ impl Shared {
                 connected.await;
             }
         };
-        tokio::time::timeout(CONNECTION_WAIT, wait)
+        tokio::time::timeout(self.patience.connection, wait)
             .await
             .map_err(|_elapsed| self.no_agent())
     }
