@@ -105,9 +105,20 @@ pub fn post_params() -> PostParams {
 /// # Errors
 /// [`CallError`].
 pub async fn call<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+    call_within(CALL_TIMEOUT, call).await
+}
+
+/// Waits for one call, as long as `limit` at most.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn call_within<T>(
+    limit: Duration,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer.map_err(CallError::from),
-        Err(_elapsed) => Err(CallError::TimedOut(CALL_TIMEOUT)),
+        Err(_elapsed) => Err(CallError::TimedOut(limit)),
     }
 }
 

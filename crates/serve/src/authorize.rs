@@ -8,6 +8,7 @@ mod questions;
 #[cfg(test)]
 mod tests;
 
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -43,10 +44,18 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// The question could not be put or was not answered. The text goes to the log only.
+/// The question could not be put or was not answered; shared by all who have asked it. The text and
+/// its causes go to the log only.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("failed to ask the API server for a SubjectAccessReview: {0}")]
-pub struct ReviewError(pub String);
+#[error("failed to ask the API server for a SubjectAccessReview")]
+pub struct ReviewError(#[source] Arc<dyn Error + Send + Sync>);
+
+impl ReviewError {
+    /// Wraps the cause: an error, or a text that says it.
+    pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Arc::from(cause.into()))
+    }
+}
 
 /// Who decides: the API server, by SubjectAccessReview.
 pub trait AccessReviewer: Send + Sync {
@@ -108,7 +117,8 @@ impl<R: AccessReviewer> Authorizer<R> {
             }) => Err(question.attributes.forbidden(&user.username, &reason)),
             Err(error) => {
                 if self.failures.lets_pass() {
-                    tracing::error!(%error, "failed to authorize a request");
+                    let error: &(dyn Error + 'static) = &error;
+                    tracing::error!(error, "failed to authorize a request");
                 }
                 Err(ApiError::internal(
                     "the request could not be authorized; try again",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use haulout_api::identity::UserInfo;
+use haulout_operate::cluster::call_within;
 use haulout_serve::authorize::{AccessReviewer, Attributes, Decision, ReviewError};
 use k8s_openapi::api::authorization::v1::{
     NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
@@ -48,15 +49,8 @@ impl AccessReviewer for SubjectAccessReviewer {
                 ..Default::default()
             };
             let parameters = PostParams::default();
-            let answer = tokio::time::timeout(TIMEOUT, self.reviews.create(&parameters, &review));
-            match answer.await {
-                Ok(Ok(review)) => decision(review),
-                Ok(Err(error)) => Err(ReviewError(error.to_string())),
-                Err(_elapsed) => Err(ReviewError(format!(
-                    "no answer within {} s",
-                    TIMEOUT.as_secs()
-                ))),
-            }
+            let answer = call_within(TIMEOUT, self.reviews.create(&parameters, &review));
+            decision(answer.await.map_err(ReviewError::new)?)
         }
         .boxed()
     }
@@ -108,7 +102,7 @@ fn spec(user: &UserInfo, attributes: &Attributes) -> SubjectAccessReviewSpec {
 fn decision(review: SubjectAccessReview) -> Result<Decision, ReviewError> {
     let status = review
         .status
-        .ok_or_else(|| ReviewError("the answer has no status".to_owned()))?;
+        .ok_or_else(|| ReviewError::new("the answer has no status"))?;
     Ok(Decision {
         allowed: status.allowed,
         reason: status.reason.unwrap_or_default(),
@@ -118,6 +112,7 @@ fn decision(review: SubjectAccessReview) -> Result<Decision, ReviewError> {
 #[cfg(test)]
 mod tests {
     use axum::http::{Request, Response};
+    use haulout_operate::error::chain;
     use http_body_util::BodyExt;
     use kube::client::Body;
     use serde_json::{Value, json};
@@ -227,13 +222,25 @@ mod tests {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": "no right to ask", "reason": "Forbidden", "code": 403,
         });
-        assert!(ask(&user, &discovery(), 403, forbidden).await.0.is_err());
-        assert!(
-            ask(&user, &discovery(), 201, review(&Value::Null))
-                .await
-                .0
-                .is_err()
+        let refused = ask(&user, &discovery(), 403, forbidden).await.0;
+        assert_eq!(
+            chain(&refused.unwrap_err()),
+            "failed to ask the API server for a SubjectAccessReview: no right to ask"
         );
+        let undecided = ask(&user, &discovery(), 201, review(&Value::Null)).await.0;
+        assert_eq!(
+            chain(&undecided.unwrap_err()),
+            "failed to ask the API server for a SubjectAccessReview: the answer has no status"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_api_server_that_is_away_is_told_of_with_its_cause() {
+        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let reviewer = SubjectAccessReviewer::new(Client::try_from(nowhere).unwrap());
+        let outcome = reviewer.review(&UserInfo::default(), &discovery()).await;
+        let text = chain(&outcome.unwrap_err());
+        assert!(text.contains("Connection refused"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,9 +251,7 @@ mod tests {
             .review(&UserInfo::default(), &discovery())
             .await
             .unwrap_err();
-        assert!(
-            error.to_string().contains("no answer within 10 s"),
-            "{error}"
-        );
+        let text = chain(&error);
+        assert!(text.ends_with("did not answer within 10 s"), "{text}");
     }
 }

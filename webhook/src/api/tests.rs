@@ -63,7 +63,7 @@ impl AccessReviewer for Reviewer {
         let answer = match self {
             Self::Allows => decision(true),
             Self::Denies => decision(false),
-            Self::Fails => Err(ReviewError("no API server".to_owned())),
+            Self::Fails => Err(ReviewError::new("no API server")),
             Self::Panics => panic!("the reviewer panicked"),
         };
         futures_util::future::ready(answer).boxed()

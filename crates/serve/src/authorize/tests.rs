@@ -102,7 +102,7 @@ fn no(reason: &str) -> Result<Decision, ReviewError> {
 }
 
 fn unreachable() -> Result<Decision, ReviewError> {
-    Err(ReviewError("connection refused by 10.0.0.1".to_owned()))
+    Err(ReviewError::new("connection refused by 10.0.0.1"))
 }
 
 #[tokio::test]
@@ -204,6 +204,11 @@ async fn the_log_tells_now_and_then_that_nobody_can_decide() {
         }
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.matches("failed to authorize").count(), expected);
+        assert_eq!(
+            text.matches("connection refused").count(),
+            expected,
+            "{text}"
+        );
         tokio::time::advance(FAILURE_INTERVAL / 2).await;
     }
 }
