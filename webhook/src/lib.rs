@@ -184,6 +184,7 @@ struct Cluster {
     store: Arc<ServingStore>,
     certificate_readiness: Readiness,
     authenticators: Arc<AuthenticatorRegistry>,
+    authenticators_readiness: Readiness,
 }
 
 /// Starts leader election and the controllers.
@@ -203,6 +204,7 @@ fn start_controllers(
         store: Arc::default(),
         certificate_readiness: Readiness::pending("waiting for the API server"),
         authenticators: Arc::default(),
+        authenticators_readiness: Readiness::pending("waiting for the API server"),
     };
 
     let (elector, leadership) = metrics.register(|registry| {
@@ -223,6 +225,7 @@ fn start_controllers(
             clock: clock.clone(),
             tracker: tracker.clone(),
             metrics: AuthenticatorMetrics::new(metrics),
+            readiness: cluster.authenticators_readiness.clone(),
         },
         stopping.clone(),
     ));
@@ -270,6 +273,7 @@ fn health_checks(cluster: &Cluster, signer: Signer, shutdown: &Shutdown) -> Heal
     let stopping = shutdown.stopping.clone();
     let front_proxy = cluster.front_proxy_readiness.clone();
     let certificate = cluster.certificate_readiness.clone();
+    let authenticators = cluster.authenticators_readiness.clone();
     HealthRegistry::new()
         .with_check("shutdown", Scope::Readiness, move || {
             if stopping.is_cancelled() {
@@ -281,6 +285,9 @@ fn health_checks(cluster: &Cluster, signer: Signer, shutdown: &Shutdown) -> Heal
         .with_check("front-proxy", Scope::Readiness, move || front_proxy.check())
         .with_check("serving-certificate", Scope::Readiness, move || {
             certificate.check()
+        })
+        .with_check("authenticators", Scope::Readiness, move || {
+            authenticators.check()
         })
         .with_check("agents", Scope::Readiness, move || signer.health().ready())
 }

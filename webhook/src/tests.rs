@@ -49,7 +49,12 @@ async fn it_lives_and_says_what_it_waits_for() {
     assert_eq!(get(plain(), "/livez").await.0, StatusCode::OK);
     let (status, body) = get(plain(), "/readyz").await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-    for check in ["front-proxy", "serving-certificate", "agents"] {
+    for check in [
+        "front-proxy",
+        "serving-certificate",
+        "authenticators",
+        "agents",
+    ] {
         assert!(body.contains(&format!("[-]{check} failed: ")), "{body}");
     }
     assert!(body.contains("[+]shutdown ok"), "{body}");

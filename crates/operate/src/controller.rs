@@ -110,7 +110,8 @@ pub async fn run(
     stop.run_until_cancelled(work).await;
 }
 
-fn pause_after(failures: u32) -> Duration {
+/// The pause before the next try after so many failures in a row: a second, doubled up to a minute.
+pub fn pause_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     FIRST_PAUSE
         .saturating_mul(1 << doublings)

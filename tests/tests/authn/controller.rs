@@ -15,6 +15,7 @@ use haulout_tests::issuer::{Fault, Faults, IssuerOptions, TestIssuer};
 use haulout_webhook::authenticators::AuthenticatorKey;
 use haulout_webhook::authenticators::metrics::AuthenticatorMetrics;
 use haulout_webhook::authenticators::registry::AuthenticatorRegistry;
+use haulout_webhook::controllers::Readiness;
 use haulout_webhook::controllers::jwt_authenticator::{self, Context};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -29,6 +30,7 @@ const AUDIENCE: &str = "cluster-1";
 struct Replica {
     registry: Arc<AuthenticatorRegistry>,
     metrics: Metrics,
+    readiness: Readiness,
     end: CancellationToken,
     tracker: TaskTracker,
     _controller: JoinSet<()>,
@@ -41,6 +43,7 @@ impl Replica {
         let metrics = Metrics::new();
         let suffix = ApiGroupSuffix::parse(SUFFIX).unwrap();
         let (end, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let readiness = Readiness::pending("waiting");
         let context = Context {
             objects: jwt_authenticator::objects(api.client(), &suffix),
             registry: Arc::clone(&registry),
@@ -48,12 +51,14 @@ impl Replica {
             clock: Clock::system(),
             tracker: tracker.clone(),
             metrics: AuthenticatorMetrics::new(&metrics),
+            readiness: readiness.clone(),
         };
         let mut controller = JoinSet::new();
         controller.spawn(jwt_authenticator::run(context, end.clone()));
         Self {
             registry,
             metrics,
+            readiness,
             end,
             tracker,
             _controller: controller,
@@ -268,6 +273,42 @@ async fn an_issuer_that_hangs_delays_no_other_object() {
         api.condition("a-hanging", "IssuerURLValid").0 == "False"
     })
     .await;
+}
+
+/// Invariant 9: a login that was good before a restart is good after it.
+#[tokio::test]
+async fn a_fresh_replica_is_ready_once_all_that_it_found_was_judged() {
+    let (api, slow, good) = (ApiServer::start().await, issuer().await, issuer().await);
+    slow.set_faults(Faults {
+        discovery: Fault::Slow(3_600_000),
+        ..Faults::default()
+    });
+    api.apply("good", &spec(&good));
+    api.apply("slow", &spec(&slow));
+    let replica = Replica::start(&api, Leadership::fixed(false));
+    until("in force", || replica.knows("good")).await;
+    until("is waited for", || slow.discovery_calls() == 1).await;
+    let unready = replica.readiness.check().unwrap_err();
+    assert!(unready.contains("issuers"), "{unready}");
+    slow.set_faults(Faults::default());
+    // An edit ends the judgement that hangs, and its own is waited for.
+    let mut edited = spec(&slow);
+    edited["audience"] = json!("cluster-2");
+    api.apply("slow", &edited);
+    until("ready", || replica.readiness.check().is_ok()).await;
+    assert!(replica.knows("slow"), "ready before the last was in force");
+    let late = issuer().await;
+    late.set_faults(Faults {
+        discovery: Fault::Slow(3_600_000),
+        ..Faults::default()
+    });
+    api.apply("late", &spec(&late));
+    until("is judged", || late.discovery_calls() == 1).await;
+    assert_eq!(
+        replica.readiness.check(),
+        Ok(()),
+        "new objects are no reason"
+    );
 }
 
 #[tokio::test]

@@ -5,9 +5,12 @@
 //! it, and whatever breaks one object breaks only that. Every replica fills its registry; only the leader writes.
 
 mod findings;
+mod first_list;
 mod judge;
 mod status;
 mod tend;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -29,6 +32,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::first_list::{FirstList, Unjudged};
+use super::Readiness;
 use crate::authenticators::AuthenticatorKey;
 use crate::authenticators::metrics::AuthenticatorMetrics;
 use crate::authenticators::registry::AuthenticatorRegistry;
@@ -48,6 +53,8 @@ pub struct Context {
     pub tracker: TaskTracker,
     /// Counts objects by phase.
     pub metrics: AuthenticatorMetrics,
+    /// Becomes ready once what was there at the start has been judged.
+    pub readiness: Readiness,
 }
 
 /// The `JWTAuthenticator` resource under the group of `suffix`.
@@ -65,8 +72,8 @@ pub fn objects(client: Client, suffix: &ApiGroupSuffix) -> Api<DynamicObject> {
     Api::all_with(client, &resource(suffix))
 }
 
-/// Runs until `end`, which should be the end of serving: what is in force then stays in the registry for the last logins,
-/// but nothing is kept up to date any more, neither objects nor keys.
+/// Runs until `end`, which should be the end of serving: what is in force then stays in the registry, but nothing is kept
+/// up to date any more, neither objects nor keys.
 pub async fn run(context: Context, end: CancellationToken) {
     let mut all = Tenders::new(context, end.clone());
     let events = watcher(all.context.objects.clone(), watcher::Config::default()).default_backoff();
@@ -82,10 +89,11 @@ pub async fn run(context: Context, end: CancellationToken) {
                 }
                 all.on(event).await;
             }
-            // It has begun anew; nothing is lost.
-            Err(watcher::Error::WatchError(status)) if status.code == 410 => {}
             Err(error) => {
-                let error = watch_fault(error);
+                let Some(error) = watch_fault(error) else {
+                    continue;
+                };
+                all.first_list.fail(&error);
                 if complaint.is_new(&error) {
                     tracing::warn!(error, "failed to watch JWTAuthenticators, trying on");
                 }
@@ -102,6 +110,7 @@ struct Tenders {
     by_name: HashMap<String, Tender>,
     /// Names that were seen since the list began, while one is being read.
     listed: HashSet<String>,
+    first_list: FirstList,
 }
 
 struct Tender {
@@ -113,6 +122,7 @@ struct Tender {
 impl Tenders {
     fn new(context: Context, end: CancellationToken) -> Self {
         Self {
+            first_list: FirstList::new(context.readiness.clone()),
             context: Arc::new(context),
             end,
             by_name: HashMap::new(),
@@ -122,12 +132,12 @@ impl Tenders {
 
     async fn on(&mut self, event: Event<DynamicObject>) {
         match event {
-            Event::Apply(object) => self.tend(object),
+            Event::Apply(object) => self.tend(object, None),
             Event::Delete(object) => self.end(&object.metadata.name.unwrap_or_default()).await,
             Event::Init => self.listed.clear(),
             Event::InitApply(object) => {
                 self.listed.extend(object.metadata.name.clone());
-                self.tend(object);
+                self.tend(object, self.first_list.unjudged());
             }
             Event::InitDone => {
                 let gone = self
@@ -137,11 +147,17 @@ impl Tenders {
                 for name in gone.cloned().collect::<Vec<_>>() {
                     self.end(&name).await;
                 }
+                if let Some(ready) = self.first_list.complete() {
+                    let end = self.end.clone();
+                    self.context
+                        .tracker
+                        .spawn(async move { end.run_until_cancelled(ready).await });
+                }
             }
         }
     }
 
-    fn tend(&mut self, object: DynamicObject) {
+    fn tend(&mut self, object: DynamicObject, unjudged: Option<Unjudged>) {
         let name = object.metadata.name.clone().unwrap_or_default();
         let object = match self.by_name.get(&name) {
             Some(tender) => match tender.objects.send(object) {
@@ -158,6 +174,7 @@ impl Tenders {
             AuthenticatorKey::jwt(&name),
             versions,
             self.end.clone(),
+            unjudged,
         );
         let stopped = stop.clone();
         let task = self

@@ -85,24 +85,27 @@ where
         while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
             match event {
                 Ok(object) => self.set(object),
-                // Nothing is wrong: the API server does not know any more what we have missed.
-                Err(watcher::Error::WatchError(status)) if status.code == 410 => continue,
-                Err(error) => self.state(|state| state.fault = Some(watch_fault(error))),
+                Err(error) => match watch_fault(error) {
+                    Some(fault) => self.state(|state| state.fault = Some(fault)),
+                    None => continue,
+                },
             }
             wake.notify_one();
         }
     }
 }
 
-/// Why a watch is broken, in one line: the API server's own words where there are some.
-pub fn watch_fault(error: watcher::Error) -> String {
-    match error {
+/// Why a watch is broken, in one line and in the API server's own words where there are some. `None`
+/// for 410: nothing is wrong, the API server only does not know any more what was missed.
+pub fn watch_fault(error: watcher::Error) -> Option<String> {
+    Some(match error {
+        watcher::Error::WatchError(status) if status.code == 410 => return None,
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => chain(&CallError::from(error)),
         watcher::Error::WatchError(status) => chain(&CallError::Refused(status)),
         other @ watcher::Error::NoResourceVersion => chain(&other),
-    }
+    })
 }
 
 impl<K> Clone for Observed<K> {

@@ -1,33 +1,26 @@
 //! The status of a `JWTAuthenticator`: what it should be, and writing it.
 
-use std::time::Duration;
-
 use haulout_api::authenticator::AuthenticatorStatus;
 use haulout_api::conditions;
-use haulout_operate::cluster::post_params;
+use haulout_operate::cluster::{CallError, call, post_params};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, DynamicObject};
 
 use super::findings::Findings;
-
-/// Longest time that one write may take.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a status could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StatusError {
     #[error("failed to put the status into words")]
     Serialize(#[source] serde_json::Error),
-    #[error("failed to write the status: {0}")]
-    Write(#[source] kube::Error),
-    #[error("failed to write the status: no answer within {} s", WRITE_TIMEOUT.as_secs())]
-    Timeout,
+    #[error("failed to write the status")]
+    Write(#[source] CallError),
 }
 
 impl StatusError {
-    /// Whether the object has changed since it was read; the change comes by itself.
-    pub(super) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Write(kube::Error::Api(status)) if matches!(status.code, 404 | 409))
+    /// Whether the object has changed or gone since it was read; the watch will tell.
+    pub(super) fn is_outdated(&self) -> bool {
+        matches!(self, Self::Write(error) if error.is_conflict() || error.is_not_found())
     }
 }
 
@@ -67,14 +60,9 @@ pub(super) async fn write(
         data.insert("status".to_owned(), status);
     }
     let name = object.metadata.name.as_deref().unwrap_or_default();
-    let parameters = post_params();
-    tokio::time::timeout(
-        WRITE_TIMEOUT,
-        api.replace_status(name, &parameters, &changed),
-    )
-    .await
-    .map_err(|_| StatusError::Timeout)?
-    .map_err(StatusError::Write)?;
+    call(api.replace_status(name, &post_params(), &changed))
+        .await
+        .map_err(StatusError::Write)?;
     Ok(())
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulout_api::authenticator::{AuthenticatorPhase, JwtAuthenticatorSpec};
+use haulout_operate::controller::pause_after;
+use haulout_operate::error::{Complaint, chain};
 use haulout_operate::leader::Leadership;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -14,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::first_list::Unjudged;
 use super::judge::{Judgement, judge, provisional};
 use super::{Context, findings, status};
 use crate::authenticators::metrics::CountedAuthenticator;
@@ -23,25 +26,21 @@ use crate::authenticators::{AuthenticatorKey, JWT_KIND, TokenAuthenticator};
 /// Time after which an object without fault is judged again, so that its status tells of today.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// First pause before a fault that may pass is looked at again; it doubles each time.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-
-/// Longest such pause.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
-
 /// Pause after a status that could not be written.
 const STATUS_RETRY: Duration = Duration::from_secs(5);
 
 /// Tends the object of `key`, whose versions come through `objects`, until that ends or the answer is dropped. Either
-/// takes the object out of force, unless it comes with the `end` of the whole controller.
+/// takes the object out of force, unless it comes with the `end` of the whole controller. What is `unjudged` is dropped
+/// with the first judgement.
 pub(super) async fn tend(
     context: Arc<Context>,
     key: AuthenticatorKey,
     mut objects: watch::Receiver<DynamicObject>,
     end: CancellationToken,
+    unjudged: Option<Unjudged>,
 ) {
     let registry = Arc::clone(&context.registry);
-    let mut tended = Tended::new(&context, Place { registry, key, end });
+    let mut tended = Tended::new(&context, Place { registry, key, end }, unjudged);
     loop {
         let object = objects.borrow_and_update().clone();
         let spec = spec_of(&object);
@@ -56,7 +55,7 @@ pub(super) async fn tend(
             continue;
         }
         let leads = context.leadership.is_leader();
-        let is_written = !leads || write_status(&context, &object, &tended.judgement).await;
+        let is_written = !leads || tended.write_status(&context, &object).await;
         let status_retry = (!is_written).then(|| Instant::now() + STATUS_RETRY);
         tokio::select! {
             changed = objects.changed() => if changed.is_err() { return },
@@ -81,10 +80,13 @@ struct Tended {
     failures: u32,
     /// When to judge again although nothing has changed.
     next: Option<Instant>,
+    /// Of a status that cannot be written.
+    complaint: Complaint,
+    unjudged: Option<Unjudged>,
 }
 
 impl Tended {
-    fn new(context: &Context, place: Place) -> Self {
+    fn new(context: &Context, place: Place, unjudged: Option<Unjudged>) -> Self {
         Self {
             place,
             counted: context.metrics.count(JWT_KIND),
@@ -92,6 +94,8 @@ impl Tended {
             judged: None,
             failures: 0,
             next: None,
+            complaint: Complaint::default(),
+            unjudged,
         }
     }
 
@@ -142,6 +146,33 @@ impl Tended {
         self.next = pause(&judgement, self.failures).map(|pause| Instant::now() + pause);
         self.judged = Some(spec);
         self.judgement = judgement;
+        self.unjudged = None;
+    }
+
+    /// Writes what was found; false when that must be tried again.
+    async fn write_status(&mut self, context: &Context, object: &DynamicObject) -> bool {
+        let now = Timestamp::try_from(context.clock.now()).unwrap_or_default();
+        let Some(next) = status::plan(object, &self.judgement.findings, &Time(now)) else {
+            return true;
+        };
+        match status::write(&context.objects, object, &next).await {
+            Ok(()) => {
+                self.complaint.settle();
+                true
+            }
+            Err(error) => {
+                let text = chain(&error);
+                if !error.is_outdated() && self.complaint.is_new(&text) {
+                    let name = &self.place.key.name;
+                    tracing::warn!(
+                        authenticator = name,
+                        error = text,
+                        "failed to report on a JWTAuthenticator"
+                    );
+                }
+                false
+            }
+        }
     }
 }
 
@@ -173,10 +204,7 @@ impl Drop for Place {
 fn pause(judgement: &Judgement, failures: u32) -> Option<Duration> {
     match judgement.findings.phase() {
         AuthenticatorPhase::Ready => Some(HEALTH_INTERVAL),
-        _ if judgement.may_heal => {
-            let doublings = failures.saturating_sub(1).min(16);
-            Some((FIRST_RETRY * 2_u32.pow(doublings)).min(LONGEST_RETRY))
-        }
+        _ if judgement.may_heal => Some(pause_after(failures)),
         AuthenticatorPhase::Pending | AuthenticatorPhase::Error => None,
     }
 }
@@ -192,23 +220,6 @@ fn report(name: &str, judgement: &Judgement) {
                 fault,
                 "JWTAuthenticator is not ready"
             );
-        }
-    }
-}
-
-async fn write_status(context: &Context, object: &DynamicObject, judgement: &Judgement) -> bool {
-    let now = Timestamp::try_from(context.clock.now()).unwrap_or_default();
-    let Some(next) = status::plan(object, &judgement.findings, &Time(now)) else {
-        return true;
-    };
-    match status::write(&context.objects, object, &next).await {
-        Ok(()) => true,
-        Err(error) => {
-            if !error.is_conflict() {
-                let name = object.metadata.name.as_deref();
-                tracing::warn!(authenticator = name, %error, "failed to report on a JWTAuthenticator");
-            }
-            false
         }
     }
 }
