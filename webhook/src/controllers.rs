@@ -32,19 +32,15 @@ pub struct Environment {
     pub clock: Clock,
     /// Counts reconciliations.
     pub metrics: ControllerMetrics,
-    /// Ends the controllers.
-    pub stopping: CancellationToken,
+    /// Ends the controller.
+    pub end: CancellationToken,
 }
 
 impl Environment {
     /// Notifies `wake` whenever leadership is gained or lost, until the end.
     async fn wake_on_leadership(&self, wake: &Notify) {
         let mut leadership = self.leadership.clone();
-        while let Some(()) = self
-            .stopping
-            .run_until_cancelled(leadership.changed())
-            .await
-        {
+        while let Some(()) = self.end.run_until_cancelled(leadership.changed()).await {
             wake.notify_one();
         }
     }

@@ -74,8 +74,8 @@ pub struct Webhook {
     trust: PeerTrust,
     router: Router,
     plain_router: Router,
-    /// Ends the signer, when nothing is left to sign.
-    signing: CancellationToken,
+    /// Cancelled when the last request is answered: ends whatever answers depend on.
+    served: CancellationToken,
 }
 
 impl Webhook {
@@ -97,15 +97,19 @@ impl Webhook {
             None => None,
         };
         let metrics = Metrics::new();
-        let signing = CancellationToken::new();
+        let served = CancellationToken::new();
         let signer = Signer::start(
             signer_settings(&config),
             clock.clone(),
             &metrics,
             &shutdown.tracker,
-            &signing,
+            &served,
         );
-        let cluster = start_controllers(&config, client.clone(), &clock, &metrics, shutdown);
+        let stages = Stages {
+            shutdown,
+            served: &served,
+        };
+        let cluster = start_controllers(&config, client.clone(), &clock, &metrics, &stages);
         let health = Arc::new(health_checks(&cluster, signer.clone(), shutdown));
         let plain_router = health::router(&health, Reasons::ForAll).merge(metrics.router());
         let trust = {
@@ -136,7 +140,7 @@ impl Webhook {
             trust,
             router,
             plain_router,
-            signing,
+            served,
         })
     }
 
@@ -173,7 +177,7 @@ impl Webhook {
             GRACE,
         );
         tokio::join!(door, plain);
-        self.signing.cancel();
+        self.served.cancel();
     }
 }
 
@@ -187,17 +191,25 @@ struct Cluster {
     authenticators_readiness: Readiness,
 }
 
-/// Starts leader election and the controllers.
+/// When the parts of the webhook end.
+struct Stages<'a> {
+    shutdown: &'a Shutdown,
+    served: &'a CancellationToken,
+}
+
+/// Starts leader election and the controllers. What only writes for the cluster ends at the first
+/// signal, which also gives up the lead; what requests are answered by is kept up to date until the
+/// last answer.
 fn start_controllers(
     config: &Config,
     client: Client,
     clock: &Clock,
     metrics: &Metrics,
-    shutdown: &Shutdown,
+    stages: &Stages<'_>,
 ) -> Cluster {
     let Shutdown {
         stopping, tracker, ..
-    } = shutdown;
+    } = stages.shutdown;
     let cluster = Cluster {
         front_proxy: Arc::default(),
         front_proxy_readiness: Readiness::pending("waiting for the API server"),
@@ -227,7 +239,7 @@ fn start_controllers(
             metrics: AuthenticatorMetrics::new(metrics),
             readiness: cluster.authenticators_readiness.clone(),
         },
-        stopping.clone(),
+        stages.served.clone(),
     ));
 
     let environment = Environment {
@@ -235,12 +247,15 @@ fn start_controllers(
         leadership,
         clock: clock.clone(),
         metrics: metrics.register(ControllerMetrics::new),
-        stopping: stopping.clone(),
+        end: stopping.clone(),
     };
     let (authorities, authorities_reader) = watch::channel(None);
     let (announced, announced_reader) = watch::channel(None);
     tracker.spawn(front_proxy_ca::run(
-        environment.clone(),
+        Environment {
+            end: stages.served.clone(),
+            ..environment.clone()
+        },
         Arc::clone(&cluster.front_proxy),
         cluster.front_proxy_readiness.clone(),
     ));

@@ -4,6 +4,7 @@ use axum::body::Body;
 use haulout_serve::listener::PeerCertificates;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use serde_json::json;
 use tower::ServiceExt;
 use tower_test::mock::{self, Handle};
 
@@ -82,6 +83,72 @@ async fn the_plain_port_shows_metrics_and_health_and_no_api() {
         let (status, _) = get(plain(), path).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
     }
+}
+
+/// Logins of the last seconds need the issuers' keys and the front proxy's CA as they are then.
+#[tokio::test]
+async fn what_answers_depend_on_is_followed_to_the_last_answer() {
+    let shutdown = Shutdown::default();
+    let (webhook, mut cluster) = start(&shutdown).await;
+    shutdown.stopping.cancel();
+    shutdown.drain.cancel();
+    let mut unanswered = Vec::new();
+    let answers = async {
+        loop {
+            let (request, reply) = cluster.next_request().await.unwrap();
+            let uri = request.uri();
+            let items = match uri.path() {
+                _ if uri.query().is_some_and(|query| query.contains("watch")) => {
+                    unanswered.push(reply);
+                    continue;
+                }
+                path if path.ends_with("/jwtauthenticators") => json!([]),
+                "/api/v1/namespaces/kube-system/configmaps" => json!([front_proxy_config()]),
+                _ => {
+                    unanswered.push(reply);
+                    continue;
+                }
+            };
+            let list = json!({"kind": "List", "apiVersion": "v1",
+                "metadata": {"resourceVersion": "1"}, "items": items});
+            reply.send_response(Response::new(list.to_string().into_bytes().into()));
+        }
+    };
+    let ready = async {
+        loop {
+            let (_, body) = get(webhook.router(), "/readyz").await;
+            if ["front-proxy", "authenticators"]
+                .iter()
+                .all(|check| body.contains(&format!("[+]{check} ok")))
+            {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let followed = async {
+        tokio::select! {
+            () = ready => {}
+            () = answers => {}
+        }
+    };
+    let followed = tokio::time::timeout(Duration::from_secs(20), followed).await;
+    assert!(followed.is_ok(), "nobody follows any more");
+    webhook.serve(&shutdown).await;
+    assert!(shutdown.finish(Duration::from_secs(20)).await);
+}
+
+fn front_proxy_config() -> serde_json::Value {
+    let now = Clock::system().now();
+    let validity = haulout_pki::profile::Validity {
+        not_before: now,
+        not_after: now + Duration::from_secs(3600),
+    };
+    let ca = haulout_pki::authority::generate_authority("front-proxy-ca", validity).unwrap();
+    json!({
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {"requestheader-client-ca-file": ca.certificate_pem},
+    })
 }
 
 #[tokio::test]

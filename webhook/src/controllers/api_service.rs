@@ -74,7 +74,7 @@ pub async fn run(
     let Environment {
         client,
         metrics,
-        stopping,
+        end,
         ..
     } = environment.clone();
     let api = Api::<APIService>::all(client);
@@ -86,11 +86,11 @@ pub async fn run(
     });
     let [login, identity] = objects.each_ref().map(|object| {
         let (observed, name) = (object.observed.clone(), object.name.clone());
-        Box::pin(observed.follow(api.clone(), name, Arc::clone(&wake), stopping.clone()))
+        Box::pin(observed.follow(api.clone(), name, Arc::clone(&wake), end.clone()))
     });
     let mut authorities = links.authorities.clone();
     let authorities = async {
-        while let Some(Ok(())) = stopping.run_until_cancelled(authorities.changed()).await {
+        while let Some(Ok(())) = end.run_until_cancelled(authorities.changed()).await {
             wake.notify_one();
         }
     };
@@ -101,7 +101,7 @@ pub async fn run(
         api,
         objects,
     };
-    let keep = controller::run(NAME, keeper, Arc::clone(&wake), metrics, stopping.clone());
+    let keep = controller::run(NAME, keeper, Arc::clone(&wake), metrics, end.clone());
     tokio::join!(
         login,
         identity,

@@ -47,7 +47,7 @@ pub async fn run(environment: Environment, front_proxy: Arc<FrontProxy>, readine
     let Environment {
         client,
         metrics,
-        stopping,
+        end,
         ..
     } = environment;
     let wake = Arc::new(Notify::new());
@@ -56,7 +56,7 @@ pub async fn run(environment: Environment, front_proxy: Arc<FrontProxy>, readine
         Api::<ConfigMap>::namespaced(client, NAMESPACE),
         CONFIG_MAP.to_owned(),
         Arc::clone(&wake),
-        stopping.clone(),
+        end.clone(),
     );
     let follower = Follower {
         observed,
@@ -64,7 +64,7 @@ pub async fn run(environment: Environment, front_proxy: Arc<FrontProxy>, readine
         readiness,
         is_loaded: false,
     };
-    let keep = controller::run(NAME, follower, wake, metrics, stopping);
+    let keep = controller::run(NAME, follower, wake, metrics, end);
     tokio::join!(Box::pin(follow), keep);
 }
 

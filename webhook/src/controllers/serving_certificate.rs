@@ -83,7 +83,7 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
     let Environment {
         client,
         metrics,
-        stopping,
+        end,
         ..
     } = environment.clone();
     let secrets = Api::<Secret>::namespaced(client.clone(), &settings.namespace);
@@ -91,7 +91,7 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
     let wake = Arc::new(Notify::new());
     let mut announced = links.announced.clone();
     let announcements = async {
-        while let Some(Ok(())) = stopping.run_until_cancelled(announced.changed()).await {
+        while let Some(Ok(())) = end.run_until_cancelled(announced.changed()).await {
             wake.notify_one();
         }
     };
@@ -99,7 +99,7 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
         secrets.clone(),
         settings.secret.clone(),
         Arc::clone(&wake),
-        stopping.clone(),
+        end.clone(),
     );
     let keeper = Keeper {
         secrets,
@@ -110,7 +110,7 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
         settings,
         links,
     };
-    let keep = controller::run(NAME, keeper, Arc::clone(&wake), metrics, stopping.clone());
+    let keep = controller::run(NAME, keeper, Arc::clone(&wake), metrics, end.clone());
     tokio::join!(
         Box::pin(follow),
         announcements,

@@ -73,7 +73,7 @@ pub(super) fn environment(is_leader: bool) -> (Environment, Server, ManualClock)
         leadership: Leadership::fixed(is_leader),
         clock,
         metrics: ControllerMetrics::default(),
-        stopping: CancellationToken::new(),
+        end: CancellationToken::new(),
     };
     (environment, Server(handle), hand)
 }
