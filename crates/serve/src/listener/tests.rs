@@ -17,15 +17,18 @@ fn hello() -> Router {
     Router::new().route("/", get(|| async { "hello" }))
 }
 
-/// Limits under which a test need not wait long for a silent peer to be hung up on.
-fn impatient() -> ListenerLimits {
-    let soon = Duration::from_secs(1);
+/// Long enough to be noticed, short enough for a test to wait for it.
+const SOON: Duration = Duration::from_millis(200);
+
+/// Limits that no test reaches, however slow the machine.
+fn patient() -> ListenerLimits {
+    let hour = Duration::from_secs(3600);
     ListenerLimits {
-        handshake_timeout: soon,
-        first_request_timeout: soon,
-        stranger_lifetime: soon,
-        farewell: soon,
-        header_read_timeout: soon,
+        handshake_timeout: hour,
+        first_request_timeout: hour,
+        stranger_lifetime: hour,
+        farewell: hour,
+        header_read_timeout: hour,
         ..ListenerLimits::default()
     }
 }
@@ -117,30 +120,51 @@ async fn a_panic_is_one_requests_own() {
 }
 
 #[tokio::test]
-async fn silent_peers_are_in_nobodys_way_and_hung_up_on() {
-    let server = TestServer::start_with(hello(), impatient(), GRACE).await;
-    let mut before_handshake = Vec::new();
+async fn silent_peers_are_in_nobodys_way() {
+    let server = TestServer::start_with(hello(), patient(), GRACE).await;
+    let mut silent = Vec::new();
     for _ in 0..100 {
-        before_handshake.push(TcpStream::connect(server.address).await.unwrap());
+        silent.push(TcpStream::connect(server.address).await.unwrap());
     }
-    let mut after_handshake = Vec::new();
+    let mut connected = Vec::new();
     for _ in 0..20 {
-        after_handshake.push(server.connect(None).await.unwrap());
+        connected.push(server.connect(None).await.unwrap());
     }
     assert_eq!(server.client(None).await.get_text("/").await.0, 200);
-    // A read ends only when the server has closed its side.
-    for mut stream in before_handshake {
-        assert!(matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_)));
-    }
-    for mut stream in after_handshake {
-        let mut all = Vec::new();
-        drop(stream.read_to_end(&mut all).await);
-    }
+}
+
+#[tokio::test]
+async fn who_never_shakes_hands_is_hung_up_on() {
+    let limits = ListenerLimits {
+        handshake_timeout: SOON,
+        ..patient()
+    };
+    let server = TestServer::start_with(hello(), limits, GRACE).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    // The read ends only when the server has closed its side.
+    assert!(matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn who_never_asks_is_hung_up_on() {
+    let limits = ListenerLimits {
+        first_request_timeout: SOON,
+        farewell: SOON,
+        ..patient()
+    };
+    let server = TestServer::start_with(hello(), limits, GRACE).await;
+    let mut stream = server.connect(None).await.unwrap();
+    let mut all = Vec::new();
+    drop(stream.read_to_end(&mut all).await);
 }
 
 #[tokio::test]
 async fn a_dribbled_http1_request_is_given_up() {
-    let (address, _drain) = plain_server(hello(), impatient()).await;
+    let limits = ListenerLimits {
+        header_read_timeout: SOON,
+        ..patient()
+    };
+    let (address, _drain) = plain_server(hello(), limits).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let answer = http1(&mut stream, "GET / HTTP/1.1\r\nHost:").await;
     assert!(!answer.contains("200"), "{answer}");
