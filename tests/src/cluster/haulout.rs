@@ -210,12 +210,18 @@ impl HauloutStack {
         self.token_with(&claims).await
     }
 
-    /// Waits until both APIServices are `Available` again, for example after a restart.
+    /// Waits until the webhook is ready, before which a cluster would lead nobody to it, and both APIServices are
+    /// `Available` again, for example after a restart.
     ///
     /// # Errors
     /// They are not within half a minute, or a process has ended.
     pub async fn wait_until_available(&mut self) -> anyhow::Result<()> {
         let parts = &mut [&mut self.issuer, &mut self.agent, &mut self.webhook];
+        let ready = format!("http://127.0.0.1:{}/readyz", self.addresses.webhook_metrics);
+        wait_for("webhook ready", READY_LIMIT, parts, async || {
+            Ok(self.http.get(&ready).send().await?.error_for_status()?)
+        })
+        .await?;
         wait_for("APIServices available", READY_LIMIT, parts, async || {
             api_services_available(&self.kubectl, &self.options.suffix).await
         })
