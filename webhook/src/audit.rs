@@ -181,7 +181,7 @@ impl LoginAudit {
     }
 }
 
-/// The fields of all events in the order of the reference.
+/// The fields of all events in the order of Pinniped's Concierge.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Event<'a> {

@@ -70,7 +70,7 @@ impl Files {
     }
 }
 
-/// `concierge.md` 6, line 102: none, only one of the two, swap, bad values, recovery.
+/// None, only one of the two, swap, bad values, recovery.
 #[test]
 fn the_old_pair_stays_in_use_until_the_new_one_is_whole() {
     let files = Files::new();

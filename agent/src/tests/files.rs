@@ -116,7 +116,7 @@ async fn a_changed_policy_counts_for_open_connections() {
     assert_eq!(answer.refusal(), refused(403, "RefusedByPolicy"));
 }
 
-/// Design D15: in a cluster the Secret with this material is empty at first.
+/// In a cluster the Secret with this material is empty at first.
 #[tokio::test]
 async fn without_tls_material_nobody_gets_in() {
     let agent = Running::start_with(|files, _, now| {
@@ -168,7 +168,7 @@ async fn tls_material_that_is_lost_later_leaves_the_agent_ready() {
     assert_eq!(answer.status, 200);
 }
 
-/// Design D7: a CA that is taken away counts no more on connections that are open.
+/// A CA that is taken away counts no more on connections that are open.
 #[tokio::test]
 async fn a_swapped_client_authority_ends_trust_at_once() {
     let agent = Running::start().await;

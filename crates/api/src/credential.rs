@@ -57,7 +57,7 @@ pub struct TokenCredentialRequestStatus {
 pub struct ClusterCredential {
     /// `notAfter` of the certificate, whole seconds, UTC.
     pub expiration_timestamp: Time,
-    /// Never set by Haulout; part of the reference's contract.
+    /// Never set by Haulout; part of the contract of Pinniped's Concierge.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub token: String,
     /// Certificate as PEM text, not base64.

@@ -35,7 +35,7 @@ struct Line<'a, E> {
 }
 
 impl AuditLog {
-    /// Writes to stderr, as the reference does.
+    /// Writes to stderr, as Pinniped's Concierge does.
     pub fn stderr(clock: Clock) -> Self {
         Self::new(io::stderr(), clock)
     }

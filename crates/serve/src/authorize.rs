@@ -22,7 +22,7 @@ use self::questions::{Question, Questions, SIZE_LIMIT};
 use crate::status::ApiError;
 use crate::throttle::Throttle;
 
-/// How long an allowing or denying decision holds, as in the reference.
+/// How long an allowing or denying decision holds, as in Pinniped's Concierge.
 pub const DECISION_LIFE: Duration = Duration::from_secs(10);
 
 /// How many questions are asked at a time; others wait.

@@ -143,8 +143,8 @@ impl ApiError {
         )
     }
 
-    /// Code 415. The text is the reference's, which names protobuf although our kinds have none there
-    /// either.
+    /// Code 415. The text is that of Pinniped's Concierge, which names protobuf although the kinds have
+    /// none there either.
     pub fn unsupported_media_type() -> Self {
         let message = "the body of the request was in an unknown format - accepted media types \
             include: application/json, application/yaml, application/vnd.kubernetes.protobuf";

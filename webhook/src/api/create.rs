@@ -51,7 +51,7 @@ impl<S: DeserializeOwned + Default> Create<S> {
 
 impl<S> Create<S> {
     /// Refuses a dry run (422), which these kinds cannot do: they are all effect. `group` is the
-    /// one with the default suffix; that and the missing kind are the reference's text.
+    /// one with the default suffix; that and the missing kind are as in Pinniped's Concierge.
     pub(super) fn refuse_dry_run(&self, group: &str) -> Result<(), ApiError> {
         if !self.options.dry_run {
             return Ok(());

@@ -35,7 +35,7 @@ use crate::signer::SignerError;
 /// Why a login failed. The client is told none of this.
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
-    /// The text is the reference's; what else there is to say is for the log alone.
+    /// The text is that of Pinniped's Concierge; what else there is to say is for the log alone.
     #[error("no such authenticator")]
     NoSuchAuthenticator { hint: String },
     #[error(transparent)]
@@ -142,7 +142,7 @@ pub(super) async fn log_in(
             kind: authenticator.kind.clone(),
             name: authenticator.name.clone(),
         });
-    // Audit events show the default suffix whichever is configured, as the reference's do.
+    // Audit events show the default suffix whichever is configured, as those of Pinniped's Concierge do.
     let api_group = key
         .as_ref()
         .map(|key| key.api_group.clone())

@@ -12,7 +12,7 @@ pub(crate) const SYSTEM_ROOTS: &str = "spec.tls is valid: no TLS configuration p
 /// Message of the condition when a bundle is configured.
 pub(crate) const CONFIGURED_ROOTS: &str = "spec.tls is valid: using configured CA bundle";
 
-/// Why `spec.tls` cannot be used; texts are those of the reference, which clients match.
+/// Why `spec.tls` cannot be used; texts are those of Pinniped's Concierge, which clients match.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TrustError {
     #[error(

@@ -38,7 +38,7 @@ fn group(name: &str, policy: &Policy) -> Result<(), Refusal> {
     judge(&request("alice", &["devs", name, "ops"]), policy)
 }
 
-/// Design D3, "never", whatever the file says.
+/// The list of SECURITY.md, whatever the file says.
 #[test]
 fn names_that_no_policy_can_allow() {
     let policy = Policy {

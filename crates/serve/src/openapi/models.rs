@@ -12,7 +12,7 @@ use crate::kinds::ServedKind;
 const DEFINITIONS: &str = "#/definitions/";
 const COMPONENTS: &str = "#/components/schemas/";
 
-/// The name of a model of the group of `kind`, as the reference names it, whatever the suffix.
+/// The name of a model of the group of `kind`, as Pinniped's Concierge names it, whatever the suffix.
 pub(super) fn model_name(kind: &ServedKind, model: &str) -> String {
     let group = if kind.kind == identity::KIND {
         "identity"

@@ -23,7 +23,7 @@ fn assert_prints(error: &ApiError, expected: &str) {
     assert_eq!(error.respond(Encoding::Json).status(), error.code());
 }
 
-/// The wire shapes of the reference, byte for byte but for the fixed head and the newline.
+/// The wire shapes of Pinniped's Concierge, byte for byte but for the fixed head and the newline.
 #[test]
 fn errors_print_as_in_kubernetes() {
     let cases = [

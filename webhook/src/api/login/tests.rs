@@ -360,7 +360,7 @@ async fn authenticators_are_found_by_exact_group_kind_and_name() {
         let outcome = setup.outcome();
         assert_eq!(outcome["authenticator"]["apiGroup"], shown_group, "{case}");
         if hint != found {
-            // The reference's acceptance tests match the whole text.
+            // The acceptance tests of Pinniped match the whole text.
             assert_eq!(outcome["err"], "no such authenticator");
             assert_eq!(outcome["hint"], hint, "{case}");
             assert!(setup.counted("failure", "NoSuchAuthenticator"));

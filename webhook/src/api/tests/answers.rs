@@ -321,7 +321,7 @@ async fn other_methods_and_paths_do_not_exist() {
     }
 }
 
-/// As in the reference: a namespace in the URL leads nowhere, one in the body is passed over.
+/// As in Pinniped's Concierge: a namespace in the URL leads nowhere, one in the body is passed over.
 #[tokio::test]
 async fn a_namespace_in_the_body_changes_nothing() {
     let door = Door::new().await;
@@ -350,7 +350,7 @@ async fn another_suffix_serves_other_groups() {
     assert_eq!(status, StatusCode::CREATED);
     assert!(answer.contains("\"apiVersion\":\"login.concierge.walrus.example.com/v1alpha1\""));
     assert!(answer.contains("clientKeyData"));
-    // The group in the text of errors stays, as in the reference.
+    // The group in the text of errors stays, as in Pinniped's Concierge.
     let empty = post_json(&renamed(TCR), &json!({"spec": {}}));
     let (_, answer) = text(door.send(empty).await).await;
     assert!(

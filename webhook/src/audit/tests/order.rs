@@ -1,4 +1,4 @@
-//! The order of keys: people read these lines, and the reference's stand in the same order.
+//! The order of keys: people read these lines, and those of Pinniped's Concierge stand in the same order.
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};

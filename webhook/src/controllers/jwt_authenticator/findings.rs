@@ -1,7 +1,7 @@
 //! What was found out about a `JWTAuthenticator`, and the conditions that say so.
 //!
-//! Types, reasons and messages are those of the reference (Pinniped `internal/controller/authenticator/jwtcachefiller`),
-//! which clients match.
+//! Types, reasons and messages are those of Pinniped's Concierge (`internal/controller/authenticator/jwtcachefiller`), which
+//! clients match.
 
 use haulout_api::authenticator::{AuthenticatorPhase, JwtAuthenticatorSpec};
 use haulout_api::conditions::{ConditionStatus, MESSAGE_MAX_CHARS, Observation};

@@ -6,9 +6,9 @@ use der::Encode;
 use super::*;
 use crate::encode::{SEQUENCE, hex};
 
-/// `observed.md`, section 1: what the reference issues.
+/// What Pinniped's Concierge issues (`certauthority.IssueClientCert`).
 #[test]
-fn contents_are_those_of_the_reference() {
+fn contents_are_those_of_pinnipeds_concierge() {
     let (authority, now) = p256_authority();
     let subject = ClientSubject {
         username: "alice".to_owned(),
