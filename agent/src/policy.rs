@@ -6,6 +6,7 @@ mod names;
 mod tests;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use self::judge::is_audit_id;
@@ -14,6 +15,10 @@ pub use self::names::{NamePattern, PatternError};
 
 /// No policy can allow a longer life; certificates here live minutes.
 const LONGEST_LIFETIME: u32 = 24 * 60 * 60;
+
+/// How much of a policy may be repeated by aliases, in parser events. Without a bound near the size of
+/// a policy, 400 bytes of nested aliases keep the agent from signing for as long as it reads them.
+const REPEATED_EVENTS: usize = 10_000;
 
 /// Why a policy file does not count; nothing is signed then.
 #[derive(Debug, thiserror::Error)]
@@ -134,21 +139,17 @@ impl Policy {
     /// Reads and checks a policy file. A file without a field or `{}` is refused, so that one that is
     /// just being written does not stand for the defaults; so is a field without a value.
     pub fn from_yaml(yaml: &[u8]) -> Result<Self, PolicyError> {
-        // Without the picture of the text that the library draws: the fault goes to logs, checks
-        // and the webhook, all of which take one line.
-        let unreadable =
-            |error: serde_saphyr::Error| PolicyError::Parse(error.without_snippet().to_string());
         if yaml.trim_ascii().is_empty() {
             return Err(PolicyError::Empty);
         }
-        let document: Value = serde_saphyr::from_slice(yaml).map_err(unreadable)?;
+        let document: Value = parse(yaml)?;
         if document.is_null() {
             return Err(PolicyError::Empty);
         }
         if let Some(path) = null_path(&document, "") {
             return Err(PolicyError::NoValue(path));
         }
-        let policy: Self = serde_saphyr::from_slice(yaml).map_err(unreadable)?;
+        let policy: Self = parse(yaml)?;
         policy.check()?;
         Ok(policy)
     }
@@ -186,6 +187,18 @@ impl Policy {
             .map(NamePattern::as_str)
             .filter(|entry| judge::is_never_signed(entry))
     }
+}
+
+/// Reads YAML. The fault goes to logs, checks and the webhook, all of which take one line: it comes without the picture of the
+/// text that the library draws, in which a key could stand.
+fn parse<T: DeserializeOwned>(yaml: &[u8]) -> Result<T, PolicyError> {
+    let options = serde_saphyr::options! {
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: REPEATED_EVENTS,
+        },
+    };
+    serde_saphyr::from_slice_with_options(yaml, options)
+        .map_err(|error| PolicyError::Parse(error.without_snippet().to_string()))
 }
 
 /// Path of the first null at or below `value`, which is at `path`, such as `allow.groups[0]`.

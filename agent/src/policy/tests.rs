@@ -104,6 +104,21 @@ fn what_is_not_a_policy_is_refused() {
 }
 
 #[test]
+fn few_aliases_are_followed_and_many_refused() {
+    let listed_thrice = |count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("system:{n}")).collect();
+        let yaml =
+            format!("allowedReservedNames: &a {names:?}\nallow: {{groups: *a, users: *a}}\n");
+        Policy::from_yaml(yaml.as_bytes())
+    };
+    let policy = listed_thrice(100).unwrap();
+    assert_eq!(policy.allow.groups, Some(policy.allowed_reserved_names));
+    let error = listed_thrice(REPEATED_EVENTS).unwrap_err();
+    let text = haulout_operate::error::chain(&error);
+    assert!(text.contains("alias"), "{text}");
+}
+
+#[test]
 fn no_rate_needs_no_burst() {
     assert!(Policy::from_yaml(b"{ratePerSecond: 0, burst: 0}").is_ok());
 }
