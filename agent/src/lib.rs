@@ -38,6 +38,7 @@ use self::policy::Policy;
 use self::server::{SigningService, Strangers};
 pub use self::settings::Settings;
 use self::sign::Signer;
+pub use self::sign::client_subject;
 use self::watched::{AtFault, Watched};
 
 /// How long the agent serves on after it was told to stop: until the webhooks have seen it leave

@@ -86,7 +86,7 @@ impl Signer {
             not_before: now - BACKDATED,
             not_after: now + Duration::from_secs(request.lifetime_seconds.into()),
         };
-        let subject = subject(request);
+        let subject = client_subject(request);
         if !authority.signs_slowly() {
             return issue(&authority, &subject, &public_key, validity);
         }
@@ -103,7 +103,9 @@ impl Signer {
     }
 }
 
-fn subject(request: &CertificateRequest) -> ClientSubject {
+/// Whom the certificate of a request speaks for, once the policy allows it: the user, every group,
+/// and one `key=value` for each extra value.
+pub fn client_subject(request: &CertificateRequest) -> ClientSubject {
     let units = |(key, values): (&String, &Vec<String>)| -> Vec<String> {
         values
             .iter()
