@@ -113,7 +113,7 @@ pub(super) const STAGES: &[Stage] = &[
     ),
     quick(
         "fuzz-corpus",
-        "each fuzz target: its corpus and ten seconds of random input",
+        "each fuzz target for ten seconds, beginning with its corpus",
         Kind::FuzzCorpus,
     ),
     with_kubernetes(
@@ -135,7 +135,7 @@ pub(super) const STAGES: &[Stage] = &[
     ),
     slow(
         "fuzz",
-        "each fuzz target for a minute (nightly)",
+        "each fuzz target for a minute, with sanitizers (nightly)",
         Kind::Fuzz,
     ),
 ];
@@ -167,7 +167,7 @@ impl Stage {
             Kind::EachCrate => each_crate().await,
             Kind::Deny => deny().await,
             Kind::FuzzCorpus => fuzz::corpus().await,
-            Kind::Fuzz => fuzz::with_coverage().await,
+            Kind::Fuzz => fuzz::with_sanitizers().await,
         }
     }
 }
