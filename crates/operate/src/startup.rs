@@ -108,6 +108,9 @@ fn filter(level: LogLevel) -> Targets {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use rustix::process::{dumpable_behavior, getrlimit};
     use tracing::Level;
 
     use super::*;
@@ -129,5 +132,35 @@ mod tests {
             assert_eq!(passes(watcher, Level::WARN), attempts, "{level:?}");
             assert!(passes(watcher, Level::ERROR), "{level:?}");
         }
+    }
+
+    const CHILD: &str = "HAULOUT_TEST_HARDENED_CHILD";
+
+    /// Nothing takes this back, so it is done to a child: this program, run again for this one test.
+    #[test]
+    fn a_hardened_process_is_not_dumpable_and_writes_no_core() {
+        if std::env::var_os(CHILD).is_some() {
+            return harden_and_look();
+        }
+        let name = "startup::tests::a_hardened_process_is_not_dumpable_and_writes_no_core";
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success() && output.contains("1 passed"),
+            "{output}{}",
+            String::from_utf8_lossy(&child.stderr)
+        );
+    }
+
+    fn harden_and_look() {
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::Dumpable);
+        harden_process().unwrap();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        let core = getrlimit(Resource::Core);
+        assert_eq!((core.current, core.maximum), (Some(0), Some(0)));
     }
 }
