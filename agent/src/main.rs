@@ -46,6 +46,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     let agent = Agent::bind(settings, clock.clone(), AuditLog::stderr(clock)).await?;
     tracing::info!(address = %agent.address()?, health = %agent.health_address()?, "listening");
     agent.run(&shutdown).await;
-    shutdown.finish(FINISH).await;
+    let all_ended = shutdown.finish(FINISH).await;
+    tracing::info!(all_ended, "stopped");
     Ok(())
 }
