@@ -5,13 +5,15 @@ use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::poll::wait_for;
 
 const TAIL_LINES: usize = 15;
 
@@ -141,6 +143,21 @@ impl Process {
         let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
         let pid = pid.context("process id out of range")?;
         kill_process(pid, signal).with_context(|| format!("failed to signal {}", self.launch.name))
+    }
+
+    /// Waits for the process to end by itself, as after a [`Process::signal`].
+    ///
+    /// # Errors
+    /// It still runs after `limit`; the text has the end of its log.
+    pub async fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let what = format!("end of {}", self.launch.name);
+        let ended = wait_for(&what, limit, &mut [], async || {
+            self.child.try_wait()?.context("it still runs")
+        });
+        match ended.await {
+            Ok(status) => Ok(status),
+            Err(error) => bail!("{error:#}{}", self.log_tail()),
+        }
     }
 
     /// Process id; the program's own, since `setpriv` replaces itself.
@@ -403,6 +420,23 @@ mod tests {
         let error = process.ensure_running().unwrap_err().to_string();
         assert!(error.contains("exit status: 3"), "{error}");
         assert!(error.contains("no such flag"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_end_after_a_signal_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "trap 'echo bye; exit 7' TERM; echo armed; while :; do sleep 0.01; done";
+        let mut process = Process::start(launch(folder.path(), script)).unwrap();
+        wait_until("not armed", || process.log_tail().contains("armed"));
+        let error = process.wait(Duration::ZERO).await.unwrap_err().to_string();
+        assert!(
+            error.contains("still runs") && error.contains("armed"),
+            "{error}"
+        );
+        process.signal(Signal::TERM).unwrap();
+        let status = process.wait(Duration::from_secs(10)).await.unwrap();
+        assert_eq!(status.code(), Some(7));
+        assert!(process.log_tail().contains("bye"));
     }
 
     #[test]

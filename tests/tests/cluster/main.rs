@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod audit;
+mod binaries;
 mod crds;
 mod door;
 mod explain;
