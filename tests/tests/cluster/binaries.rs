@@ -8,7 +8,7 @@ use haulout_tests::cluster::{Kubectl, Process, Products, Profile, StackOptions, 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::login::Running;
+use crate::running::Running;
 
 /// Ten seconds less than Kubernetes gives a pod by default.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -61,8 +61,10 @@ fn cluster_bad_configurations_end_with_1_and_a_line_for_each_fault() {
     for arguments in [&[&*config, "--check-config"][..], &[&config]] {
         let (code, stdout, stderr) = run("haulout-webhook", arguments);
         assert_eq!((code, &*stdout), (Some(1), ""), "{stderr}");
+        let begin = format!("{}: ", faulty.display());
         let fields: Vec<&str> = stderr
             .lines()
+            .map(|line| line.strip_prefix(&begin).unwrap_or(line))
             .map(|line| line.split(':').next().unwrap())
             .collect();
         let expected = ["listen", "namespace", "certificates.defaultLifetimeSeconds"];

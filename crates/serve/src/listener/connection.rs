@@ -1,6 +1,5 @@
 //! One connection, from the TCP accept to its end.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;

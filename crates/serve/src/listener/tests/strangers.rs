@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::raw_connection::{RawConnection, SETTINGS};
