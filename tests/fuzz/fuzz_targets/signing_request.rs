@@ -26,8 +26,9 @@ const NOW: SystemTime = UNIX_EPOCH;
 
 /// Allows as much as a policy can.
 static GENEROUS: LazyLock<Policy> = LazyLock::new(|| {
-    let yaml =
-        "maxLifetimeSeconds: 86400\nallowedReservedNames: ['system:*', 'kubeadm:*', 'haulout:*']\n";
+    let yaml = "maxLifetimeSeconds: 86400
+allowedReservedNames: ['system:*', ' system:*', 'kubeadm:*', 'haulout:*', ' haulout:*']
+";
     Policy::from_yaml(yaml.as_bytes()).expect("a valid policy")
 });
 

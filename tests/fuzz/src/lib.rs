@@ -41,14 +41,19 @@ pub fn is_reserved(name: &str) -> bool {
     is_among(&["kubeadm:*", "system:*"], name.trim())
 }
 
-/// One user of each kind that is forbidden.
+/// A user of each kind that is forbidden, as it is and with spaces around it.
 pub fn forbidden_users() -> impl Iterator<Item = String> {
-    USERS.iter().map(|pattern| pattern.replace('*', "x"))
+    USERS.into_iter().flat_map(examples)
 }
 
-/// One group of each kind that is forbidden.
+/// A group of each kind that is forbidden, likewise.
 pub fn forbidden_groups() -> impl Iterator<Item = String> {
-    GROUPS.iter().map(|pattern| pattern.replace('*', "x"))
+    GROUPS.into_iter().flat_map(examples)
+}
+
+fn examples(pattern: &str) -> [String; 3] {
+    let name = pattern.replace('*', "x");
+    [format!(" {name}"), format!("{name} "), name]
 }
 
 fn is_among(patterns: &[&str], name: &str) -> bool {
