@@ -189,7 +189,7 @@ async fn a_mistaken_object_says_what_is_wrong_and_is_not_in_force() {
         (
             "expression",
             "AuthenticatorValid",
-            "claims.usernameExpression: Forbidden: this version of Haulout does not support it",
+            "claims.usernameExpression: Forbidden: this version of Haulout does not support it; remove spec.claims.usernameExpression",
         ),
         (
             "wrong-ca",
