@@ -20,12 +20,17 @@ const LONGEST_LIFETIME: u32 = 24 * 60 * 60;
 /// a policy, 400 bytes of nested aliases keep the agent from signing for as long as it reads them.
 const REPEATED_EVENTS: usize = 10_000;
 
+const PEM_BEGIN: &[u8] = b"-----BEGIN";
+
 /// Why a policy file does not count; nothing is signed then.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The file is no YAML, or has a field that is unknown or of the wrong kind.
     #[error("failed to read the policy: {0}")]
     Parse(String),
+    /// The file holds a key or a certificate.
+    #[error("the policy holds a PEM block; see that --policy does not name a key's file")]
+    Pem,
     /// The file holds nothing, or nothing but comments.
     #[error("the policy is empty; write {{}} to take the defaults")]
     Empty,
@@ -141,6 +146,10 @@ impl Policy {
     pub fn from_yaml(yaml: &[u8]) -> Result<Self, PolicyError> {
         if yaml.trim_ascii().is_empty() {
             return Err(PolicyError::Empty);
+        }
+        // Faults are shown to many; a key that came here by mistake must be in none.
+        if yaml.windows(PEM_BEGIN.len()).any(|text| text == PEM_BEGIN) {
+            return Err(PolicyError::Pem);
         }
         let document: Value = parse(yaml)?;
         if document.is_null() {

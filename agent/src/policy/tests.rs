@@ -104,6 +104,24 @@ fn what_is_not_a_policy_is_refused() {
 }
 
 #[test]
+fn a_key_in_the_policy_is_shown_to_nobody() {
+    const KEY: &str = "MIGHAgEAMBMGByqGSM49AgEG";
+    for yaml in [
+        format!("-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n"),
+        format!("{{-----BEGIN PRIVATE KEY----- {KEY} }}"),
+        format!("audit:\n  logUsernamesAndGroups: \"-----BEGIN PRIVATE KEY-----\\n{KEY}\"\n"),
+        format!("\"-----BEGIN EC PRIVATE KEY-----\\n{KEY}\": 1\n"),
+    ] {
+        let error = Policy::from_yaml(yaml.as_bytes()).unwrap_err();
+        let text = haulout_operate::error::chain(&error);
+        assert!(
+            text.contains("--policy") && !text.contains("MIGH"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn few_aliases_are_followed_and_many_refused() {
     let listed_thrice = |count: usize| {
         let names: Vec<String> = (0..count).map(|n| format!("system:{n}")).collect();

@@ -28,6 +28,9 @@ const VERDICTS: usize = 64;
 /// and anybody may show one.
 const LONGEST_CHAIN: usize = 4;
 
+/// The most bytes of such a chain: front proxies have some 2 KB. Chains are compared with those known.
+const LARGEST_CHAIN: usize = 16 * 1024;
+
 /// How long a refusal is kept, so that a connection cannot have the same chain judged with each
 /// request.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
@@ -49,8 +52,10 @@ pub enum ClientTrustError {
     /// The client showed no certificate.
     #[error("no client certificate was presented")]
     NoCertificate,
-    /// The chain is longer than any that is judged.
-    #[error("the client's certificate chain has more than {LONGEST_CHAIN} certificates")]
+    /// The chain is longer, or larger, than any that is judged.
+    #[error(
+        "the client's certificate chain has more than {LONGEST_CHAIN} certificates or {LARGEST_CHAIN} bytes"
+    )]
     TooLong,
     /// No CA is trusted at this time.
     #[error("no client CA is trusted at present; the CA bundle is empty or expired")]
@@ -136,7 +141,8 @@ impl ClientTrust {
         if peer.0.is_empty() {
             return Err(ClientTrustError::NoCertificate);
         }
-        if peer.0.len() > LONGEST_CHAIN {
+        let bytes: usize = peer.0.iter().map(|certificate| certificate.len()).sum();
+        if peer.0.len() > LONGEST_CHAIN || bytes > LARGEST_CHAIN {
             return Err(ClientTrustError::TooLong);
         }
         let in_force = self.in_force.load();

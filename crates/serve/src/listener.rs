@@ -36,6 +36,9 @@ use crate::tls::ServingStore;
 /// descriptor: long enough not to spin, short enough that nobody notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How many connections are accepted before everything else has its turn.
+const ACCEPTS_IN_A_ROW: u32 = 16;
+
 /// How often the log tells of connections beyond the limit.
 const FULL_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -120,7 +123,7 @@ impl Default for ListenerLimits {
         Self {
             max_connections: 1024,
             max_strangers: 768,
-            max_handshakes: 128,
+            max_handshakes: 512,
             handshake_timeout: Duration::from_secs(5),
             first_request_timeout: Duration::from_secs(5),
             stranger_lifetime: Duration::from_secs(30),
@@ -208,8 +211,14 @@ async fn serve(
         tasks.spawn(Arc::clone(&connections).run(stream, address, turn));
     };
 
+    let mut in_a_row = 0;
     while let Some(accepted) = drain.run_until_cancelled(accept(&listener)).await {
         start(accepted);
+        // A flood of connections must not keep those from their turn that are there already.
+        in_a_row = (in_a_row + 1) % ACCEPTS_IN_A_ROW;
+        if in_a_row == 0 {
+            tokio::task::yield_now().await;
+        }
     }
     // Closing the listener would reset what the kernel has accepted in our name.
     while let Some(Ok(accepted)) = listener.accept().now_or_never() {

@@ -175,11 +175,15 @@ fn a_long_chain_is_not_judged() {
     let chain = |length| PeerCertificates(vec![leaf.clone(); length].into());
     let now = day(2026, 6, 1);
     assert!(trust.verify(&chain(LONGEST_CHAIN), now).is_ok());
-    let verdict = trust.verify(&chain(LONGEST_CHAIN + 1), now);
-    assert!(
-        matches!(verdict, Err(ClientTrustError::TooLong)),
-        "{verdict:?}"
-    );
+    let mut large = vec![leaf.clone(); 2];
+    large.push(vec![0; LARGEST_CHAIN].into());
+    for chain in [chain(LONGEST_CHAIN + 1), PeerCertificates(large.into())] {
+        let verdict = trust.verify(&chain, now);
+        assert!(
+            matches!(verdict, Err(ClientTrustError::TooLong)),
+            "{verdict:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::handshakes::Turn;
 use super::places::{Place, Places, Standing};
 use super::requests::Requests;
 use super::{ListenerLimits, PeerAddress, PeerCertificates, PeerTrust};
@@ -52,13 +53,8 @@ pub(super) struct Connections {
 type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connections {
-    /// Serves one connection; its handshake must end before `turn` is cancelled.
-    pub(super) async fn run(
-        self: Arc<Self>,
-        stream: TcpStream,
-        address: SocketAddr,
-        turn: CancellationToken,
-    ) {
+    /// Serves one connection, whose handshake has `turn`.
+    pub(super) async fn run(self: Arc<Self>, stream: TcpStream, address: SocketAddr, turn: Turn) {
         match self
             .abort
             .run_until_cancelled(self.serve(stream, address, turn))
@@ -73,12 +69,13 @@ impl Connections {
         &self,
         stream: TcpStream,
         address: SocketAddr,
-        turn: CancellationToken,
+        turn: Turn,
     ) -> Result<(), ConnectionError> {
         // Answers are small and whole; waiting to fill a segment only delays them.
         stream.set_nodelay(true)?;
         match &self.transport {
             Transport::Plain => {
+                drop(turn);
                 let requests = self.requests(address, &[]);
                 let _place = self.place(&requests)?;
                 Box::pin(self.serve_http1(stream, requests)).await
@@ -86,7 +83,7 @@ impl Connections {
             Transport::Tls { store, .. } => {
                 let handshake = timeout(self.limits.handshake_timeout, handshake(store, stream));
                 let stream = turn
-                    .run_until_cancelled(handshake)
+                    .run(handshake)
                     .await
                     .ok_or("gave up the handshake in favour of newer ones")???;
                 let (_, session) = stream.get_ref();
@@ -199,12 +196,13 @@ impl Connections {
         Ok(timeout(self.limits.farewell, connection).await??)
     }
 
-    /// Ends with the time of a peer: when no request has come, when a stranger has had his share,
-    /// and when a trusted peer is no longer that.
+    /// Ends with the time of a peer: when no request of a stranger has come, when he has had his
+    /// share, and when a trusted peer is no longer that.
     async fn time_of(&self, requests: &Requests) {
         let mut from = Instant::now();
         sleep_until(from + self.limits.first_request_timeout).await;
-        if !requests.any() {
+        // A trusted peer may connect before it has anything to ask.
+        if !requests.any() && requests.standing != Standing::Trusted {
             return;
         }
         loop {

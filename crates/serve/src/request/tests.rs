@@ -369,6 +369,24 @@ fn yaml_has_no_anchors_and_aliases() {
 }
 
 #[test]
+fn yaml_has_few_lines() {
+    let with_lines =
+        |line: &str, count: usize| format!("spec: {{token: t}}\n{}", line.repeat(count));
+    for line in ["#\n", "\n"] {
+        decode(
+            with_lines(line, 3999).as_bytes(),
+            Yaml,
+            FieldValidation::Strict,
+        )
+        .unwrap();
+    }
+    for line in ["#\n", "\n", "\r"] {
+        let text = refusal(&with_lines(line, 4000), Yaml, FieldValidation::Ignore);
+        assert!(text.contains("yaml: more than 4000 lines"), "{text}");
+    }
+}
+
+#[test]
 fn yaml_is_small_and_shallow() {
     let labels = |count: usize| {
         let labels: String = (0..count).map(|n| format!("l{n}: v, ")).collect();

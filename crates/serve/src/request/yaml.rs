@@ -14,11 +14,18 @@ const NODE_LIMIT: usize = 2000;
 /// How deep they may be nested.
 const DEPTH_LIMIT: usize = 32;
 
+/// How many lines: a parser pays for each, also for those that hold nothing but a comment.
+const LINE_LIMIT: usize = 4000;
+
 /// The one document in `body` as JSON. A key that stands twice is noted, and its last value taken.
 ///
 /// # Errors
 /// Where the fault is. The parser's own text is not repeated, because it shows the lines around.
 pub(super) fn to_json(body: &[u8], faults: &mut Faults) -> Result<String, String> {
+    let is_break = |byte: &&u8| matches!(**byte, b'\n' | b'\r');
+    if body.iter().filter(is_break).count() > LINE_LIMIT {
+        return Err(format!("yaml: more than {LINE_LIMIT} lines"));
+    }
     let tree = match parse(body, DuplicateKeyPolicy::Error) {
         Err(error) => {
             let Some(fault) = duplicate_key(&error) else {

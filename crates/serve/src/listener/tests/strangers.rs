@@ -46,6 +46,15 @@ async fn a_trusted_peer_that_has_made_a_request_may_idle() {
 }
 
 #[tokio::test]
+async fn a_trusted_peer_may_connect_before_it_asks() {
+    let server = TestServer::start_with(hello(), brief(), GRACE).await;
+    let client = server.client(TestServer::trusted()).await;
+    tokio::time::sleep(SOON * 5).await;
+    assert_eq!(client.get_text("/").await.0, 200);
+    assert!(!client.ended.is_finished(), "it is the same connection");
+}
+
+#[tokio::test]
 async fn a_stranger_s_connection_has_an_end() {
     let server = TestServer::start_with(hello(), brief(), GRACE).await;
     let client = server.client(None).await;
