@@ -10,7 +10,7 @@ use haulout_operate::audit::AuditLog;
 use haulout_operate::clock::Clock;
 use haulout_operate::shutdown::Shutdown;
 use haulout_operate::startup::{
-    LogSettings, harden_process, init_logging, install_crypto_provider,
+    LogSettings, harden_process, init_logging, install_crypto_provider, raise_open_files_limit,
 };
 
 /// How long tasks may take to end after the listeners have.
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
 fn start(settings: &Settings) -> anyhow::Result<()> {
     init_logging(&LogSettings::default())?;
     harden_process()?;
+    raise_open_files_limit();
     install_crypto_provider();
     tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(2)

@@ -11,7 +11,9 @@ use haulout_operate::audit::AuditLog;
 use haulout_operate::clock::Clock;
 use haulout_operate::cluster;
 use haulout_operate::shutdown::Shutdown;
-use haulout_operate::startup::{harden_process, init_logging, install_crypto_provider};
+use haulout_operate::startup::{
+    harden_process, init_logging, install_crypto_provider, raise_open_files_limit,
+};
 use haulout_webhook::config::Config;
 use haulout_webhook::{SERVE_ON, Webhook};
 
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
 fn start(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
     init_logging(&config.log)?;
     harden_process()?;
+    raise_open_files_limit();
     install_crypto_provider();
     // One thread serves everything: a login is a tenth of a millisecond of work in small steps, and handing these between
     // threads costs more than a second thread gains. It is good for several thousand logins a second.

@@ -4,7 +4,9 @@ mod json;
 
 use std::io;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -77,6 +79,18 @@ pub fn harden_process() -> Result<(), StartupError> {
     setrlimit(Resource::Core, none).map_err(StartupError::Harden)
 }
 
+/// Lets the process have as many open files, and so connections, as the system permits it. Programs
+/// are started with few for the sake of old system calls that none of ours makes.
+pub fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // It may always be raised so far; where it is not, the listener says when files run out.
+    let _raised = setrlimit(Resource::Nofile, all);
+}
+
 /// Sends the log to stderr.
 ///
 /// # Errors
@@ -110,7 +124,7 @@ fn filter(level: LogLevel) -> Targets {
 mod tests {
     use std::process::Command;
 
-    use rustix::process::{dumpable_behavior, getrlimit};
+    use rustix::process::dumpable_behavior;
     use tracing::Level;
 
     use super::*;
@@ -154,6 +168,13 @@ mod tests {
             "{output}{}",
             String::from_utf8_lossy(&child.stderr)
         );
+    }
+
+    #[test]
+    fn no_open_file_is_given_away() {
+        raise_open_files_limit();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
     }
 
     fn harden_and_look() {
