@@ -162,6 +162,15 @@ mod tests {
         assert!(mute.is_conflict());
     }
 
+    /// Company machines have `HTTPS_PROXY` set; without a feature of kube's, no client can be made there.
+    #[tokio::test]
+    async fn a_proxy_in_the_environment_is_no_fault() {
+        crate::startup::install_crypto_provider();
+        let mut config = Config::new("https://cluster.example.com".parse().unwrap());
+        config.proxy_url = Some("http://proxy.example.com:3128".parse().unwrap());
+        assert!(Client::try_from(config).is_ok());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_silent_api_server_is_left_in_time() {
         let error = call::<()>(std::future::pending()).await.unwrap_err();

@@ -29,6 +29,11 @@ impl Complaint {
         is_new
     }
 
+    /// What was complained of last, as long as it lasts.
+    pub fn text(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
     /// Forgets it, when things went well; true if there was one.
     pub fn settle(&mut self) -> bool {
         self.0.take().is_some()
