@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 use haulout_tests::cluster::{
-    Cluster, ClusterOptions, KubernetesBinaries, Profile, admin_kubeconfig, end_kept_cluster,
-    kept_cluster_folder, kept_clusters, sweep_lost_clusters,
+    Cluster, ClusterOptions, KubernetesBinaries, Products, Profile, admin_kubeconfig,
+    end_kept_cluster, kept_cluster_folder, kept_clusters, sweep_lost_clusters,
 };
+use serde_json::Value;
 
 use crate::output::{say, step};
 
@@ -28,7 +29,7 @@ pub(crate) enum Command {
         #[arg(long)]
         profile: Option<Profile>,
     },
-    /// Print `export` lines for a shell: KUBECONFIG and PATH
+    /// Print `export` lines for a shell: KUBECONFIG, PATH, and the CLUSTER_* variables of the README's guide
     Env {
         /// The cluster of this profile; needed when both are up
         #[arg(long)]
@@ -83,14 +84,35 @@ fn down(profile: Option<Profile>) -> anyhow::Result<()> {
 async fn env(profile: Option<Profile>) -> anyhow::Result<()> {
     let kept = kept_clusters()?;
     let name = choose(&kept, profile)?;
-    let kubeconfig = admin_kubeconfig(&kept_cluster_folder(name)?);
+    let folder = kept_cluster_folder(name)?;
+    let kubeconfig = admin_kubeconfig(&folder);
     let binaries = KubernetesBinaries::find_or_build().await?;
+    let server = server(&std::fs::read_to_string(&kubeconfig)?)
+        .with_context(|| format!("{} names no server", kubeconfig.display()))?;
     say(&format!("export KUBECONFIG={}", quote(&kubeconfig)));
     say(&format!(
-        "export PATH={}:\"$PATH\"",
+        "export PATH={}:{}:\"$PATH\"",
+        quote(&Products::build_folder()),
         quote(binaries.folder())
     ));
+    say(&format!(
+        "export CLUSTER_SERVER={}",
+        quote(Path::new(&server))
+    ));
+    for (variable, file) in [
+        ("CLUSTER_CA_CERT", "pki/ca.crt"),
+        ("CLUSTER_CA_KEY", "pki/ca.key"),
+    ] {
+        say(&format!("export {variable}={}", quote(&folder.join(file))));
+    }
     Ok(())
+}
+
+/// URL of the API server in a kubeconfig.
+fn server(kubeconfig: &str) -> Option<String> {
+    let kubeconfig: Value = serde_saphyr::from_str(kubeconfig).ok()?;
+    let server = kubeconfig.pointer("/clusters/0/cluster/server")?;
+    server.as_str().map(str::to_owned)
 }
 
 fn choose(kept: &[String], profile: Option<Profile>) -> anyhow::Result<&str> {

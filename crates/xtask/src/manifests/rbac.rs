@@ -163,7 +163,7 @@ pub(super) const GRANTS: &[Grant] = &[
                 resources: &["tokencredentialrequests"],
                 names: &[],
                 verbs: &["create"],
-                reason: "log in with a token through the API server; leave this file out where anonymous access stays off",
+                reason: "log in with a token through the API server",
             },
             Rule {
                 group: Group::Identity,
