@@ -41,7 +41,7 @@ pub use self::agent::SERVER_NAME;
 use self::agent::{Agent, ClockDifference};
 pub use self::credentials::CredentialFiles;
 pub use self::error::SignerError;
-use self::fault::Fault;
+use self::fault::LastingFault;
 pub use self::health::SignerHealth;
 use self::hedge::first_answer;
 
@@ -88,8 +88,8 @@ pub struct Signer {
 struct Shared {
     agents: ArcSwap<Vec<Arc<Agent>>>,
     /// Of the look-up of their addresses.
-    lookup_fault: Fault,
-    credentials_fault: Fault,
+    lookup_fault: LastingFault,
+    credentials_fault: LastingFault,
     turn: AtomicUsize,
     connected: Arc<Notify>,
     /// Told when a call finds no agent: the look-up of their addresses may be out of date.
@@ -136,8 +136,8 @@ impl Signer {
         });
         let shared = Arc::new(Shared {
             agents: ArcSwap::default(),
-            lookup_fault: Fault::default(),
-            credentials_fault: Fault::default(),
+            lookup_fault: LastingFault::default(),
+            credentials_fault: LastingFault::default(),
             turn: AtomicUsize::new(0),
             connected: Arc::default(),
             lookup_wanted: Notify::new(),
@@ -262,7 +262,7 @@ impl Shared {
         let general = [&self.lookup_fault, &self.credentials_fault];
         SignerHealth::of(
             &self.agents.load(),
-            general.into_iter().filter_map(Fault::text),
+            general.into_iter().filter_map(LastingFault::text),
         )
     }
 

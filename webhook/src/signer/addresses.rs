@@ -10,7 +10,7 @@ use haulout_operate::error::chain;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::fault::Fault;
+use super::fault::LastingFault;
 
 /// How often a service's name is looked up.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub(super) struct Service<'a> {
     /// Told when its addresses may be out of date.
     pub(super) wanted: &'a Notify,
     /// Why the last look-up gave none.
-    pub(super) fault: &'a Fault,
+    pub(super) fault: &'a LastingFault,
 }
 
 /// Publishes the addresses behind a service's name, as `lookup` gives them, until `stop`: again
@@ -89,7 +89,7 @@ pub(super) async fn follow<F>(
 }
 
 /// Keeps why a look-up gave nothing; the log has it once.
-fn note(fault: &Fault, host: &str, reason: &str) {
+fn note(fault: &LastingFault, host: &str, reason: &str) {
     let text =
         format!("failed to look up {host}: {reason}; check agent.service, or name agent.addresses");
     if fault.note(&text) {
@@ -150,7 +150,7 @@ mod tests {
         let service = Service {
             host: "agents",
             wanted: &Notify::new(),
-            fault: &Fault::default(),
+            fault: &LastingFault::default(),
         };
         tokio::join!(follow(lookup, service, publish, stop.clone()), check);
     }
@@ -158,7 +158,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_look_up_that_is_wanted_comes_soon_but_not_at_once() {
         let (publish, addresses) = watch::channel(BTreeSet::new());
-        let (wanted, fault) = (Notify::new(), Fault::default());
+        let (wanted, fault) = (Notify::new(), LastingFault::default());
         let times = Mutex::new(Vec::new());
         let start = tokio::time::Instant::now();
         let lookup = || {
@@ -196,7 +196,7 @@ mod tests {
             (|| None, Some("no answer within 5 s")),
             (|| Some(Ok(vec![([10, 0, 0, 1], 9443).into()])), None),
         ];
-        let fault = Fault::default();
+        let fault = LastingFault::default();
         for (answer, reason) in answers {
             let lookup = || async move {
                 match answer() {

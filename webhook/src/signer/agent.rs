@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::fault::Fault;
+use super::fault::LastingFault;
 
 /// The name that every agent's certificate must have, wherever the agent listens.
 pub const SERVER_NAME: &str = "haulout-agent.haulout-agent.svc";
@@ -74,7 +74,7 @@ pub(super) struct Agent {
     connection: ArcSwapOption<Sender>,
     /// Someone needs this agent now: a back-off ends early.
     wanted: Notify,
-    fault: Fault,
+    fault: LastingFault,
     epoch: Instant,
     /// Milliseconds since the epoch.
     sidelined_until: AtomicU64,
@@ -88,7 +88,7 @@ impl Agent {
             address,
             connection: ArcSwapOption::empty(),
             wanted: Notify::new(),
-            fault: Fault::default(),
+            fault: LastingFault::default(),
             epoch: Instant::now(),
             sidelined_until: AtomicU64::new(0),
             clock_warnings: Throttle::new(CLOCK_WARNING_INTERVAL),

@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::fault::Fault;
+use super::fault::LastingFault;
 
 /// How often the files are read. Kubernetes swaps a mounted Secret by a rename that inotify on the
 /// file would not see, and three small files cost less than a watch.
@@ -56,7 +56,7 @@ pub(super) struct Contents {
 pub(super) async fn follow(
     files: CredentialFiles,
     publish: watch::Sender<Option<TlsConnector>>,
-    fault: &Fault,
+    fault: &LastingFault,
     stop: CancellationToken,
 ) {
     let mut loaded = None;

@@ -1,31 +1,29 @@
 //! What is wrong at the moment with one part of the signing side.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use haulout_operate::error::Complaint;
 
 /// A fault that lasts until it is cleared: for the log once, for readiness as long as it is there.
 #[derive(Debug, Default)]
-pub(super) struct Fault(Mutex<Option<String>>);
+pub(super) struct LastingFault(Mutex<Complaint>);
 
-impl Fault {
+impl LastingFault {
     /// Keeps `text`; true if it differs from what was kept, so that the log is to have it.
     pub(super) fn note(&self, text: &str) -> bool {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = noted.as_deref() != Some(text);
-        if is_new {
-            *noted = Some(text.to_owned());
-        }
-        is_new
+        self.lock().is_new(text)
     }
 
     pub(super) fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.lock().settle();
     }
 
     pub(super) fn text(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().text().map(str::to_owned)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Complaint> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -35,7 +33,7 @@ mod tests {
 
     #[test]
     fn a_lasting_fault_is_new_once_and_kept_until_cleared() {
-        let fault = Fault::default();
+        let fault = LastingFault::default();
         assert!(fault.note("a"));
         assert!(!fault.note("a"));
         assert!(fault.note("b"));

@@ -44,9 +44,10 @@ where
     calls.extend(asked.clone().map(&ask));
     let mut failure = None;
     let deadline = begun + patience.deadline;
-    // Not from `begun`: no agent is slow because the call has waited for its connection.
-    let hedge_at = Instant::now() + patience.hedge_after;
-    let mut timer = pin!(sleep_until(hedge_at.min(deadline)));
+    // Not from `begun`: no agent is slow because the call has waited for another.
+    let hedge_at = || (Instant::now() + patience.hedge_after).min(deadline);
+    let mut is_hedged = false;
+    let mut timer = pin!(sleep_until(hedge_at()));
     loop {
         tokio::select! {
             biased;
@@ -68,6 +69,7 @@ where
                     let seconds = patience.deadline.as_secs();
                     return Err(Some(SignerError::DeadlineExceeded(seconds)));
                 }
+                is_hedged = true;
                 timer.as_mut().reset(deadline);
                 if let Some(silent) = &asked {
                     silent.sideline();
@@ -77,6 +79,9 @@ where
         if let Some(next) = candidates.next() {
             calls.push(ask(Arc::clone(&next)));
             asked = Some(next);
+            if !is_hedged {
+                timer.as_mut().reset(hedge_at());
+            }
         }
     }
 }
@@ -193,5 +198,9 @@ mod tests {
             assert_eq!(outcome(0, &[refusing(reason), QUICK]).await, expected);
         }
         assert_eq!(outcome(0, &[]).await, ("nobody", 0, 0, vec![]));
+        // Who is asked late is not silent early.
+        let late_refusal = (290, Some(KeyUnavailable));
+        let outcome = outcome(0, &[late_refusal, (100, None), QUICK]).await;
+        assert_eq!(outcome, ("ok", 390, 2, vec![0]));
     }
 }
