@@ -29,7 +29,7 @@ use haulout_serve::tls::ServingStore;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::api::SubjectAccessReviewer;
 use self::api::state::{ApiState, Logins};
@@ -74,8 +74,8 @@ pub struct Webhook {
     trust: PeerTrust,
     router: Router,
     plain_router: Router,
-    /// Cancelled when the last request is answered: ends whatever answers depend on.
-    served: CancellationToken,
+    /// Dropped when the last request is answered: ends whatever answers depend on.
+    served: DropGuard,
 }
 
 impl Webhook {
@@ -98,6 +98,7 @@ impl Webhook {
         };
         let metrics = Metrics::new();
         let served = CancellationToken::new();
+        let until_served = served.clone().drop_guard();
         let signer = Signer::start(
             signer_settings(&config),
             clock.clone(),
@@ -140,7 +141,7 @@ impl Webhook {
             trust,
             router,
             plain_router,
-            served,
+            served: until_served,
         })
     }
 
@@ -177,7 +178,7 @@ impl Webhook {
             GRACE,
         );
         tokio::join!(door, plain);
-        self.served.cancel();
+        drop(self.served);
     }
 }
 
@@ -199,7 +200,7 @@ struct Stages<'a> {
 
 /// Starts leader election and the controllers. What only writes for the cluster ends at the first
 /// signal, which also gives up the lead; what requests are answered by is kept up to date until the
-/// last answer.
+/// last answer, and writes nothing without the lead.
 fn start_controllers(
     config: &Config,
     client: Client,
@@ -249,18 +250,19 @@ fn start_controllers(
         metrics: metrics.register(ControllerMetrics::new),
         end: stopping.clone(),
     };
+    let while_serving = Environment {
+        end: stages.served.clone(),
+        ..environment.clone()
+    };
     let (authorities, authorities_reader) = watch::channel(None);
     let (announced, announced_reader) = watch::channel(None);
     tracker.spawn(front_proxy_ca::run(
-        Environment {
-            end: stages.served.clone(),
-            ..environment.clone()
-        },
+        while_serving.clone(),
         Arc::clone(&cluster.front_proxy),
         cluster.front_proxy_readiness.clone(),
     ));
     tracker.spawn(api_service::run(
-        environment.clone(),
+        environment,
         config.suffix.clone(),
         api_service::OurService {
             namespace: config.namespace.clone(),
@@ -272,7 +274,7 @@ fn start_controllers(
         },
     ));
     tracker.spawn(serving_certificate::run(
-        environment,
+        while_serving,
         certificate_settings(config),
         serving_certificate::Links {
             store: Arc::clone(&cluster.store),

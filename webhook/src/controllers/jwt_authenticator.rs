@@ -95,7 +95,10 @@ pub async fn run(context: Context, end: CancellationToken) {
                 };
                 all.first_list.fail(&error);
                 if complaint.is_new(&error) {
-                    tracing::warn!(error, "failed to watch JWTAuthenticators, trying on");
+                    tracing::warn!(
+                        error,
+                        "failed to watch JWTAuthenticators, trying on; check that the CRDs and the RBAC of Haulout's manifests are applied"
+                    );
                 }
             }
         }
