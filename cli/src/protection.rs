@@ -18,14 +18,39 @@ pub fn protect_memory() {
 #[cfg(not(target_os = "linux"))]
 pub fn protect_memory() {}
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
+    use std::process::Command;
+
     use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
 
     use super::*;
 
+    const CHILD: &str = "HAULOUT_TEST_PROTECTED_CHILD";
+
+    /// Nothing takes this back, so it is done to a child: this program, run again for this one test.
     #[test]
-    fn this_process_leaves_no_dump() {
+    fn a_protected_process_leaves_no_dump() {
+        if std::env::var_os(CHILD).is_some() {
+            return protect_and_look();
+        }
+        let name = "protection::tests::a_protected_process_leaves_no_dump";
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success() && output.contains("1 passed"),
+            "{output}{}",
+            String::from_utf8_lossy(&child.stderr)
+        );
+    }
+
+    fn protect_and_look() {
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::Dumpable);
         protect_memory();
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
         let limit = getrlimit(Resource::Core);

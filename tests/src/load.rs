@@ -113,7 +113,8 @@ pub struct Plan {
 /// What the load saw.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Time from when each good request was due until its whole answer was read, ascending.
+    /// Time from when each good request was due, or from when an idle stream woke for it, until its whole answer was read;
+    /// ascending.
     pub latencies: Vec<Duration>,
     /// What each failed request said.
     pub failures: Vec<String>,

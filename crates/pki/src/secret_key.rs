@@ -22,7 +22,8 @@ const P256_SPKI_HEAD: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02
 const P256_SPKI_LENGTH: usize = 91;
 
 /// What stands before the private scalar of a P-256 key, and between it and the public point, as a PKCS#8 `PrivateKeyInfo`
-/// around an `ECPrivateKey` (RFC 5208, RFC 5915). Written so, it is the form of OpenSSL and Go.
+/// around an `ECPrivateKey` (RFC 5208, RFC 5915), as OpenSSL and Go write it. The library writes the same, but computes the
+/// public point once more for it.
 const P256_PKCS8_HEAD: &[u8] = b"\x30\x81\x87\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x04\x6d\x30\x6b\x02\x01\x01\x04\x20";
 const P256_PKCS8_MIDDLE: &[u8] = b"\xa1\x44\x03\x42\x00";
 const P256_PKCS8_LENGTH: usize = 138;

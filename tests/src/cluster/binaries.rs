@@ -143,11 +143,7 @@ impl Build {
     /// Hash of all that decides what is built.
     fn key(&self, package: &str) -> String {
         let inputs = format!("{GO_MOD}\0{GO_SUM}\0{}", self.arguments(package).join("\0"));
-        digest(&SHA256, inputs.as_bytes())
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        haulout_pki::hex(digest(&SHA256, inputs.as_bytes()).as_ref())
     }
 
     fn arguments(&self, package: &str) -> Vec<String> {

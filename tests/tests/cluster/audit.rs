@@ -46,11 +46,7 @@ pub(crate) async fn events_bear_the_id_of_the_api_server(running: &mut Running) 
         "{ours:?}"
     );
     assert!(ours.iter().all(|event| event["auditEvent"] == true));
-    let token_id: String = digest(&SHA256, token.as_bytes())
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let token_id = haulout_pki::hex(digest(&SHA256, token.as_bytes()).as_ref());
     assert_eq!(ours[0]["tokenID"], token_id);
     let person = &ours[1]["personalInfo"];
     assert_eq!(person["username"], "alice", "{person}");

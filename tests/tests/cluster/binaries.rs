@@ -86,7 +86,7 @@ fn cluster_bad_configurations_end_with_1_and_a_line_for_each_fault() {
 fn cluster_wrong_calls_end_with_2() {
     for (program, arguments, word) in [
         ("haulout-webhook", &["--confg=x"][..], "--confg"),
-        ("haulout-webhook", &["x"], "x"),
+        ("haulout-webhook", &["stray"], "stray"),
         ("haulout-agent", &[], "--ca-cert"),
         ("haulout-agent", &["--listen=nowhere"], "nowhere"),
         ("haulout", &["--nope"], "--nope"),

@@ -42,9 +42,13 @@ fn script(ports: [u16; 4]) -> String {
     let blocks = shell_blocks(&readme);
     assert!(blocks.len() >= 7, "{} blocks", blocks.len());
     let mut script = blocks.concat();
-    for (documented, port) in PORTS.into_iter().zip(ports) {
+    // In two rounds, since a port that was drawn may contain one that is still to be replaced.
+    for (index, documented) in PORTS.into_iter().enumerate() {
         assert!(script.contains(documented), "{documented}");
-        script = script.replace(documented, &port.to_string());
+        script = script.replace(documented, &format!("<port {index}>"));
+    }
+    for (index, port) in ports.into_iter().enumerate() {
+        script = script.replace(&format!("<port {index}>"), &port.to_string());
     }
     let end = "trap 'kill $(jobs -p); wait' EXIT\ntrap 'exit 1' TERM";
     format!("set -euo pipefail\n{end}\n{script}")
