@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use haulout_tests::cluster::Kubectl;
 use serde_json::Value;
 
-use crate::running::Running;
+use crate::running::{Running, until};
 
 /// Group, kind, and a field deep inside that must be found.
 const KINDS: [(&str, &str, &str); 5] = [
@@ -41,6 +41,7 @@ const KINDS: [(&str, &str, &str); 5] = [
 pub(crate) async fn every_field_is_described(running: &Running) {
     let kubectl = running.cluster.kubectl();
     for (group, kind, deep) in KINDS {
+        let shown = shown_fields(kubectl, group, kind).await;
         let path = format!("/openapi/v3/apis/{group}/v1alpha1");
         let document = running.get_as_admin(&path, "application/json").await;
         let fields = Walk { document }.fields_of(group, kind);
@@ -48,7 +49,6 @@ pub(crate) async fn every_field_is_described(running: &Running) {
         for (field, description) in &fields {
             assert!(!description.trim().is_empty(), "{kind}.{field}");
         }
-        let shown = shown_fields(kubectl, group, kind).await;
         let walked: Vec<&String> = fields.keys().collect();
         assert_eq!(shown.iter().collect::<Vec<_>>(), walked, "{kind}");
         explains(kubectl, &format!("{}.{deep}", kind.to_lowercase())).await;
@@ -80,7 +80,13 @@ async fn explains(kubectl: &Kubectl, field: &str) {
 async fn shown_fields(kubectl: &Kubectl, group: &str, kind: &str) -> Vec<String> {
     let version = format!("--api-version={group}/v1alpha1");
     let arguments = ["explain", &kind.to_lowercase(), &version, "--recursive"];
-    let text = kubectl.run(arguments).await.unwrap();
+    let mut text = String::new();
+    // The API server fetches the documents of an aggregated API in its own time.
+    until(&format!("kubectl explain {kind}"), async || {
+        text = kubectl.run(arguments).await.unwrap_or_default();
+        !text.is_empty()
+    })
+    .await;
     let (_, list) = text.split_once("FIELDS:\n").expect(&text);
     let mut paths = Vec::new();
     let mut above: Vec<&str> = Vec::new();
