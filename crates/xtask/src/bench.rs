@@ -67,7 +67,7 @@ impl Arguments {
         }
         Size {
             warm_up: 500,
-            requests: 5_000,
+            requests: 20_000,
             latency_requests: 2_000,
             many: if self.full { 1_000_000 } else { 50_000 },
             idle: Duration::from_secs(20),
