@@ -45,6 +45,49 @@ pub struct JwtAuthenticatorSpec {
     /// How the issuer's TLS certificate is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
+    /// Signature algorithms that are accepted, in place of the default `RS256` and `ES256`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7), extend("x-kubernetes-list-type" = "set"))]
+    pub signing_algorithms: Vec<SigningAlgorithm>,
+    /// What every username gets in front, for example `oidc:`; user validation rules see it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub username_prefix: String,
+    /// What every group gets in front, for example `oidc:`; user validation rules see it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub groups_prefix: String,
+    /// How long certificates live, in seconds, in place of the webhook's default (300). The agent refuses to sign for longer
+    /// than its own policy allows (3600 unless configured).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 86_400))]
+    pub certificate_lifetime_seconds: Option<u32>,
+}
+
+/// A signature algorithm of JSON Web Signatures (RFC 7518, 3.1; RFC 8037, 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SigningAlgorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    #[serde(rename = "RS384")]
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    #[serde(rename = "RS512")]
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    #[serde(rename = "PS256")]
+    Ps256,
+    /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    #[serde(rename = "ES384")]
+    Es384,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
 }
 
 /// Which claims, or CEL expressions over them, give the username, the groups and the extras.
@@ -134,6 +177,33 @@ pub struct WebhookAuthenticatorSpec {
     /// How the server's TLS certificate is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
+    /// Version of `authentication.k8s.io` in which the server is asked; `v1beta1` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_review_version: Option<TokenReviewVersion>,
+    /// What every username gets in front, for example `corp:`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub username_prefix: String,
+    /// What every group gets in front, for example `corp:`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub groups_prefix: String,
+    /// How long certificates live, in seconds, in place of the webhook's default (300). The agent refuses to sign for longer
+    /// than its own policy allows (3600 unless configured).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 86_400))]
+    pub certificate_lifetime_seconds: Option<u32>,
+}
+
+/// Version of `authentication.k8s.io` in which a TokenReview server is asked; `v1beta1` unless given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenReviewVersion {
+    /// What Pinniped's Concierge sends.
+    #[default]
+    V1beta1,
+    /// The stable version.
+    V1,
 }
 
 /// How a peer's TLS certificate is verified; the system's roots when nothing is given.
@@ -227,6 +297,10 @@ mod tests {
                     "certificateAuthorityData": "Zm9v",
                     "certificateAuthorityDataSource": {"kind": "ConfigMap", "name": "ca", "key": "ca.crt"},
                 },
+                "signingAlgorithms": ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"],
+                "usernamePrefix": "oidc:",
+                "groupsPrefix": "oidc:",
+                "certificateLifetimeSeconds": 900,
             },
             "status": {
                 "conditions": [{
@@ -271,6 +345,16 @@ mod tests {
         });
         let parsed: WebhookAuthenticator = serde_json::from_value(wire.clone()).unwrap();
         assert_eq!(serde_json::to_value(&parsed).unwrap(), wire);
+        let with_extensions = json!({
+            "endpoint": "https://w.example.com/authenticate",
+            "tokenReviewVersion": "v1",
+            "usernamePrefix": "corp:",
+            "groupsPrefix": "corp:",
+            "certificateLifetimeSeconds": 900,
+        });
+        let parsed: WebhookAuthenticatorSpec =
+            serde_json::from_value(with_extensions.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), with_extensions);
     }
 
     #[test]

@@ -41,6 +41,12 @@ fn definition<K: CustomResourceExt>() -> anyhow::Result<Value> {
     Ok(crd)
 }
 
+fn whole_number(value: &Value) -> Option<u32> {
+    let number = value.as_f64()?;
+    let whole = number as u32;
+    (f64::from(whole) == number).then_some(whole)
+}
+
 fn root_schema(crd: &mut Value) -> Option<&mut Map<String, Value>> {
     crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema")?
         .as_object_mut()
@@ -55,8 +61,14 @@ fn restructure(schema: &mut Map<String, Value>) {
     if let Some(Value::Array(values)) = schema.get_mut("enum") {
         values.retain(|value| !value.is_null());
     }
-    if schema.get("minimum") == Some(&json!(0.0)) {
-        schema.insert("minimum".to_owned(), json!(0));
+    for limit in ["minimum", "maximum"] {
+        if let Some(whole) = schema.get(limit).and_then(whole_number) {
+            schema.insert(limit.to_owned(), json!(whole));
+        }
+    }
+    // OpenAPI has no unsigned formats; the limits say the same.
+    if schema.get("format") == Some(&json!("uint32")) {
+        schema.insert("format".to_owned(), json!("int32"));
     }
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties

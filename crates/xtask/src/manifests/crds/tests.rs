@@ -88,6 +88,30 @@ const JWT: &[(&str, &str)] = &[
     ("spec.userValidationRules[].message", "string"),
 ];
 
+/// Optional fields of ours on both authenticators; see `docs/differences.md`.
+const EXTENSIONS: &[(&str, &str)] = &[
+    (
+        "spec.certificateLifetimeSeconds",
+        r#"integer format="int32" maximum=86400 minimum=60"#,
+    ),
+    ("spec.groupsPrefix", "string maxLength=253"),
+    ("spec.usernamePrefix", "string maxLength=253"),
+];
+
+const JWT_EXTENSIONS: &[(&str, &str)] = &[
+    (
+        "spec.signingAlgorithms",
+        r#"array maxItems=7 x-kubernetes-list-type="set""#,
+    ),
+    (
+        "spec.signingAlgorithms[]",
+        r#"string enum=["RS256","RS384","RS512","PS256","ES256","ES384","EdDSA"]"#,
+    ),
+];
+
+const WEBHOOK_EXTENSIONS: &[(&str, &str)] =
+    &[("spec.tokenReviewVersion", r#"string enum=["v1beta1","v1"]"#)];
+
 const WEBHOOK: &[(&str, &str)] = &[
     ("", "object"),
     ("spec", "required object"),
@@ -269,8 +293,14 @@ fn find(plural: &str) -> Value {
 #[test]
 fn every_field_demands_what_the_contract_says() {
     let contract = [
-        ("jwtauthenticators", [JWT, TLS, CONDITIONS].concat()),
-        ("webhookauthenticators", [WEBHOOK, TLS, CONDITIONS].concat()),
+        (
+            "jwtauthenticators",
+            [JWT, TLS, CONDITIONS, EXTENSIONS, JWT_EXTENSIONS].concat(),
+        ),
+        (
+            "webhookauthenticators",
+            [WEBHOOK, TLS, CONDITIONS, EXTENSIONS, WEBHOOK_EXTENSIONS].concat(),
+        ),
         ("credentialissuers", ISSUER.to_vec()),
     ];
     for (plural, fields) in contract {
