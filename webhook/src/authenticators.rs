@@ -17,6 +17,9 @@ pub const API_GROUP: &str = "authentication.concierge.pinniped.dev";
 /// Kind of `JWTAuthenticator` objects.
 pub const JWT_KIND: &str = "JWTAuthenticator";
 
+/// Kind of `WebhookAuthenticator` objects.
+pub const WEBHOOK_KIND: &str = "WebhookAuthenticator";
+
 /// Names one authenticator: the reference of a `TokenCredentialRequest` with its group mapped to the default suffix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AuthenticatorKey {
@@ -29,13 +32,18 @@ pub struct AuthenticatorKey {
 }
 
 impl AuthenticatorKey {
-    /// Key of the `JWTAuthenticator` called `name`.
-    pub fn jwt(name: impl Into<String>) -> Self {
+    /// Key of the object of `kind` called `name`.
+    pub fn new(kind: &str, name: impl Into<String>) -> Self {
         Self {
             api_group: API_GROUP.to_owned(),
-            kind: JWT_KIND.to_owned(),
+            kind: kind.to_owned(),
             name: name.into(),
         }
+    }
+
+    /// Key of the `JWTAuthenticator` called `name`.
+    pub fn jwt(name: impl Into<String>) -> Self {
+        Self::new(JWT_KIND, name)
     }
 }
 
@@ -49,6 +57,11 @@ pub trait TokenAuthenticator: Send + Sync {
         token: &'a SecretString,
         now: SystemTime,
     ) -> BoxFuture<'a, Result<Option<UserInfo>, AuthenticationError>>;
+
+    /// How long certificates live for users of this authenticator, where it has a say in that.
+    fn certificate_lifetime_seconds(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Why a token was refused: a text for the log, which never holds the token, and one word for metrics.

@@ -5,11 +5,13 @@
 //! it was decided upon.
 
 pub mod api_service;
+pub mod authenticator;
 pub mod front_proxy_ca;
 pub mod jwt_authenticator;
 pub mod serving_certificate;
 #[cfg(test)]
 mod test_server;
+pub mod trust_sources;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

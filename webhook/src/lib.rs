@@ -37,8 +37,11 @@ use self::audit::LoginAudit;
 use self::authenticators::metrics::AuthenticatorMetrics;
 use self::authenticators::registry::AuthenticatorRegistry;
 use self::config::{Agents, Config};
+use self::controllers::trust_sources::TrustSources;
 use self::controllers::{Environment, Readiness};
-use self::controllers::{api_service, front_proxy_ca, jwt_authenticator, serving_certificate};
+use self::controllers::{
+    api_service, authenticator, front_proxy_ca, jwt_authenticator, serving_certificate,
+};
 use self::metrics::LoginMetrics;
 use self::signer::{AgentSource, CredentialFiles, Signer, SignerSettings};
 
@@ -230,16 +233,24 @@ fn start_controllers(
     });
     tracker.spawn(elector.run(stopping.clone()));
 
+    let authenticators = authenticator::Context {
+        registry: Arc::clone(&cluster.authenticators),
+        leadership: leadership.clone(),
+        clock: clock.clone(),
+        tracker: tracker.clone(),
+        metrics: AuthenticatorMetrics::new(metrics),
+        trust: Arc::new(TrustSources::new(
+            client.clone(),
+            config.namespace.clone(),
+            tracker.clone(),
+            stages.served.clone(),
+        )),
+    };
     tracker.spawn(jwt_authenticator::run(
-        jwt_authenticator::Context {
-            objects: jwt_authenticator::objects(client.clone(), &config.suffix),
-            registry: Arc::clone(&cluster.authenticators),
-            leadership: leadership.clone(),
-            clock: clock.clone(),
-            tracker: tracker.clone(),
-            metrics: AuthenticatorMetrics::new(metrics),
-            readiness: cluster.authenticators_readiness.clone(),
-        },
+        client.clone(),
+        config.suffix.clone(),
+        authenticators,
+        cluster.authenticators_readiness.clone(),
         stages.served.clone(),
     ));
 

@@ -16,7 +16,9 @@ use haulout_webhook::authenticators::AuthenticatorKey;
 use haulout_webhook::authenticators::metrics::AuthenticatorMetrics;
 use haulout_webhook::authenticators::registry::AuthenticatorRegistry;
 use haulout_webhook::controllers::Readiness;
-use haulout_webhook::controllers::jwt_authenticator::{self, Context};
+use haulout_webhook::controllers::authenticator::Context;
+use haulout_webhook::controllers::jwt_authenticator;
+use haulout_webhook::controllers::trust_sources::TrustSources;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -45,16 +47,26 @@ impl Replica {
         let (end, tracker) = (CancellationToken::new(), TaskTracker::new());
         let readiness = Readiness::pending("waiting");
         let context = Context {
-            objects: jwt_authenticator::objects(api.client(), &suffix),
             registry: Arc::clone(&registry),
             leadership,
             clock: Clock::system(),
             tracker: tracker.clone(),
             metrics: AuthenticatorMetrics::new(&metrics),
-            readiness: readiness.clone(),
+            trust: Arc::new(TrustSources::new(
+                api.client(),
+                "haulout-system".to_owned(),
+                tracker.clone(),
+                end.clone(),
+            )),
         };
         let mut controller = JoinSet::new();
-        controller.spawn(jwt_authenticator::run(context, end.clone()));
+        controller.spawn(jwt_authenticator::run(
+            api.client(),
+            suffix,
+            context,
+            readiness.clone(),
+            end.clone(),
+        ));
         Self {
             registry,
             metrics,
@@ -289,7 +301,7 @@ async fn a_fresh_replica_is_ready_once_all_that_it_found_was_judged() {
     until("in force", || replica.knows("good")).await;
     until("is waited for", || slow.discovery_calls() == 1).await;
     let unready = replica.readiness.check().unwrap_err();
-    assert!(unready.contains("issuers"), "{unready}");
+    assert!(unready.contains("peers"), "{unready}");
     slow.set_faults(Faults::default());
     // An edit ends the judgement that hangs, and its own is waited for.
     let mut edited = spec(&slow);

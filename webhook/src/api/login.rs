@@ -28,7 +28,9 @@ use tokio::time::Instant;
 use super::state::Logins;
 use super::user_info::{self, UnsupportedUserInfo};
 use crate::audit::{Outcome, RequestIds};
-use crate::authenticators::{API_GROUP, AuthenticationError, AuthenticatorKey, JWT_KIND};
+use crate::authenticators::{
+    API_GROUP, AuthenticationError, AuthenticatorKey, JWT_KIND, WEBHOOK_KIND,
+};
 use crate::metrics::LoginResult;
 use crate::signer::SignerError;
 
@@ -201,7 +203,9 @@ impl Login<'_> {
             groups: user.groups,
             extra: user.extra,
             public_key: BASE64_STANDARD.encode(key.spki_der()),
-            lifetime_seconds: self.logins.lifetime_seconds,
+            lifetime_seconds: authenticator
+                .certificate_lifetime_seconds()
+                .unwrap_or(self.logins.lifetime_seconds),
             evidence: None,
         };
         let mut certificate = self
@@ -274,11 +278,12 @@ fn hint(key: Option<&AuthenticatorKey>, suffix: &ApiGroupSuffix) -> String {
                 "no JWTAuthenticator of that name is in force; see kubectl get jwtauthenticators"
                     .to_owned()
             }
-            "WebhookAuthenticator" => {
-                "this version of Haulout does not support WebhookAuthenticator yet; use a JWTAuthenticator"
+            WEBHOOK_KIND => {
+                "no WebhookAuthenticator of that name is in force; see kubectl get webhookauthenticators"
                     .to_owned()
             }
-            _ => "that kind is no authenticator's; use JWTAuthenticator".to_owned(),
+            _ => "that kind is no authenticator's; use JWTAuthenticator or WebhookAuthenticator"
+                .to_owned(),
         },
         _ => format!(
             "that API group is no authenticator's; use {}",

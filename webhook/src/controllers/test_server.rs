@@ -46,6 +46,23 @@ impl Server {
         serde_json::from_slice(&sent).unwrap_or_default()
     }
 
+    /// Answers a list, and gives the media types that were asked for.
+    pub(super) async fn answer_list(&mut self, path: &str, body: &Value) -> String {
+        let next = tokio::time::timeout(Duration::from_secs(5), self.0.next_request());
+        let (request, send) = next
+            .await
+            .expect("no call came")
+            .expect("the client is gone");
+        assert_eq!(
+            (request.method(), request.uri().path()),
+            (&Method::GET, path)
+        );
+        let accept = request.headers()[http::header::ACCEPT].to_str().unwrap();
+        let accept = accept.to_owned();
+        send.send_response(Response::new(Body::from(body.to_string().into_bytes())));
+        accept
+    }
+
     /// Fails if a call was made that nobody has answered.
     pub(super) fn expect_silence(&mut self) {
         let next = self.0.next_request();

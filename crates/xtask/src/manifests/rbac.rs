@@ -56,14 +56,14 @@ pub(super) const GRANTS: &[Grant] = &[
         rules: &[
             Rule {
                 group: Group::Authentication,
-                resources: &["jwtauthenticators"],
+                resources: &["jwtauthenticators", "webhookauthenticators"],
                 names: &[],
                 verbs: &["get", "list", "watch"],
                 reason: "reads whose tokens to accept",
             },
             Rule {
                 group: Group::Authentication,
-                resources: &["jwtauthenticators/status"],
+                resources: &["jwtauthenticators/status", "webhookauthenticators/status"],
                 names: &[],
                 verbs: &["update"],
                 reason: "reports whether they work",
@@ -97,8 +97,15 @@ pub(super) const GRANTS: &[Grant] = &[
                 group: Group::Kubernetes(""),
                 resources: &["secrets"],
                 names: &["haulout-serving"],
-                verbs: &["get", "list", "watch", "update"],
+                verbs: &["update"],
                 reason: "its serving CA and certificate",
+            },
+            Rule {
+                group: Group::Kubernetes(""),
+                resources: &["configmaps", "secrets"],
+                names: &[],
+                verbs: &["get", "list", "watch"],
+                reason: "its serving CA and certificate, and the CA bundles that authenticators name",
             },
             Rule {
                 group: Group::Kubernetes(""),
@@ -413,16 +420,16 @@ mod tests {
     fn kinds_without_a_controller_are_not_granted() {
         for (_, resource, _, _) in allowed(Subject::Webhook) {
             let kind = resource.split('/').next();
-            let unused = ["webhookauthenticators", "credentialissuers", "configmaps"];
-            assert!(!unused.contains(&kind.unwrap_or_default()), "{resource}");
+            assert_ne!(kind, Some("credentialissuers"), "{resource}");
         }
     }
 
     #[test]
-    fn secrets_leases_and_api_services_are_reached_by_name_only() {
+    fn leases_and_api_services_are_reached_and_secrets_changed_by_name_only() {
         for (_, resource, verb, any_name) in allowed(Subject::Webhook) {
+            let reads = resource == "secrets" && ["get", "list", "watch"].contains(&verb);
             if ["secrets", "leases", "apiservices"].contains(&resource) {
-                assert_eq!(any_name, verb == "create", "{verb} {resource}");
+                assert_eq!(any_name, verb == "create" || reads, "{verb} {resource}");
             }
         }
     }

@@ -321,8 +321,8 @@ async fn authenticators_are_found_by_exact_group_kind_and_name() {
         "no JWTAuthenticator of that name is in force; see kubectl get jwtauthenticators",
     );
     let webhook =
-        "this version of Haulout does not support WebhookAuthenticator yet; use a JWTAuthenticator";
-    let no_kind = "that kind is no authenticator's; use JWTAuthenticator";
+        "no WebhookAuthenticator of that name is in force; see kubectl get webhookauthenticators";
+    let no_kind = "that kind is no authenticator's; use JWTAuthenticator or WebhookAuthenticator";
     let group = "that API group is no authenticator's; use authentication.concierge.pinniped.dev";
     let custom_group =
         "that API group is no authenticator's; use authentication.concierge.walrus.example.com";

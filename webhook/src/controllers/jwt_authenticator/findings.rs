@@ -3,33 +3,14 @@
 //! Types, reasons and messages are those of Pinniped's Concierge (`internal/controller/authenticator/jwtcachefiller`), which
 //! clients match.
 
-use haulout_api::authenticator::{AuthenticatorPhase, JwtAuthenticatorSpec};
-use haulout_api::conditions::{ConditionStatus, MESSAGE_MAX_CHARS, Observation};
+use haulout_api::authenticator::JwtAuthenticatorSpec;
 use haulout_jwt::discovery::{DiscoveryError, Provider, WELL_KNOWN_PATH};
 use haulout_jwt::keys::FetchError;
 use haulout_operate::error::chain;
 use url::Url;
 
-use crate::authenticators::trust::{self, TrustError};
-
-/// Outcome of one check: the message of a condition that holds, or why it does not.
-pub(super) type Finding = Result<String, Fault>;
-
-/// Why a condition does not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    reason: &'static str,
-    message: String,
-}
-
-impl Fault {
-    fn new(reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-        }
-    }
-}
+use crate::authenticators::JWT_KIND;
+use crate::controllers::authenticator::findings::{self, Fault, Finding};
 
 /// Outcomes in the order of the checks; `None` where an earlier one stood in the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,95 +23,20 @@ pub(super) struct Findings {
     pub(super) authenticator: Option<Finding>,
 }
 
-impl Findings {
-    /// `Ready` when everything holds, else `Error`.
-    pub(super) fn phase(&self) -> AuthenticatorPhase {
-        match self
-            .named()
-            .iter()
-            .all(|(_, finding)| matches!(finding, Some(Ok(_))))
-        {
-            true => AuthenticatorPhase::Ready,
-            false => AuthenticatorPhase::Error,
-        }
+impl From<Findings> for findings::Findings {
+    fn from(found: Findings) -> Self {
+        Self::new(
+            JWT_KIND,
+            [
+                ("TLSConfigurationValid", found.tls),
+                ("IssuerURLValid", found.issuer),
+                ("DiscoveryURLValid", found.discovery),
+                ("JWKSURLValid", found.jwks_url),
+                ("JWKSFetchValid", found.jwks_fetch),
+                ("AuthenticatorValid", found.authenticator),
+            ],
+        )
     }
-
-    /// The seven conditions.
-    pub(super) fn observations(&self) -> Vec<Observation> {
-        let ready = match self.phase() {
-            AuthenticatorPhase::Ready => Ok("the JWTAuthenticator is ready".to_owned()),
-            AuthenticatorPhase::Pending | AuthenticatorPhase::Error => Err(Fault::new(
-                "NotReady",
-                "the JWTAuthenticator is not ready: see other conditions for details",
-            )),
-        };
-        let named = self
-            .named()
-            .map(|(type_, finding)| (type_, finding.as_ref()));
-        named
-            .into_iter()
-            .chain([("Ready", Some(&ready))])
-            .map(|(type_, finding)| observation(type_, finding))
-            .collect()
-    }
-
-    /// The message of the first check that failed.
-    pub(super) fn first_fault(&self) -> Option<&str> {
-        self.named()
-            .into_iter()
-            .find_map(|(_, finding)| match finding {
-                Some(Err(fault)) => Some(fault.message.as_str()),
-                _ => None,
-            })
-    }
-
-    fn named(&self) -> [(&'static str, &Option<Finding>); 6] {
-        [
-            ("TLSConfigurationValid", &self.tls),
-            ("IssuerURLValid", &self.issuer),
-            ("DiscoveryURLValid", &self.discovery),
-            ("JWKSURLValid", &self.jwks_url),
-            ("JWKSFetchValid", &self.jwks_fetch),
-            ("AuthenticatorValid", &self.authenticator),
-        ]
-    }
-}
-
-fn observation(type_: &'static str, finding: Option<&Finding>) -> Observation {
-    let (status, reason, message) = match finding {
-        Some(Ok(message)) => (ConditionStatus::True, "Success", message.as_str()),
-        Some(Err(fault)) => (ConditionStatus::False, fault.reason, fault.message.as_str()),
-        None => (
-            ConditionStatus::Unknown,
-            "UnableToValidate",
-            "unable to validate; see other conditions for details",
-        ),
-    };
-    // The API server refuses a whole status for one message that is too long.
-    let message = message.chars().take(MESSAGE_MAX_CHARS).collect();
-    Observation {
-        type_,
-        status,
-        reason,
-        message,
-    }
-}
-
-pub(super) fn tls(trust: Result<&haulout_jwt::client::TrustRoots, &TrustError>) -> Finding {
-    use haulout_jwt::client::TrustRoots::{Only, System};
-    match trust {
-        Ok(System) => Ok(trust::SYSTEM_ROOTS.to_owned()),
-        Ok(Only(_)) => Ok(trust::CONFIGURED_ROOTS.to_owned()),
-        Err(error) => Err(Fault::new("InvalidTLSConfig", error.to_string())),
-    }
-}
-
-/// The certificates are well formed but TLS cannot work with them.
-pub(super) fn unusable_roots(error: &haulout_jwt::client::ClientError) -> Finding {
-    Err(Fault::new(
-        "InvalidTLSConfig",
-        format!("spec.tls is invalid: {error}"),
-    ))
 }
 
 pub(super) fn issuer(issuer: &str) -> Finding {

@@ -3,86 +3,89 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use haulout_api::authenticator::{JwtAuthenticatorSpec, TlsSpec};
+use haulout_api::authenticator::JwtAuthenticatorSpec;
 use haulout_jwt::claims::ClaimMapping;
-use haulout_jwt::client::IssuerClient;
+use haulout_jwt::client::{IssuerClient, TrustRoots};
 use haulout_jwt::discovery::discover;
 use haulout_jwt::keys::KeyCache;
 use haulout_jwt::verify::{Expectations, Verifier};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::Context;
+use super::Jwt;
 use super::findings::{self, Findings, JWKS_URL_IS_VALID};
 use crate::authenticators::TokenAuthenticator;
 use crate::authenticators::jwt::JwtAuthenticator;
-use crate::authenticators::trust;
-
-/// What a judgement comes to.
-#[derive(Default)]
-pub(super) struct Judgement {
-    pub(super) findings: Findings,
-    /// To be in force from now on; `None` takes the object out of force.
-    pub(super) authenticator: Option<Arc<dyn TokenAuthenticator>>,
-    /// The issuer as it was last reached, for the next judgement.
-    pub(super) source: Option<Arc<Source>>,
-    /// Whether the fault may pass without anyone editing the object.
-    pub(super) may_heal: bool,
-}
+use crate::authenticators::trust::{self, TrustError};
+use crate::controllers::authenticator::Judgement;
+use crate::controllers::authenticator::findings as common;
 
 /// An issuer that was reached once. It survives outages: its keys expire by themselves.
-pub(super) struct Source {
+pub(in crate::controllers) struct Source {
     issuer: String,
-    tls: Option<TlsSpec>,
+    roots: TrustRoots,
     client: IssuerClient,
     keys: Arc<KeyCache>,
     _keeper: DropGuard,
 }
 
-impl Source {
-    fn serves(&self, spec: &JwtAuthenticatorSpec) -> bool {
-        self.issuer == spec.issuer && self.tls == spec.tls
-    }
-}
-
-/// Judges `spec` at `now`. Issuers that hang are given up after a bounded time.
+/// Judges `spec` at `now`, whose `spec.tls` comes to `roots`.
 pub(super) async fn judge(
-    context: &Context,
+    kind: &Jwt,
     spec: &JwtAuthenticatorSpec,
+    roots: Result<TrustRoots, TrustError>,
     source: Option<&Arc<Source>>,
     now: SystemTime,
-) -> Judgement {
-    let source = source.filter(|source| source.serves(spec)).cloned();
-    let mut judgement = Judgement::default();
-    let findings = &mut judgement.findings;
+) -> Judgement<Source> {
+    let source = source.filter(|source| source.issuer == spec.issuer);
+    let mut findings = Findings::default();
     let issuer = findings.issuer.insert(findings::issuer(&spec.issuer));
-    let trust = trust::roots(spec.tls.as_ref());
-    findings.tls = Some(findings::tls(trust.as_ref()));
-    let (Ok(_), Ok(roots)) = (issuer, trust) else {
-        return judgement;
+    let is_issuer_valid = issuer.is_ok();
+    findings.tls = Some(common::tls(&roots));
+    let roots = match roots {
+        Ok(roots) if is_issuer_valid => roots,
+        Err(error) if is_issuer_valid && error.may_heal() => {
+            return settle(spec, findings, source.cloned(), true);
+        }
+        _ => return settle(spec, findings, None, false),
     };
+    let source = source.filter(|source| source.roots == roots).cloned();
     let client = match &source {
         Some(source) => source.client.clone(),
-        None => match IssuerClient::new(&roots) {
+        None => match kind.client(&roots) {
             Ok(client) => client,
             Err(error) => {
-                findings.tls = Some(findings::unusable_roots(&error));
-                return judgement;
+                findings.tls = Some(common::unusable_roots(&error));
+                return settle(spec, findings, None, false);
             }
         },
     };
-    let source = reach(context, findings, spec, client, source, now).await;
-    judgement.may_heal = !matches!(findings.jwks_fetch, Some(Ok(_)));
+    let source = reach(kind, &mut findings, spec, roots, client, source, now).await;
+    let may_heal = !matches!(findings.jwks_fetch, Some(Ok(_)));
+    settle(spec, findings, source, may_heal)
+}
+
+/// The judgement, once the issuer was reached or not.
+fn settle(
+    spec: &JwtAuthenticatorSpec,
+    mut findings: Findings,
+    source: Option<Arc<Source>>,
+    may_heal: bool,
+) -> Judgement<Source> {
     let configured = findings::authenticator(spec);
     // A mistake in the object takes it out of force also while its issuer is away, an outage alone does not.
-    judgement.authenticator = match (&source, &configured) {
+    let authenticator = match (&source, &configured) {
         (Some(source), Ok(_)) => Some(authenticator(spec, source)),
         _ => None,
     };
-    if !judgement.may_heal {
+    if matches!(findings.jwks_fetch, Some(Ok(_))) {
         findings.authenticator = Some(configured);
     }
-    judgement.source = source;
-    judgement
+    Judgement {
+        findings: findings.into(),
+        authenticator,
+        kept: source,
+        may_heal,
+    }
 }
 
 /// What `spec` comes to before its issuer is asked: with keys of the same issuer at hand the object is in force as it says
@@ -92,16 +95,17 @@ pub(super) fn provisional(
     source: Option<&Arc<Source>>,
 ) -> Option<Arc<dyn TokenAuthenticator>> {
     let source = source.filter(|source| source.issuer == spec.issuer)?;
-    trust::roots(spec.tls.as_ref()).ok()?;
+    trust::locate(spec.tls.as_ref()).ok()?;
     findings::authenticator(spec).ok()?;
     Some(authenticator(spec, source))
 }
 
 /// Finds the issuer's keys. Where that fails, an issuer that was reached before stands.
 async fn reach(
-    context: &Context,
+    kind: &Jwt,
     findings: &mut Findings,
     spec: &JwtAuthenticatorSpec,
+    roots: TrustRoots,
     client: IssuerClient,
     source: Option<Arc<Source>>,
     now: SystemTime,
@@ -126,9 +130,9 @@ async fn reach(
                 let keys = Arc::new(keys);
                 Arc::new(Source {
                     issuer: spec.issuer.clone(),
-                    tls: spec.tls.clone(),
+                    roots,
                     client,
-                    _keeper: keep_fresh(context, &keys),
+                    _keeper: keep_fresh(kind, &keys),
                     keys,
                 })
             }
@@ -148,10 +152,10 @@ async fn reach(
 }
 
 /// Refreshes `keys` until the answer is dropped.
-fn keep_fresh(context: &Context, keys: &Arc<KeyCache>) -> DropGuard {
+fn keep_fresh(kind: &Jwt, keys: &Arc<KeyCache>) -> DropGuard {
     let stop = CancellationToken::new();
-    let (keys, clock, stopped) = (Arc::clone(keys), context.clock.clone(), stop.clone());
-    context.tracker.spawn(async move {
+    let (keys, clock, stopped) = (Arc::clone(keys), kind.clock.clone(), stop.clone());
+    kind.tracker.spawn(async move {
         stopped
             .run_until_cancelled(keys.keep_fresh(|| clock.now()))
             .await;

@@ -1,4 +1,4 @@
-//! The status of a `JWTAuthenticator`: what it should be, and writing it.
+//! The status of an authenticator object: what it should be, and writing it.
 
 use haulout_api::authenticator::AuthenticatorStatus;
 use haulout_api::conditions;
@@ -74,7 +74,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::controllers::jwt_authenticator::{findings, objects};
+    use crate::controllers::authenticator::findings::Fault;
+    use crate::controllers::authenticator::objects;
+    use crate::controllers::jwt_authenticator::Jwt;
     use crate::controllers::test_server::environment;
 
     fn at(second: i64) -> Time {
@@ -95,16 +97,15 @@ mod tests {
     }
 
     fn bad() -> Findings {
-        Findings {
-            issuer: Some(findings::issuer("http://i")),
-            ..Findings::default()
-        }
+        let good = Some(Ok("fine".to_owned()));
+        let bad = Some(Err(Fault::new("Bad", "not fine")));
+        Findings::new("Kind", [("One", good), ("Two", bad), ("Three", None)])
     }
 
     #[test]
     fn an_unchanged_status_is_not_written() {
         let first = plan(&object(1, &json!(null)), &bad(), &at(0)).unwrap();
-        assert_eq!(first.conditions.len(), 7);
+        assert_eq!(first.conditions.len(), 4);
         assert_eq!(plan(&object(1, &stored(&first)), &bad(), &at(60)), None);
     }
 
@@ -143,14 +144,14 @@ mod tests {
         other.type_ = "Elsewhere".to_owned();
         first.conditions.push(other.clone());
         let next = plan(&object(2, &stored(&first)), &bad(), &at(60)).unwrap();
-        assert_eq!(next.conditions.len(), 8);
+        assert_eq!(next.conditions.len(), 5);
         assert!(next.conditions.contains(&other));
     }
 
     #[tokio::test]
     async fn a_status_is_written_in_our_name_over_the_version_that_was_read() {
         let (environment, mut server, _clock) = environment(true);
-        let api = objects(environment.client, &ApiGroupSuffix::default());
+        let api = objects::<Jwt>(environment.client, &ApiGroupSuffix::default());
         let mut object = object(1, &json!(null));
         object.metadata.resource_version = Some("41".to_owned());
         let status = plan(&object, &bad(), &at(0)).unwrap();

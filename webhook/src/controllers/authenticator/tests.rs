@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::*;
+use crate::controllers::jwt_authenticator;
 use crate::controllers::test_server::environment;
 
 const LIST: &str = "/apis/authentication.concierge.pinniped.dev/v1alpha1/jwtauthenticators";
@@ -16,16 +17,22 @@ async fn a_replica_is_ready_once_all_that_it_found_is_judged() {
     let suffix = ApiGroupSuffix::parse("pinniped.dev").unwrap();
     let readiness = Readiness::pending("waiting for the API server");
     let (end, tracker) = (CancellationToken::new(), TaskTracker::new());
+    let client = environment.client;
     let context = Context {
-        objects: objects(environment.client, &suffix),
         registry: Arc::default(),
         leadership: environment.leadership,
         clock: environment.clock,
         tracker: tracker.clone(),
         metrics: AuthenticatorMetrics::new(&Metrics::new()),
-        readiness: readiness.clone(),
+        trust: Arc::new(TrustSources::new(
+            client.clone(),
+            "haulout-system".to_owned(),
+            tracker.clone(),
+            end.clone(),
+        )),
     };
-    tracker.spawn(run(context, end.clone()));
+    let run = jwt_authenticator::run(client, suffix, context, readiness.clone(), end.clone());
+    tracker.spawn(run);
     let pause = || tokio::time::sleep(Duration::from_millis(1));
 
     server.fails(Method::GET, LIST, 403).await;

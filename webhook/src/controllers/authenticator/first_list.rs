@@ -19,14 +19,16 @@ pub(super) struct Unjudged {
 
 /// The first list of all objects, from which readiness comes.
 pub(super) struct FirstList {
+    kind: &'static str,
     readiness: Readiness,
     /// None any more once the list is complete. Nothing is sent; the channel closes with the last that is unjudged.
     open: Option<(mpsc::Sender<Infallible>, mpsc::Receiver<Infallible>)>,
 }
 
 impl FirstList {
-    pub(super) fn new(readiness: Readiness) -> Self {
+    pub(super) fn new(kind: &'static str, readiness: Readiness) -> Self {
         Self {
+            kind,
             readiness,
             open: Some(mpsc::channel(1)),
         }
@@ -44,7 +46,8 @@ impl FirstList {
     pub(super) fn fail(&self, fault: &str) {
         if self.open.is_some() {
             self.readiness.report(Err(format!(
-                "failed to list JWTAuthenticators; check that the CRDs and the RBAC of Haulout's manifests are applied: {fault}"
+                "failed to list {}s; check that the CRDs and the RBAC of Haulout's manifests are applied: {fault}",
+                self.kind
             )));
         }
     }
@@ -54,12 +57,14 @@ impl FirstList {
         let (own, mut judged) = self.open.take()?;
         drop(own);
         let readiness = self.readiness.clone();
-        let waits = "waiting for the issuers of JWTAuthenticators, for ten seconds at most";
-        readiness.report(Err(waits.to_owned()));
+        let kind = self.kind;
+        readiness.report(Err(format!(
+            "waiting for the peers of {kind}s, for ten seconds at most"
+        )));
         Some(async move {
             let closed = tokio::time::timeout(LONGEST_WAIT, judged.recv()).await;
             if closed.is_err() {
-                tracing::warn!("ready although an issuer of a JWTAuthenticator does not answer");
+                tracing::warn!("ready although the peer of a {kind} does not answer");
             }
             readiness.report(Ok(()));
         })
@@ -74,7 +79,10 @@ mod tests {
 
     fn first_list() -> (FirstList, Readiness) {
         let readiness = Readiness::pending("waiting for the API server");
-        (FirstList::new(readiness.clone()), readiness)
+        (
+            FirstList::new("JWTAuthenticator", readiness.clone()),
+            readiness,
+        )
     }
 
     #[tokio::test(start_paused = true)]
