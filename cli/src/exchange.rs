@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use haulout_api::credential::{ClusterCredential, KIND, PLURAL, TokenCredentialRequestStatus};
 use haulout_api::group::VERSION;
+use haulout_https::{BodyError, read_body};
 use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -152,7 +153,12 @@ async fn attempt(
         .map_err(|error| ExchangeError::from_transport(error, parameters))?;
     let status = response.status();
     let headers = response.headers().clone();
-    let body = read(response, parameters).await?;
+    let body = read_body(response, MAX_BYTES)
+        .await
+        .map_err(|error| match error {
+            BodyError::Transport(error) => ExchangeError::from_transport(error, parameters),
+            BodyError::TooLong(_) => ExchangeError::TooLong,
+        })?;
     if status.is_success() {
         credential(&body, &headers)
     } else {
@@ -168,21 +174,6 @@ fn url(endpoint: &Url, group: &str) -> Url {
     );
     url.set_path(&path);
     url
-}
-
-async fn read(mut response: Response, parameters: &Parameters) -> Result<Vec<u8>, ExchangeError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| ExchangeError::from_transport(error, parameters))?
-    {
-        if body.len() + chunk.len() > MAX_BYTES {
-            return Err(ExchangeError::TooLong);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 fn credential(body: &[u8], headers: &HeaderMap) -> Result<ClusterCredential, ExchangeError> {

@@ -11,13 +11,4 @@ mod json;
 pub mod keys;
 pub mod verify;
 
-/// Text from outside as it may stand in a message: escaped, and cut to a length that cannot flood a log or a status.
-fn foreign(text: &str) -> String {
-    const MAX_CHARS: usize = 300;
-    let mut quoted: String = text.escape_debug().take(MAX_CHARS).collect();
-    let rest = text.escape_debug().skip(MAX_CHARS).count();
-    if rest > 0 {
-        quoted.push_str(&format!(" [truncated {rest} chars]"));
-    }
-    quoted
-}
+use haulout_https::foreign;

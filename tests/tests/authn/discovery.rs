@@ -1,6 +1,7 @@
 //! Discovery against an issuer that misbehaves.
 
-use haulout_jwt::client::{IssuerClient, TrustRoots};
+use haulout_https::TrustRoots;
+use haulout_jwt::client::IssuerClient;
 use haulout_jwt::discovery::{DiscoveryError, discover};
 use haulout_tests::ensure_crypto;
 use haulout_tests::issuer::{Fault, Faults, IssuerOptions, TestIssuer};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use haulout_jwt::client::{IssuerClient, TrustRoots};
+use haulout_https::TrustRoots;
+use haulout_jwt::client::IssuerClient;
 use haulout_jwt::keys::KeyCache;
 use haulout_jwt::verify::{Expectations, TokenError, Verifier};
 use haulout_tests::ensure_crypto;

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use haulout_api::authenticator::{
     CertificateAuthorityDataSource, CertificateAuthorityDataSourceKind, TlsSpec,
 };
-use haulout_jwt::client::TrustRoots;
+use haulout_https::TrustRoots;
 use haulout_pki::bundle::CertificateBundle;
 
 /// Message of the condition when nothing is configured.

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use futures_util::StreamExt;
 use haulout_api::authenticator::TlsSpec;
 use haulout_api::group::ApiGroupSuffix;
-use haulout_jwt::client::TrustRoots;
+use haulout_https::TrustRoots;
 use haulout_operate::clock::Clock;
 use haulout_operate::controller::watch_fault;
 use haulout_operate::error::Complaint;

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use haulout_api::authenticator::{JWTAuthenticator, JwtAuthenticatorSpec, TlsSpec};
 use haulout_api::group::ApiGroupSuffix;
-use haulout_jwt::client::{ClientError, IssuerClient, TrustRoots};
+use haulout_https::{ClientError, TrustRoots};
+use haulout_jwt::client::IssuerClient;
 use haulout_operate::clock::Clock;
 use kube::Client;
 use tokio_util::sync::CancellationToken;

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use haulout_api::authenticator::{
     CertificateAuthorityDataSource, CertificateAuthorityDataSourceKind, TlsSpec,
 };
-use haulout_jwt::client::TrustRoots;
+use haulout_https::TrustRoots;
 use haulout_operate::cluster::{CallError, call};
 use haulout_operate::controller::watch_fault;
 use haulout_operate::error::{Complaint, chain};

@@ -2,7 +2,7 @@
 
 use haulout_api::authenticator::AuthenticatorPhase;
 use haulout_api::conditions::{ConditionStatus, MESSAGE_MAX_CHARS, Observation};
-use haulout_jwt::client::{ClientError, TrustRoots};
+use haulout_https::{ClientError, TrustRoots};
 
 use crate::authenticators::trust::{self, TrustError};
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use haulout_api::authenticator::JwtAuthenticatorSpec;
+use haulout_https::TrustRoots;
 use haulout_jwt::claims::ClaimMapping;
-use haulout_jwt::client::{IssuerClient, TrustRoots};
+use haulout_jwt::client::IssuerClient;
 use haulout_jwt::discovery::discover;
 use haulout_jwt::keys::KeyCache;
 use haulout_jwt::verify::{Expectations, Verifier};

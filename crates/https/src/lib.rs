@@ -1,0 +1,22 @@
+//! Calls to HTTPS servers that somebody else runs and that are not trusted: [`HttpsClient`].
+//!
+//! Each call is bounded in time and size. What a server says stands in a message only as [`foreign`] text.
+
+mod body;
+mod client;
+mod error;
+
+pub use body::{BodyError, read_body};
+pub use client::{Answer, HttpsClient, Limits, TrustRoots};
+pub use error::{CallError, CallFault, ClientError};
+
+/// Text from outside as it may stand in a message: escaped, and cut to a length that cannot flood a log or a status.
+pub fn foreign(text: &str) -> String {
+    const MAX_CHARS: usize = 300;
+    let mut quoted: String = text.escape_debug().take(MAX_CHARS).collect();
+    let rest = text.escape_debug().skip(MAX_CHARS).count();
+    if rest > 0 {
+        quoted.push_str(&format!(" [truncated {rest} chars]"));
+    }
+    quoted
+}
