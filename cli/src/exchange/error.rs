@@ -1,12 +1,12 @@
 //! Why no credential came back, told so that the reader knows what to do.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use haulout_api::credential::PLURAL;
 use haulout_api::group::VERSION;
+use haulout_https::causes;
 use reqwest::StatusCode;
 
 use super::Parameters;
@@ -143,22 +143,6 @@ impl ExchangeError {
             _ => None,
         }
     }
-}
-
-/// The error and all that it wraps; an `io::Error` hides what it wraps from `source`.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-        Some(error)
-    })
 }
 
 fn detail(message: &str) -> impl fmt::Display {

@@ -1,28 +1,23 @@
 //! The client: every limit that an untrusted server needs.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use reqwest::{Certificate, Client, Request, redirect::Policy, tls};
+use reqwest::{Client, Request, redirect::Policy};
+use rustls::ClientConfig;
 use url::Url;
 
 use crate::body::{BodyError, read_body};
+use crate::connection::{self, ConnectionError};
 use crate::error::{CallError, CallFault, ClientError};
+use crate::tls::{TrustRoots, client_config};
 
 /// Longest time that connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// Which certificates a server's TLS certificate may chain to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TrustRoots {
-    /// The roots of the operating system or image.
-    System,
-    /// Only these certificates, in DER.
-    Only(Vec<Vec<u8>>),
-}
 
 /// How much one call may take.
 #[derive(Clone, Copy, Debug)]
@@ -38,33 +33,31 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct HttpsClient {
     http: Client,
+    tls: Arc<ClientConfig>,
     limits: Limits,
 }
 
 impl HttpsClient {
-    /// A client that trusts `roots`. A process-wide rustls provider must be installed.
+    /// A client that trusts `roots`.
     ///
     /// # Errors
     /// A certificate is no trust anchor, or the system has no roots at all.
     pub fn new(roots: &TrustRoots, limits: Limits) -> Result<Self, ClientError> {
-        let mut builder = Client::builder()
+        let tls = client_config(roots).map_err(ClientError::Roots)?;
+        let http = Client::builder()
             .https_only(true)
-            .tls_version_min(tls::Version::TLS_1_2)
+            .tls_backend_preconfigured(tls.clone())
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(limits.time)
-            .user_agent(concat!("haulout/", env!("CARGO_PKG_VERSION")));
-        if let TrustRoots::Only(certificates) = roots {
-            let certificates: Result<Vec<_>, _> = certificates
-                .iter()
-                .map(|der| Certificate::from_der(der))
-                .collect();
-            builder = builder.tls_certs_only(certificates.map_err(ClientError)?);
-        }
-        builder
+            .user_agent(concat!("haulout/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map(|http| Self { http, limits })
-            .map_err(ClientError)
+            .map_err(ClientError::Client)?;
+        Ok(Self {
+            http,
+            tls: Arc::new(tls),
+            limits,
+        })
     }
 
     /// What the server answers to a GET, past every cache between.
@@ -77,6 +70,27 @@ impl HttpsClient {
         headers.insert(header::ACCEPT, JSON);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         self.call("Get", request).await
+    }
+
+    /// What the server answers to a POST of `body`, which is JSON.
+    ///
+    /// # Errors
+    /// [`CallError`]; an answer of any status is none.
+    pub async fn post_json(&self, url: Url, body: Vec<u8>) -> Result<Answer, CallError> {
+        let mut request = Request::new(Method::POST, url);
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT, JSON);
+        headers.insert(header::CONTENT_TYPE, JSON);
+        *request.body_mut() = Some(body.into());
+        self.call("Post", request).await
+    }
+
+    /// Whether the server of `url` can be reached and its certificate is accepted. No request is made and no proxy is used.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn check_connection(&self, url: &Url) -> Result<(), ConnectionError> {
+        connection::check(Arc::clone(&self.tls), url).await
     }
 
     async fn call(&self, verb: &'static str, request: Request) -> Result<Answer, CallError> {

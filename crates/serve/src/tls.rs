@@ -1,8 +1,9 @@
 //! TLS configurations: assembled whole, checked, then swapped in one step.
 //!
-//! This module alone names [`ServerConfig`] and [`ClientConfig`]. Both speak TLS 1.3 only, with
-//! aws-lc-rs named explicitly, and neither resumes sessions: a resumed session would skip the
-//! handshake that proves the peer's key, and would outlive the certificate that began it.
+//! This module alone names [`ServerConfig`], and for peers of our own [`ClientConfig`]; calls to
+//! others are `haulout_https`'s. Both speak TLS 1.3 only, with aws-lc-rs named explicitly, and
+//! neither resumes sessions: a resumed session would skip the handshake that proves the peer's key,
+//! and would outlive the certificate that began it.
 
 mod identity;
 mod possession;
