@@ -376,15 +376,15 @@ async fn answer(document: &Value, fault: Fault) -> Response {
     Json(document).into_response()
 }
 
-struct ServingPki {
-    ca_pem: String,
-    ca_der: Vec<u8>,
-    chain_pem: String,
-    key_pem: String,
+pub(crate) struct ServingPki {
+    pub(crate) ca_pem: String,
+    pub(crate) ca_der: Vec<u8>,
+    pub(crate) chain_pem: String,
+    pub(crate) key_pem: String,
 }
 
 impl ServingPki {
-    fn generate(address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) fn generate(address: SocketAddr) -> anyhow::Result<Self> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::default();
         ca.distinguished_name

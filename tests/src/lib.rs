@@ -1,9 +1,11 @@
-//! Helpers for tests that cross crates, and for `cargo xtask`: the local cluster, the test issuer, load.
+//! Helpers for tests that cross crates, and for `cargo xtask`: the local cluster, the test issuer, a TokenReview
+//! server, load.
 
 pub mod cluster;
 pub mod issuer;
 pub mod load;
 pub mod logins;
+pub mod token_review_server;
 
 /// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it
 /// first.

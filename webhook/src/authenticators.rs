@@ -3,6 +3,7 @@
 pub mod jwt;
 pub mod metrics;
 pub mod registry;
+pub mod token_review;
 pub(crate) mod trust;
 
 use std::{error::Error, fmt, time::SystemTime};

@@ -5,3 +5,4 @@ mod api_server;
 mod controller;
 mod discovery;
 mod keys;
+mod token_review;
