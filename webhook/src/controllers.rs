@@ -9,9 +9,11 @@ pub mod authenticator;
 pub mod front_proxy_ca;
 pub mod jwt_authenticator;
 pub mod serving_certificate;
+mod start;
 #[cfg(test)]
 mod test_server;
 pub mod trust_sources;
+pub mod webhook_authenticator;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +24,8 @@ use haulout_operate::leader::Leadership;
 use kube::Client;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::start::{Cluster, Ends, start_controllers};
 
 /// What every controller of named objects works with.
 #[derive(Clone)]

@@ -18,30 +18,20 @@ use std::time::Duration;
 use axum::Router;
 use haulout_operate::audit::AuditLog;
 use haulout_operate::clock::Clock;
-use haulout_operate::controller::ControllerMetrics;
-use haulout_operate::leader::{LeaderElector, LeaderSettings};
 use haulout_operate::shutdown::Shutdown;
 use haulout_serve::encoding::EncodeError;
-use haulout_serve::front_proxy::FrontProxy;
 use haulout_serve::health::{self, HealthRegistry, Metrics, Reasons, Scope};
 use haulout_serve::listener::{ListenerLimits, PeerTrust, serve_plain, serve_tls};
 use haulout_serve::tls::ServingStore;
 use kube::Client;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::api::SubjectAccessReviewer;
 use self::api::state::{ApiState, Logins};
 use self::audit::LoginAudit;
-use self::authenticators::metrics::AuthenticatorMetrics;
-use self::authenticators::registry::AuthenticatorRegistry;
 use self::config::{Agents, Config};
-use self::controllers::trust_sources::TrustSources;
-use self::controllers::{Environment, Readiness};
-use self::controllers::{
-    api_service, authenticator, front_proxy_ca, jwt_authenticator, serving_certificate,
-};
+use self::controllers::{Cluster, Ends, start_controllers};
 use self::metrics::LoginMetrics;
 use self::signer::{AgentSource, CredentialFiles, Signer, SignerSettings};
 
@@ -109,11 +99,16 @@ impl Webhook {
             &shutdown.tracker,
             &served,
         );
-        let stages = Stages {
-            shutdown,
-            served: &served,
-        };
-        let cluster = start_controllers(&config, client.clone(), &clock, &metrics, &stages);
+        let cluster = start_controllers(
+            &config,
+            client.clone(),
+            &clock,
+            &metrics,
+            Ends {
+                shutdown,
+                served: &served,
+            },
+        );
         let health = Arc::new(health_checks(&cluster, signer.clone(), shutdown));
         let plain_router = health::router(&health, Reasons::ForAll).merge(metrics.router());
         let trust = {
@@ -185,123 +180,12 @@ impl Webhook {
     }
 }
 
-/// What the controllers keep up to date.
-struct Cluster {
-    front_proxy: Arc<FrontProxy>,
-    front_proxy_readiness: Readiness,
-    store: Arc<ServingStore>,
-    certificate_readiness: Readiness,
-    authenticators: Arc<AuthenticatorRegistry>,
-    authenticators_readiness: Readiness,
-}
-
-/// When the parts of the webhook end.
-struct Stages<'a> {
-    shutdown: &'a Shutdown,
-    served: &'a CancellationToken,
-}
-
-/// Starts leader election and the controllers. What only writes for the cluster ends at the first
-/// signal, which also gives up the lead; what requests are answered by is kept up to date until the
-/// last answer, and writes nothing without the lead.
-fn start_controllers(
-    config: &Config,
-    client: Client,
-    clock: &Clock,
-    metrics: &Metrics,
-    stages: &Stages<'_>,
-) -> Cluster {
-    let Shutdown {
-        stopping, tracker, ..
-    } = stages.shutdown;
-    let cluster = Cluster {
-        front_proxy: Arc::default(),
-        front_proxy_readiness: Readiness::pending("waiting for the API server"),
-        store: Arc::default(),
-        certificate_readiness: Readiness::pending("waiting for the API server"),
-        authenticators: Arc::default(),
-        authenticators_readiness: Readiness::pending("waiting for the API server"),
-    };
-
-    let (elector, leadership) = metrics.register(|registry| {
-        LeaderElector::new(
-            client.clone(),
-            leader_settings(config),
-            clock.clone(),
-            registry,
-        )
-    });
-    tracker.spawn(elector.run(stopping.clone()));
-
-    let authenticators = authenticator::Context {
-        registry: Arc::clone(&cluster.authenticators),
-        leadership: leadership.clone(),
-        clock: clock.clone(),
-        tracker: tracker.clone(),
-        metrics: AuthenticatorMetrics::new(metrics),
-        trust: Arc::new(TrustSources::new(
-            client.clone(),
-            config.namespace.clone(),
-            tracker.clone(),
-            stages.served.clone(),
-        )),
-    };
-    tracker.spawn(jwt_authenticator::run(
-        client.clone(),
-        config.suffix.clone(),
-        authenticators,
-        cluster.authenticators_readiness.clone(),
-        stages.served.clone(),
-    ));
-
-    let environment = Environment {
-        client,
-        leadership,
-        clock: clock.clone(),
-        metrics: metrics.register(ControllerMetrics::new),
-        end: stopping.clone(),
-    };
-    let while_serving = Environment {
-        end: stages.served.clone(),
-        ..environment.clone()
-    };
-    let (authorities, authorities_reader) = watch::channel(None);
-    let (announced, announced_reader) = watch::channel(None);
-    tracker.spawn(front_proxy_ca::run(
-        while_serving.clone(),
-        Arc::clone(&cluster.front_proxy),
-        cluster.front_proxy_readiness.clone(),
-    ));
-    tracker.spawn(api_service::run(
-        environment,
-        config.suffix.clone(),
-        api_service::OurService {
-            namespace: config.namespace.clone(),
-            name: config.serving_certificate.service.clone(),
-        },
-        api_service::Links {
-            authorities: authorities_reader,
-            announced,
-        },
-    ));
-    tracker.spawn(serving_certificate::run(
-        while_serving,
-        certificate_settings(config),
-        serving_certificate::Links {
-            store: Arc::clone(&cluster.store),
-            authorities,
-            announced: announced_reader,
-            readiness: cluster.certificate_readiness.clone(),
-        },
-    ));
-    cluster
-}
-
 fn health_checks(cluster: &Cluster, signer: Signer, shutdown: &Shutdown) -> HealthRegistry {
     let stopping = shutdown.stopping.clone();
     let front_proxy = cluster.front_proxy_readiness.clone();
     let certificate = cluster.certificate_readiness.clone();
-    let authenticators = cluster.authenticators_readiness.clone();
+    let jwt_authenticators = cluster.jwt_readiness.clone();
+    let webhook_authenticators = cluster.webhook_readiness.clone();
     HealthRegistry::new()
         .with_check("shutdown", Scope::Readiness, move || {
             if stopping.is_cancelled() {
@@ -314,37 +198,13 @@ fn health_checks(cluster: &Cluster, signer: Signer, shutdown: &Shutdown) -> Heal
         .with_check("serving-certificate", Scope::Readiness, move || {
             certificate.check()
         })
-        .with_check("authenticators", Scope::Readiness, move || {
-            authenticators.check()
+        .with_check("jwt-authenticators", Scope::Readiness, move || {
+            jwt_authenticators.check()
+        })
+        .with_check("webhook-authenticators", Scope::Readiness, move || {
+            webhook_authenticators.check()
         })
         .with_check("agents", Scope::Readiness, move || signer.health().ready())
-}
-
-fn leader_settings(config: &Config) -> LeaderSettings {
-    let identity = if config.pod_name.is_empty() {
-        format!("haulout-webhook-{}", uuid::Uuid::new_v4())
-    } else {
-        config.pod_name.clone()
-    };
-    LeaderSettings {
-        namespace: config.namespace.clone(),
-        lease: config.lease_name.clone(),
-        identity,
-        labels: config.labels.clone(),
-    }
-}
-
-fn certificate_settings(config: &Config) -> serving_certificate::Settings {
-    let certificate = &config.serving_certificate;
-    let name = format!("{}.{}.svc", certificate.service, config.namespace);
-    serving_certificate::Settings {
-        namespace: config.namespace.clone(),
-        secret: certificate.secret_name.clone(),
-        labels: config.labels.clone(),
-        dns_names: vec![name.clone(), format!("{name}.cluster.local")],
-        ca_lifetime: Duration::from_secs(certificate.ca_lifetime_seconds),
-        leaf_lifetime: Duration::from_secs(certificate.leaf_lifetime_seconds),
-    }
 }
 
 fn signer_settings(config: &Config) -> SignerSettings {

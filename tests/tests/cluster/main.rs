@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod audit;
+mod authenticators;
 mod binaries;
 mod crds;
 mod door;

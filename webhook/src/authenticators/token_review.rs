@@ -100,6 +100,7 @@ pub struct TokenReviewAuthenticator {
     api_version: String,
     username_prefix: String,
     groups_prefix: String,
+    certificate_lifetime_seconds: Option<u32>,
     /// One for each login that waits or calls.
     places: Semaphore,
     calls: Semaphore,
@@ -118,6 +119,7 @@ impl TokenReviewAuthenticator {
             api_version: format!("{GROUP}/{version}"),
             username_prefix: spec.username_prefix.clone(),
             groups_prefix: spec.groups_prefix.clone(),
+            certificate_lifetime_seconds: spec.certificate_lifetime_seconds,
             places: Semaphore::new(MAX_CALLS + MAX_QUEUED),
             calls: Semaphore::new(MAX_CALLS),
             refused: Mutex::default(),
@@ -216,6 +218,10 @@ impl TokenAuthenticator for TokenReviewAuthenticator {
         let user = self.user(token);
         user.map(|verdict| verdict.map_err(|error| AuthenticationError::new(error.reason(), error)))
             .boxed()
+    }
+
+    fn certificate_lifetime_seconds(&self) -> Option<u32> {
+        self.certificate_lifetime_seconds
     }
 }
 

@@ -1,0 +1,198 @@
+//! Starts leader election and the controllers, and links them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haulout_operate::clock::Clock;
+use haulout_operate::controller::ControllerMetrics;
+use haulout_operate::leader::{LeaderElector, LeaderSettings};
+use haulout_operate::shutdown::Shutdown;
+use haulout_serve::front_proxy::FrontProxy;
+use haulout_serve::health::Metrics;
+use haulout_serve::tls::ServingStore;
+use kube::Client;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::trust_sources::TrustSources;
+use super::{Environment, Readiness};
+use super::{
+    api_service, authenticator, front_proxy_ca, jwt_authenticator, serving_certificate,
+    webhook_authenticator,
+};
+use crate::authenticators::metrics::AuthenticatorMetrics;
+use crate::authenticators::registry::AuthenticatorRegistry;
+use crate::config::Config;
+
+/// What the controllers keep up to date.
+pub(crate) struct Cluster {
+    pub(crate) front_proxy: Arc<FrontProxy>,
+    pub(crate) front_proxy_readiness: Readiness,
+    pub(crate) store: Arc<ServingStore>,
+    pub(crate) certificate_readiness: Readiness,
+    pub(crate) authenticators: Arc<AuthenticatorRegistry>,
+    pub(crate) jwt_readiness: Readiness,
+    pub(crate) webhook_readiness: Readiness,
+}
+
+impl Cluster {
+    fn unknown() -> Self {
+        let pending = || Readiness::pending("waiting for the API server");
+        Self {
+            front_proxy: Arc::default(),
+            front_proxy_readiness: pending(),
+            store: Arc::default(),
+            certificate_readiness: pending(),
+            authenticators: Arc::default(),
+            jwt_readiness: pending(),
+            webhook_readiness: pending(),
+        }
+    }
+}
+
+/// When the parts of the webhook end.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends<'a> {
+    pub(crate) shutdown: &'a Shutdown,
+    /// With the last answer.
+    pub(crate) served: &'a CancellationToken,
+}
+
+/// Starts leader election and the controllers. What only writes for the cluster ends at the first
+/// signal, which also gives up the lead; what requests are answered by is kept up to date until the
+/// last answer, and writes nothing without the lead.
+pub(crate) fn start_controllers(
+    config: &Config,
+    client: Client,
+    clock: &Clock,
+    metrics: &Metrics,
+    ends: Ends<'_>,
+) -> Cluster {
+    let Shutdown {
+        stopping, tracker, ..
+    } = ends.shutdown;
+    let (elector, leadership) = metrics.register(|registry| {
+        LeaderElector::new(
+            client.clone(),
+            leader_settings(config),
+            clock.clone(),
+            registry,
+        )
+    });
+    tracker.spawn(elector.run(stopping.clone()));
+    let environment = Environment {
+        client,
+        leadership,
+        clock: clock.clone(),
+        metrics: metrics.register(ControllerMetrics::new),
+        end: stopping.clone(),
+    };
+    let while_serving = Environment {
+        end: ends.served.clone(),
+        ..environment.clone()
+    };
+
+    let cluster = Cluster::unknown();
+    start_authenticators(config, &while_serving, metrics, ends, &cluster);
+    let (authorities, authorities_reader) = watch::channel(None);
+    let (announced, announced_reader) = watch::channel(None);
+    tracker.spawn(front_proxy_ca::run(
+        while_serving.clone(),
+        Arc::clone(&cluster.front_proxy),
+        cluster.front_proxy_readiness.clone(),
+    ));
+    tracker.spawn(api_service::run(
+        environment,
+        config.suffix.clone(),
+        api_service::OurService {
+            namespace: config.namespace.clone(),
+            name: config.serving_certificate.service.clone(),
+        },
+        api_service::Links {
+            authorities: authorities_reader,
+            announced,
+        },
+    ));
+    tracker.spawn(serving_certificate::run(
+        while_serving,
+        certificate_settings(config),
+        serving_certificate::Links {
+            store: Arc::clone(&cluster.store),
+            authorities,
+            announced: announced_reader,
+            readiness: cluster.certificate_readiness.clone(),
+        },
+    ));
+    cluster
+}
+
+fn start_authenticators(
+    config: &Config,
+    environment: &Environment,
+    metrics: &Metrics,
+    ends: Ends<'_>,
+    cluster: &Cluster,
+) {
+    let Environment {
+        client,
+        leadership,
+        clock,
+        end,
+        ..
+    } = environment;
+    let tracker = &ends.shutdown.tracker;
+    let context = authenticator::Context {
+        registry: Arc::clone(&cluster.authenticators),
+        leadership: leadership.clone(),
+        clock: clock.clone(),
+        tracker: tracker.clone(),
+        metrics: AuthenticatorMetrics::new(metrics),
+        trust: Arc::new(TrustSources::new(
+            client.clone(),
+            config.namespace.clone(),
+            tracker.clone(),
+            end.clone(),
+        )),
+    };
+    tracker.spawn(jwt_authenticator::run(
+        client.clone(),
+        config.suffix.clone(),
+        context.clone(),
+        cluster.jwt_readiness.clone(),
+        end.clone(),
+    ));
+    tracker.spawn(webhook_authenticator::run(
+        client.clone(),
+        config.suffix.clone(),
+        context,
+        cluster.webhook_readiness.clone(),
+        end.clone(),
+    ));
+}
+
+fn leader_settings(config: &Config) -> LeaderSettings {
+    let identity = if config.pod_name.is_empty() {
+        format!("haulout-webhook-{}", uuid::Uuid::new_v4())
+    } else {
+        config.pod_name.clone()
+    };
+    LeaderSettings {
+        namespace: config.namespace.clone(),
+        lease: config.lease_name.clone(),
+        identity,
+        labels: config.labels.clone(),
+    }
+}
+
+fn certificate_settings(config: &Config) -> serving_certificate::Settings {
+    let certificate = &config.serving_certificate;
+    let name = format!("{}.{}.svc", certificate.service, config.namespace);
+    serving_certificate::Settings {
+        namespace: config.namespace.clone(),
+        secret: certificate.secret_name.clone(),
+        labels: config.labels.clone(),
+        dns_names: vec![name.clone(), format!("{name}.cluster.local")],
+        ca_lifetime: Duration::from_secs(certificate.ca_lifetime_seconds),
+        leaf_lifetime: Duration::from_secs(certificate.leaf_lifetime_seconds),
+    }
+}
