@@ -3,7 +3,9 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use haulout_operate::clock::Clock;
-use haulout_tests::cluster::{AUDIENCE, ClusterOptions, Kubectl, Profile, StackOptions};
+use haulout_tests::cluster::{
+    AUDIENCE, ClusterOptions, Kubectl, Profile, StackOptions, workspace_root,
+};
 use haulout_tests::issuer::{Fault, Faults, IssuerOptions, TestIssuer};
 use haulout_tests::logins;
 use k8s_openapi::jiff::Timestamp;
@@ -175,6 +177,8 @@ async fn cluster_ca_bundles_come_from_where_the_object_says() {
         }
     }
 
+    peers_that_cannot_be_trusted_or_reached_are_told(kubectl, &url).await;
+
     // What is broken elsewhere shows here, and heals here, although nobody touches the object.
     let token = running.stack.token("alice", &[]).await.unwrap();
     assert!(logs_in(&running, JWT, "config-map", &token).await);
@@ -206,6 +210,91 @@ async fn cluster_ca_bundles_come_from_where_the_object_says() {
     for kind in [JWT, WEBHOOK] {
         until_trust(kubectl, kind, "opaque", "False", gone).await;
     }
+}
+
+async fn peers_that_cannot_be_trusted_or_reached_are_told(kubectl: &Kubectl, url: &str) {
+    let dead = "https://127.0.0.1:1";
+    let system = json!({});
+    for (kind, name, url, type_, text) in [
+        (
+            JWT,
+            "mistrusted",
+            url,
+            "DiscoveryURLValid",
+            "x509: certificate signed by unknown authority",
+        ),
+        (
+            WEBHOOK,
+            "mistrusted",
+            url,
+            "WebhookConnectionValid",
+            "cannot dial server: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        ),
+        (
+            JWT,
+            "dead",
+            dead,
+            "DiscoveryURLValid",
+            "could not perform oidc discovery on provider issuer: Get \"https://127.0.0.1:1/.well-known/openid-configuration\":",
+        ),
+        (
+            WEBHOOK,
+            "dead",
+            dead,
+            "WebhookConnectionValid",
+            "cannot dial server: dial tcp 127.0.0.1:1: connect:",
+        ),
+    ] {
+        let object = object(kind, name, &spec(kind, url, system.clone()));
+        kubectl.apply(&object.to_string()).await.unwrap();
+        until_phase(kubectl, kind, name, "Error").await;
+        let status = status(kubectl, kind, name).await;
+        let (holds, message) = condition(&status, type_);
+        assert!(
+            holds == "False" && message.contains(text),
+            "{kind} {name}: {message}"
+        );
+        assert_eq!(
+            condition(&status, "AuthenticatorValid").0,
+            "Unknown",
+            "{kind} {name}"
+        );
+    }
+}
+
+/// What the documentation shows, as the API server judges it.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn cluster_the_examples_of_the_documentation_are_taken() {
+    let running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
+    let page = std::fs::read_to_string(workspace_root().join("docs/authenticators.md")).unwrap();
+    let examples: Vec<&str> = page
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once("```")?.0))
+        .collect();
+    let arguments = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
+    let kubectl = running.cluster.kubectl();
+    let output = kubectl
+        .output_of(&arguments, &examples.join("---\n"))
+        .await
+        .unwrap();
+    let [taken, refused] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success(), "{refused}");
+    for name in [
+        "supervisor",
+        "keycloak",
+        "entra",
+        "google",
+        "okta",
+        "github-actions",
+        "tokens",
+    ] {
+        let line = format!("/{name} created (server dry run)");
+        assert!(taken.contains(&line), "{name}: {taken}");
+    }
+    assert_eq!(taken.lines().count(), examples.len(), "{taken}");
 }
 
 /// One issuer accepts connections and never answers; it must cost nobody anything.

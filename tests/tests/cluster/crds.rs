@@ -116,6 +116,25 @@ fn jwt_cases() -> Vec<Case> {
             extra,
             "spec.claims.extra[0].valueExpression",
         ),
+        good(
+            "algorithms",
+            json!({"signingAlgorithms": ["EdDSA", "PS256"]}),
+        ),
+        bad(
+            "no algorithm",
+            json!({"signingAlgorithms": ["none"]}),
+            "spec.signingAlgorithms[0]",
+        ),
+        bad(
+            "shared secret",
+            json!({"signingAlgorithms": ["HS256"]}),
+            "spec.signingAlgorithms[0]",
+        ),
+        bad(
+            "algorithm twice",
+            json!({"signingAlgorithms": ["RS256", "RS256"]}),
+            "spec.signingAlgorithms[1]",
+        ),
         Case::bad(JWT, "no spec", Value::Null, "spec"),
     ]
 }
@@ -130,6 +149,17 @@ fn webhook_cases() -> Vec<Case> {
         bad("empty endpoint", json!("")),
         bad("http endpoint", json!("http://webhook.example.com")),
         bad("no endpoint", Value::Null),
+        Case::good(
+            WEBHOOK,
+            "stable version",
+            webhook(&json!({"tokenReviewVersion": "v1"})),
+        ),
+        Case::bad(
+            WEBHOOK,
+            "unknown version",
+            webhook(&json!({"tokenReviewVersion": "v2"})),
+            "spec.tokenReviewVersion",
+        ),
         Case::bad(WEBHOOK, "no spec", Value::Null, "spec"),
     ]
 }
@@ -213,12 +243,59 @@ fn issuer_cases() -> Vec<Case> {
     ]
 }
 
+/// The optional fields that both authenticators have.
+fn extension_cases() -> Vec<Case> {
+    let lifetime = |seconds: u32| json!({"certificateLifetimeSeconds": seconds});
+    let prefix = |length| json!({"usernamePrefix": "p".repeat(length)});
+    let groups = |length| json!({"groupsPrefix": "p".repeat(length)});
+    [
+        ("shortest life", lifetime(60), None),
+        (
+            "too short a life",
+            lifetime(59),
+            Some("spec.certificateLifetimeSeconds"),
+        ),
+        ("longest life", lifetime(86_400), None),
+        (
+            "too long a life",
+            lifetime(86_401),
+            Some("spec.certificateLifetimeSeconds"),
+        ),
+        ("longest prefix", prefix(253), None),
+        (
+            "too long a prefix",
+            prefix(254),
+            Some("spec.usernamePrefix"),
+        ),
+        ("longest groups prefix", groups(253), None),
+        (
+            "too long a groups prefix",
+            groups(254),
+            Some("spec.groupsPrefix"),
+        ),
+    ]
+    .into_iter()
+    .flat_map(|(what, fields, refusal)| {
+        [(JWT, jwt(&fields)), (WEBHOOK, webhook(&fields))].map(|(kind, spec)| Case {
+            refusal: refusal.map(str::to_owned),
+            ..Case::good(kind, what, spec)
+        })
+    })
+    .collect()
+}
+
 /// One kubectl applies all of them: it goes on after a refusal, and tells of each object by its name.
 pub(crate) async fn good_objects_are_taken_and_bad_ones_refused(kubectl: &Kubectl) {
-    let cases: Vec<Case> = [jwt_cases(), webhook_cases(), tls_cases(), issuer_cases()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let cases: Vec<Case> = [
+        jwt_cases(),
+        webhook_cases(),
+        extension_cases(),
+        tls_cases(),
+        issuer_cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let objects: Vec<String> = cases.iter().map(Case::object).collect();
     let arguments = ["apply", "--dry-run=server", "-f", "-"];
     let output = kubectl
