@@ -8,7 +8,6 @@ mod audit;
 mod key_source;
 mod metrics;
 pub mod policy;
-mod rate;
 mod server;
 mod settings;
 mod sign;

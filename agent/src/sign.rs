@@ -1,19 +1,19 @@
 //! From a request to a certificate: policy, rate, then the key.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use haulout_api::signing::{CertificateRequest, SigningFailure, SigningFailureReason};
 use haulout_operate::clock::Clock;
 use haulout_operate::error::chain;
+use haulout_operate::rate::{Rate, TokenBucket};
 use haulout_pki::authority::{IssueError, IssuedCertificate, SigningAuthority};
 use haulout_pki::profile::{ClientSubject, Validity};
 
 use crate::key_source::KeySource;
 use crate::policy::{self, Policy};
-use crate::rate::TokenBucket;
 use crate::watched::Watched;
 
 /// How far back certificates begin, for API servers whose clock is behind; as in Pinniped.
@@ -28,7 +28,7 @@ pub(crate) struct Signer {
     pub(crate) policy: Watched<Policy, 1>,
     pub(crate) clock: Clock,
     longest_queue: Duration,
-    bucket: TokenBucket,
+    bucket: Mutex<TokenBucket>,
 }
 
 impl Signer {
@@ -44,7 +44,7 @@ impl Signer {
             policy,
             clock,
             longest_queue,
-            bucket: TokenBucket::default(),
+            bucket: Mutex::default(),
         }
     }
 
@@ -70,10 +70,7 @@ impl Signer {
             .decode(&request.public_key)
             .map_err(|_| invalid("the public key is not base64"))?;
         let now = self.clock.now();
-        if !self
-            .bucket
-            .try_take(policy.rate_per_second, policy.burst, now)
-        {
+        if !self.take_token(&policy, now) {
             return Err(rate_limited("over ratePerSecond of the agent's policy"));
         }
         let authority = self.keys.authority(now).map_err(|reason| {
@@ -100,6 +97,17 @@ impl Signer {
         tokio::task::spawn_blocking(late)
             .await
             .unwrap_or_else(|error| Err(failure(SigningFailureReason::Internal, error.to_string())))
+    }
+
+    /// Takes a token of the policy's rate, if there is one.
+    fn take_token(&self, policy: &Policy, now: SystemTime) -> bool {
+        let Some(rate) = Rate::new(policy.rate_per_second, policy.burst) else {
+            return true;
+        };
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = bucket.take(rate, now);
+        *bucket = after.unwrap_or(*bucket);
+        after.is_some()
     }
 }
 

@@ -339,6 +339,10 @@ async fn over_the_rate_is_refused_at_once() {
         .await;
     assert_eq!(answer.refusal(), refused(429, "RateLimited"));
     assert_eq!(answer.retry_after.as_deref(), Some("1"));
+    agent.clock.advance(Duration::from_secs(1));
+    for status in [200, 200, 429] {
+        assert_eq!(webhook.sign(&request).await.status, status);
+    }
     agent.clock.advance(Duration::from_millis(101));
     assert_eq!(webhook.sign(&request).await.status, 200);
     assert_eq!(webhook.sign(&request).await.status, 429);

@@ -1,5 +1,5 @@
-//! What every long-running process needs: start, logs, clock, shutdown, the audit log; with the
-//! feature `cluster` also leader election and the runner of controllers.
+//! What every long-running process needs: start, logs, clock, shutdown, the audit log, token
+//! buckets; with the feature `cluster` also leader election and the runner of controllers.
 
 pub mod audit;
 pub mod clock;
@@ -10,5 +10,6 @@ pub mod controller;
 pub mod error;
 #[cfg(feature = "cluster")]
 pub mod leader;
+pub mod rate;
 pub mod shutdown;
 pub mod startup;
