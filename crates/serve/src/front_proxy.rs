@@ -8,7 +8,7 @@ mod config;
 mod tests;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
@@ -254,8 +254,18 @@ fn text(value: &HeaderValue) -> Option<&str> {
         .filter(|text| !text.is_empty())
 }
 
-/// The last entry of `X-Forwarded-For`, which the front proxy itself adds.
+/// The last entry of `X-Forwarded-For`, which the front proxy itself adds; what a client sends
+/// stands to the left of it.
 fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
     let last = headers.get_all(FORWARDED_FOR).into_iter().next_back()?;
-    last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+    address(last.to_str().ok()?.rsplit(',').next()?.trim())
+}
+
+/// An address as proxies write it: alone, or with a port; IPv6 also in brackets and with a zone.
+fn address(text: &str) -> Option<IpAddr> {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let host = bracketed.map_or(text, |(host, _port)| host);
+    let host = host.split_once('%').map_or(host, |(host, _zone)| host);
+    let with_port = || Some(IpAddr::V4(*text.parse::<SocketAddrV4>().ok()?.ip()));
+    host.parse().ok().or_else(with_port)
 }

@@ -281,7 +281,7 @@ fn extra_keys_are_unescaped_and_in_lower_case() {
 
 #[test]
 fn the_last_forwarder_names_the_client() {
-    let cases: [(&[&str], Option<&str>); 7] = [
+    let cases: [(&[&str], Option<&str>); 16] = [
         (&[], None),
         (&["192.0.2.1"], Some("192.0.2.1")),
         (&["203.0.113.9, 192.0.2.1"], Some("192.0.2.1")),
@@ -289,6 +289,15 @@ fn the_last_forwarder_names_the_client() {
         (&["2001:db8::1"], Some("2001:db8::1")),
         (&["192.0.2.1, nonsense"], None),
         (&["192.0.2.1,"], None),
+        (&["203.0.113.9", ""], None),
+        (&["192.0.2.1:443"], Some("192.0.2.1")),
+        (&["[2001:db8::1]:443"], Some("2001:db8::1")),
+        (&["[2001:db8::1]"], Some("2001:db8::1")),
+        (&["fe80::1%eth0"], Some("fe80::1")),
+        (&["[fe80::1%eth0]:443"], Some("fe80::1")),
+        (&["[192.0.2.1"], None),
+        (&["192.0.2.1:port"], None),
+        (&["192.0.2.1 203.0.113.9"], None),
     ];
     for (values, expected) in cases {
         let pairs: Vec<_> = values
