@@ -17,6 +17,7 @@ pub use self::error::{ConfigError, Fault};
 #[cfg(test)]
 pub(crate) use self::validate::MIN_LEAF_SECONDS;
 use crate::audit::PersonalInfo;
+use crate::limits::Limits;
 
 /// The file as written; every field has a default but those of `agent`. `docs/configuration.md`
 /// describes them.
@@ -32,6 +33,7 @@ struct File {
     serving_certificate: ServingCertificateFile,
     agent: AgentFile,
     certificates: CertificatesFile,
+    limits: LimitsFile,
     audit: AuditFile,
     log: LogSettings,
     leader_election: LeaderElectionFile,
@@ -77,6 +79,15 @@ struct CertificatesFile {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct LimitsFile {
+    per_address_per_second: u32,
+    per_address_burst: u32,
+    total_per_second: u32,
+    total_burst: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct AuditFile {
     log_usernames_and_groups: String,
 }
@@ -101,6 +112,7 @@ impl Default for File {
             serving_certificate: ServingCertificateFile::default(),
             agent: AgentFile::default(),
             certificates: CertificatesFile::default(),
+            limits: LimitsFile::default(),
             audit: AuditFile::default(),
             log: LogSettings::default(),
             leader_election: LeaderElectionFile::default(),
@@ -124,6 +136,17 @@ impl Default for CertificatesFile {
     fn default() -> Self {
         Self {
             default_lifetime_seconds: 300,
+        }
+    }
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        Self {
+            per_address_per_second: 50,
+            per_address_burst: 1_000,
+            total_per_second: 3_000,
+            total_burst: 6_000,
         }
     }
 }
@@ -167,6 +190,8 @@ pub struct Config {
     pub agent_tls: AgentTls,
     /// Wanted lifetime of user certificates in seconds.
     pub certificate_lifetime_seconds: u32,
+    /// How many logins are let in.
+    pub limits: Limits,
     /// Whether audit events name people.
     pub personal_info: PersonalInfo,
     /// How much is logged.

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod authenticators;
 pub mod config;
 pub mod controllers;
+pub mod limits;
 pub mod metrics;
 pub mod signer;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use self::api::state::{ApiState, Logins};
 use self::audit::LoginAudit;
 use self::config::{Agents, Config};
 use self::controllers::{Cluster, Ends, start_controllers};
+use self::limits::LoginLimits;
 use self::metrics::LoginMetrics;
 use self::signer::{AgentSource, CredentialFiles, Signer, SignerSettings};
 
@@ -117,6 +119,7 @@ impl Webhook {
         };
         let logins = Logins {
             suffix: config.suffix,
+            limits: LoginLimits::new(config.limits),
             authenticators: cluster.authenticators,
             signer,
             audit: LoginAudit::new(audit, config.personal_info),

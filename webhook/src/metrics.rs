@@ -8,6 +8,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
+use crate::limits::LimitExceeded;
+
 /// Upper ends of the buckets in seconds: a login takes well under a millisecond, one with a far
 /// authenticator up to the deadline of the request.
 const BUCKETS: [f64; 13] = [
@@ -36,6 +38,8 @@ pub(crate) enum LoginResult {
     Failed(&'static str),
     /// Refused before the token was looked at, with this reason of a Kubernetes `Status`.
     Invalid(&'static str),
+    /// Refused before the request was read.
+    Limited(LimitExceeded),
 }
 
 impl LoginMetrics {
@@ -46,7 +50,7 @@ impl LoginMetrics {
         metrics.register(|registry| {
             registry.register(
                 "token_credential_requests",
-                "TokenCredentialRequests by result (success, failure, invalid) and reason",
+                "TokenCredentialRequests by result (success, failure, invalid, limited) and reason",
                 requests.clone(),
             );
             registry.register(
@@ -71,6 +75,13 @@ impl LoginMetrics {
             LoginResult::Invalid(reason) => Labels {
                 result: "invalid",
                 reason,
+            },
+            LoginResult::Limited(exceeded) => Labels {
+                result: "limited",
+                reason: match exceeded {
+                    LimitExceeded::PerAddress => "PerAddress",
+                    LimitExceeded::Total => "Total",
+                },
             },
         };
         self.requests.get_or_create(&labels).inc();

@@ -22,6 +22,7 @@ use super::create::{Create, Empty};
 use super::login::log_in;
 use super::state::Logins;
 use crate::audit::RequestIds;
+use crate::limits::{RETRY_AFTER_SECONDS, Source};
 use crate::metrics::LoginResult;
 
 /// What the texts of errors name, whichever suffix is configured.
@@ -79,12 +80,19 @@ pub(super) async fn create(
 
 impl Endpoint {
     async fn create(&self, audit_id: AuditId, request: Request, begun: Instant) -> Response {
+        let logins = &self.logins;
+        let source = Source::of(request.extensions());
+        if let Err(exceeded) = logins.limits.admit(source, logins.clock.now()) {
+            let result = LoginResult::Limited(exceeded);
+            logins.metrics.observe(result, begun.elapsed());
+            return ApiError::too_many_requests(RETRY_AFTER_SECONDS).into_response();
+        }
         let read = Create::read(request, &self.kind, &self.bodies).await;
         let mut create = match read.and_then(|create| judge(&create).map(|()| create)) {
             Ok(create) => create,
             Err(error) => {
                 let result = LoginResult::Invalid(error.reason());
-                self.logins.metrics.observe(result, begun.elapsed());
+                logins.metrics.observe(result, begun.elapsed());
                 return error.into_response();
             }
         };
@@ -94,7 +102,7 @@ impl Endpoint {
             audit: audit_id.as_str().to_owned(),
             request: AuditId::random().as_str().to_owned(),
         };
-        let login = log_in(&self.logins, &ids, &spec.token, spec.authenticator, begun);
+        let login = log_in(logins, &ids, &spec.token, spec.authenticator, begun);
         let status = match create.options.timeout.filter(|&timeout| timeout < DEADLINE) {
             None => login.await,
             Some(timeout) => match tokio::time::timeout_at(begun + timeout, login).await {

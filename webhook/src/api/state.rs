@@ -9,6 +9,7 @@ use haulout_serve::health::{HealthRegistry, Metrics};
 
 use crate::audit::LoginAudit;
 use crate::authenticators::registry::AuthenticatorRegistry;
+use crate::limits::LoginLimits;
 use crate::metrics::LoginMetrics;
 use crate::signer::Signer;
 
@@ -32,6 +33,8 @@ pub struct ApiState<R> {
 pub struct Logins {
     /// Suffix of the API groups that clients use.
     pub suffix: ApiGroupSuffix,
+    /// How many are let in.
+    pub limits: LoginLimits,
     /// Authenticators in force.
     pub authenticators: Arc<AuthenticatorRegistry>,
     /// Where certificates come from.
@@ -40,7 +43,7 @@ pub struct Logins {
     pub audit: LoginAudit,
     /// What is counted.
     pub metrics: LoginMetrics,
-    /// The time at which tokens and front proxies are judged.
+    /// The time at which tokens, front proxies and limits are judged.
     pub clock: Clock,
     /// Wanted lifetime of certificates in seconds, from the configuration.
     pub lifetime_seconds: u32,

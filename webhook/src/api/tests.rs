@@ -2,6 +2,8 @@
 
 mod answers;
 mod callers;
+mod flood;
+mod limits;
 mod logs;
 mod real_agent;
 
@@ -23,6 +25,7 @@ use haulout_serve::listener::PeerCertificates;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use zeroize::Zeroizing;
 
 use super::login::tests::{Says, Setup, alice, setup};
 use super::*;
@@ -37,6 +40,8 @@ struct Door {
     setup: Setup,
     front_proxy: Arc<FrontProxy>,
     front_proxy_peer: PeerCertificates,
+    /// Certificate and key behind it.
+    front_proxy_pair: (String, Zeroizing<String>),
 }
 
 /// What the API server says to SubjectAccessReviews.
@@ -80,7 +85,7 @@ impl Door {
     }
 
     fn over(mut setup: Setup, reviewer: Reviewer) -> Self {
-        let (front_proxy, front_proxy_peer) = front_proxy();
+        let (front_proxy, front_proxy_peer, front_proxy_pair) = front_proxy();
         let router = router(ApiState {
             logins: setup.logins.take().unwrap(),
             front_proxy: Arc::clone(&front_proxy),
@@ -94,6 +99,7 @@ impl Door {
             setup,
             front_proxy,
             front_proxy_peer,
+            front_proxy_pair,
         }
     }
 
@@ -124,7 +130,11 @@ impl Door {
 }
 
 /// A front proxy's CA in force, and what a connection of the front proxy shows.
-fn front_proxy() -> (Arc<FrontProxy>, PeerCertificates) {
+fn front_proxy() -> (
+    Arc<FrontProxy>,
+    PeerCertificates,
+    (String, Zeroizing<String>),
+) {
     let (authority, validity) = new_authority("front-proxy-ca");
     let key = KeyPair::generate_p256().unwrap();
     let subject = ClientSubject {
@@ -165,6 +175,7 @@ fn front_proxy() -> (Arc<FrontProxy>, PeerCertificates) {
     (
         Arc::new(front_proxy),
         PeerCertificates(chain.certificates().into()),
+        (leaf.pem, key.pkcs8_pem()),
     )
 }
 

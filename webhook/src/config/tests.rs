@@ -1,3 +1,5 @@
+use haulout_operate::rate::Rate;
+
 use super::*;
 
 const GOOD: &str = "
@@ -27,6 +29,13 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.metrics_listen, None);
     assert_eq!(config.namespace, "haulout-system");
     assert_eq!(config.certificate_lifetime_seconds, 300);
+    assert_eq!(
+        config.limits,
+        Limits {
+            per_address: Rate::new(50, 1_000),
+            total: Rate::new(3_000, 6_000),
+        }
+    );
     assert_eq!(config.personal_info, PersonalInfo::Redacted);
     assert_eq!(config.lease_name, "haulout-webhook");
     assert_eq!(config.serving_certificate.secret_name, "haulout-serving");
@@ -68,6 +77,7 @@ agent:
   service: {namespace: haulout-agent, name: haulout-agent}
   tls: {certFile: /a, keyFile: /b, caFile: /c}
 certificates: {defaultLifetimeSeconds: 600}
+limits: {perAddressPerSecond: 5, perAddressBurst: 10, totalPerSecond: 0, totalBurst: 0}
 audit: {logUsernamesAndGroups: enabled}
 log: {level: debug, format: text}
 leaderElection: {leaseName: lease}
@@ -76,6 +86,13 @@ leaderElection: {leaseName: lease}
     .unwrap();
     assert_eq!(config.personal_info, PersonalInfo::Logged);
     assert_eq!(config.certificate_lifetime_seconds, 600);
+    assert_eq!(
+        config.limits,
+        Limits {
+            per_address: Rate::new(5, 10),
+            total: None,
+        }
+    );
     assert_eq!(config.labels.len(), 2);
     assert!(matches!(config.agents, Agents::Service { .. }));
 }
@@ -117,6 +134,8 @@ fn each_fault_names_its_field() {
             "certificates: {defaultLifetimeSeconds: 86401}",
             "certificates.defaultLifetimeSeconds",
         ),
+        ("limits: {perAddressBurst: 0}", "limits.perAddressBurst"),
+        ("limits: {totalBurst: 0}", "limits.totalBurst"),
         (
             "audit: {logUsernamesAndGroups: maybe}",
             "audit.logUsernamesAndGroups",
@@ -204,6 +223,7 @@ fn unknown_fields_and_wrong_types_are_named() {
         ("lisen: x", "lisen"),
         ("agent: {adresses: []}", "adresses"),
         ("certificates: {defaultLifetimeSeconds: soon}", "soon"),
+        ("limits: {totalPerSecond: -1}", "totalPerSecond"),
         ("log: {level: loud}", "loud"),
         ("- a", "webhook.yaml"),
     ] {

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use haulout_api::group::{ApiGroupSuffix, is_dns1123_subdomain};
+use haulout_operate::rate::Rate;
 
 use super::{
-    AgentFile, AgentTls, AgentTlsFile, Agents, Config, Fault, File, ServingCertificate,
+    AgentFile, AgentTls, AgentTlsFile, Agents, Config, Fault, File, LimitsFile, ServingCertificate,
     ServingCertificateFile,
 };
 use crate::audit::PersonalInfo;
+use crate::limits::Limits;
 
 /// The last third of a leaf must outlast the minute for which its successor's CA is announced.
 pub(crate) const MIN_LEAF_SECONDS: u64 = 300;
@@ -39,6 +41,7 @@ pub(super) fn validate(file: File) -> Result<Config, Vec<Fault>> {
                 "{lifetime} is out of range; use 1 to {MAX_LIFETIME_SECONDS} seconds (300 is the default)"
             )),
         });
+    let limits = limits(&file.limits, &mut faults);
     let personal_info = faults.take("audit.logUsernamesAndGroups", || {
         match file.audit.log_usernames_and_groups.as_str() {
             "" | "disabled" => Ok(PersonalInfo::Redacted),
@@ -62,6 +65,7 @@ pub(super) fn validate(file: File) -> Result<Config, Vec<Fault>> {
             agents: agents?,
             agent_tls: agent_tls?,
             certificate_lifetime_seconds: certificate_lifetime_seconds?,
+            limits: limits?,
             personal_info: personal_info?,
             log: file.log,
             lease_name: lease_name?,
@@ -190,6 +194,28 @@ fn agent(file: AgentFile, faults: &mut Faults) -> (Option<Agents>, Option<AgentT
         })
     })();
     (agents, tls)
+}
+
+fn limits(file: &LimitsFile, faults: &mut Faults) -> Option<Limits> {
+    let mut rate = |field, per_second, burst| {
+        faults.take(field, || match (per_second, burst) {
+            (1.., 0) => Err(
+                "0 lets nobody log in; use at least 1, or switch the limit off by 0 per second"
+                    .to_owned(),
+            ),
+            _ => Ok(Rate::new(per_second, burst)),
+        })
+    };
+    let per_address = rate(
+        "limits.perAddressBurst",
+        file.per_address_per_second,
+        file.per_address_burst,
+    );
+    let total = rate("limits.totalBurst", file.total_per_second, file.total_burst);
+    Some(Limits {
+        per_address: per_address?,
+        total: total?,
+    })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

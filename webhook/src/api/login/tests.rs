@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use haulout_api::group::ApiGroupSuffix;
 use haulout_api::signing::SigningFailureReason;
 use haulout_operate::clock::Clock;
+use haulout_operate::rate::Rate;
 use haulout_serve::health::Metrics;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,6 +19,7 @@ use crate::audit::PersonalInfo;
 use crate::audit::tests::Memory;
 use crate::authenticators::registry::AuthenticatorRegistry;
 use crate::authenticators::{API_GROUP, JWT_KIND, TokenAuthenticator};
+use crate::limits::{Limits, LoginLimits};
 use crate::metrics::LoginMetrics;
 use crate::signer::fake_agent::{Behaviour, FakeAgent, GOOD, TestNetwork};
 use crate::signer::{AgentSource, Signer, SignerSettings};
@@ -102,6 +104,10 @@ impl Setup {
         let memory = Memory::default();
         let logins = Logins {
             suffix: ApiGroupSuffix::parse(suffix).unwrap(),
+            limits: LoginLimits::new(Limits {
+                per_address: Rate::new(50, 1_000),
+                total: Rate::new(3_000, 6_000),
+            }),
             authenticators,
             signer,
             audit: memory.audit(PersonalInfo::Redacted),

@@ -84,7 +84,7 @@ async fn impersonation_headers_mean_nothing_even_behind_the_front_proxy() {
 #[tokio::test]
 async fn a_certificate_that_is_no_front_proxy_s_is_refused() {
     let door = Door::new().await;
-    let (_, stranger) = front_proxy();
+    let (_, stranger, _) = front_proxy();
     let request = with_headers(post_json(TCR, &good_request()), &FORGED);
     let (status, body) = text(door.send_from(&stranger, request).await).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);

@@ -11,11 +11,11 @@ use super::*;
 use crate::signer::fake_agent::Behaviour;
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Has this thread log here, until the answer is dropped.
-    fn set(&self) -> (DefaultGuard, Dispatch) {
+    pub(super) fn set(&self) -> (DefaultGuard, Dispatch) {
         let subscriber = || {
             let level = tracing::Level::TRACE;
             Dispatch::new(
@@ -31,7 +31,7 @@ impl Log {
         (tracing::dispatcher::set_default(&subscriber()), second)
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -142,7 +142,7 @@ async fn refused_certificates_do_not_fill_the_log() {
     let log = Log::default();
     let _guards = log.set();
     let door = Door::new().await;
-    let (_, stranger) = front_proxy();
+    let (_, stranger, _) = front_proxy();
     for _ in 0..20 {
         let status = door
             .send_from(&stranger, request(Method::GET, TCR))
