@@ -124,14 +124,9 @@ impl Bench {
             Cluster::start(ClusterOptions::new(profile)).await
         })
         .await?;
-        let policy = json!({ "ratePerSecond": 0 });
-        let options = StackOptions {
-            policy: policy.as_object().cloned().unwrap_or_default(),
-            ..StackOptions::default()
-        };
         let stack = step(
             "start issuer, agent and webhook",
-            HauloutStack::start(&cluster, &options),
+            HauloutStack::start(&cluster, &StackOptions::unlimited()),
         )
         .await?;
         // Longer than the two minutes of a Supervisor's token, so that it outlives the bench.

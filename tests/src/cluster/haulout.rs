@@ -47,6 +47,18 @@ pub struct StackOptions {
     pub suffix: ApiGroupSuffix,
 }
 
+impl StackOptions {
+    /// The default, but for limits on how many log in: there are none.
+    pub fn unlimited() -> Self {
+        let object = |value: Value| value.as_object().cloned().unwrap_or_default();
+        Self {
+            webhook: object(json!({ "limits": { "perAddressPerSecond": 0, "totalPerSecond": 0 } })),
+            policy: object(json!({ "ratePerSecond": 0 })),
+            ..Self::default()
+        }
+    }
+}
+
 /// Running processes of Haulout; dropping it ends them. Drop it before its cluster.
 #[derive(Debug)]
 pub struct HauloutStack {

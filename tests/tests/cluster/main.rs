@@ -8,6 +8,7 @@ mod crds;
 mod door;
 mod explain;
 mod faults;
+mod flood;
 mod guide;
 mod local_cluster;
 mod login;

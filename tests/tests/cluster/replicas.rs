@@ -56,7 +56,7 @@ impl Pair {
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn cluster_of_two_replicas_one_writes_and_both_serve() {
-    let running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
+    let running = Running::start(Profile::Kubeadm, &StackOptions::unlimited()).await;
     let replica = running.stack.start_replica(&running.cluster).await.unwrap();
     let token = running.long_lived_token().await;
     let mut pair = Pair { replica, running };

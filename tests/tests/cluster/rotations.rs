@@ -87,7 +87,7 @@ impl Running {
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn cluster_the_serving_leaf_rotates_without_a_failed_login() {
-    let running = Running::start(Profile::Talos, &StackOptions::default()).await;
+    let running = Running::start(Profile::Talos, &StackOptions::unlimited()).await;
     let token = running.long_lived_token().await;
     let go_on = AtomicBool::new(true);
     let rotations = async {

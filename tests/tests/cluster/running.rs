@@ -124,18 +124,22 @@ impl Running {
 
     /// A client of the API server, with a client certificate and its key (PEM) if given.
     pub(crate) fn client(&self, identity: Option<&str>) -> reqwest::Client {
-        let ca = std::fs::read(self.cluster.ca_certificate()).unwrap();
-        let mut builder = reqwest::Client::builder()
-            .tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca).unwrap())
-            .timeout(Duration::from_secs(10))
-            .no_proxy();
+        let mut builder = self.client_builder();
         if let Some(pem) = identity {
             builder = builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap());
         }
         builder.build().unwrap()
     }
 
-    /// The same with a credential of ours.
+    pub(crate) fn client_builder(&self) -> reqwest::ClientBuilder {
+        let ca = std::fs::read(self.cluster.ca_certificate()).unwrap();
+        reqwest::Client::builder()
+            .tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca).unwrap())
+            .timeout(Duration::from_secs(10))
+            .no_proxy()
+    }
+
+    /// A client with a credential of ours.
     pub(crate) fn client_of(&self, credential: &Value) -> reqwest::Client {
         let [certificate, key] = ["clientCertificateData", "clientKeyData"]
             .map(|field| credential[field].as_str().unwrap());
