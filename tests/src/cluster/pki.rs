@@ -144,6 +144,17 @@ impl ClusterPki {
         Ok(self.pair(&file))
     }
 
+    /// Makes a serving certificate for a program on loopback that is no part of the cluster, from a CA of its own; gives the
+    /// path of that CA's certificate, and the pair.
+    pub(super) fn foreign_server(&self, name: &str) -> anyhow::Result<(PathBuf, Pair)> {
+        let ca_name = format!("{name}-ca");
+        let ca = authority(DnType::CommonName, &ca_name, KeyPair::generate()?)?;
+        let path = self.certificate(&ca_name);
+        write(&path, &ca.pem(), 0o644)?;
+        self.issue(&ca, name, name, None, &["localhost", "127.0.0.1"])?;
+        Ok((path, self.pair(name)))
+    }
+
     fn leaf(
         &self,
         file: &str,

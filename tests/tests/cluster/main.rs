@@ -1,4 +1,5 @@
-//! Tests against a real kube-apiserver, run by `cargo xtask test`. Each is named `cluster_*` and ignored otherwise.
+//! Tests against a real kube-apiserver, run by `cargo xtask test`. Each is ignored otherwise, and named
+//! `cluster_*`, or for the stage that it belongs to.
 #![cfg(test)]
 
 mod audit;
@@ -12,6 +13,7 @@ mod flood;
 mod guide;
 mod local_cluster;
 mod login;
+mod providers;
 mod refusals;
 mod replicas;
 mod rights;
