@@ -38,19 +38,49 @@ const ALWAYS: [Requirement; 5] = [
     },
 ];
 
+/// Needed for oidc-provider.
+const NODE: [Requirement; 2] = [
+    Requirement {
+        program: "node",
+        package: "nodejs",
+    },
+    Requirement {
+        program: "npm",
+        package: "npm",
+    },
+];
+
+/// Needed for Keycloak.
+const JAVA: [Requirement; 3] = [
+    Requirement {
+        program: "java",
+        package: "openjdk-17-jre-headless",
+    },
+    Requirement {
+        program: "mvn",
+        package: "maven",
+    },
+    Requirement {
+        program: "unzip",
+        package: "unzip",
+    },
+];
+
 /// Finds what the stages need, installing what is missing if this is root on Debian.
 ///
 /// # Errors
 /// Something is missing; the text says how to get it.
 pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
+    let of_stages = stages.iter().flat_map(|stage| programs(stage.needs));
     let missing: Vec<&Requirement> = ALWAYS
         .iter()
+        .chain(of_stages)
         .filter(|requirement| !is_installed(requirement.program))
         .collect();
     if !missing.is_empty() {
         install(&missing).await?;
     }
-    let kubernetes = stages.iter().any(|stage| stage.needs == Needs::Kubernetes);
+    let kubernetes = stages.iter().any(|stage| stage.needs != Needs::Nothing);
     let given = ["HAULOUT_KUBE_BIN", "KUBEBUILDER_ASSETS"]
         .iter()
         .any(|variable| std::env::var_os(variable).is_some_and(|folder| !folder.is_empty()));
@@ -61,6 +91,15 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
          kube-controller-manager, kube-scheduler and kubectl, or run `cargo xtask test --quick`"
     );
     Ok(())
+}
+
+/// Programs besides the Kubernetes ones.
+fn programs(needs: Needs) -> &'static [Requirement] {
+    match needs {
+        Needs::Nothing | Needs::Kubernetes => &[],
+        Needs::KubernetesAndNode => &NODE,
+        Needs::KubernetesAndJava => &JAVA,
+    }
 }
 
 async fn install(missing: &[&Requirement]) -> anyhow::Result<()> {

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use haulout_tests::cluster::{KubernetesBinaries, sweep_lost_clusters, workspace_root};
+use haulout_tests::cluster::{
+    KubernetesBinaries, find_or_install_keycloak, find_or_install_oidc_provider,
+    sweep_lost_clusters, workspace_root,
+};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -31,6 +34,10 @@ pub(super) enum Needs {
     Nothing,
     /// The Kubernetes programs, or Go to build them.
     Kubernetes,
+    /// The same, and what runs oidc-provider.
+    KubernetesAndNode,
+    /// The same, and what runs Keycloak.
+    KubernetesAndJava,
 }
 
 /// A part of the test run.
@@ -54,6 +61,8 @@ enum Kind {
     Property,
     FuzzCorpus,
     Cluster,
+    Providers,
+    Keycloak,
     Demo,
     BenchSmoke,
     EachCrate,
@@ -121,12 +130,28 @@ pub(super) const STAGES: &[Stage] = &[
         "tests against a real API server, both profiles",
         Kind::Cluster,
     ),
+    Stage {
+        needs: Needs::KubernetesAndNode,
+        ..with_kubernetes(
+            "providers",
+            "logins with tokens of oidc-provider, which npm installs",
+            Kind::Providers,
+        )
+    },
     with_kubernetes("demo", "cargo xtask demo, both profiles", Kind::Demo),
     with_kubernetes(
         "bench-smoke",
         "every row of the bench, no figure judged",
         Kind::BenchSmoke,
     ),
+    Stage {
+        needs: Needs::KubernetesAndJava,
+        ..slow(
+            "keycloak",
+            "logins with tokens of Keycloak, which Maven downloads",
+            Kind::Keycloak,
+        )
+    },
     slow("each-crate", "each package compiles alone", Kind::EachCrate),
     slow(
         "deny",
@@ -162,6 +187,15 @@ impl Stage {
             Kind::Integration => integration().await,
             Kind::Property => property().await,
             Kind::Cluster => cluster().await,
+            Kind::Providers => {
+                find_or_install_oidc_provider().await?;
+                in_cluster(&["providers::", "--skip", "providers::keycloak::"]).await
+            }
+            Kind::Keycloak => {
+                find_or_install_keycloak().await?;
+                // Its start takes a minute or two: tests say so only if they may print.
+                in_cluster(&["providers::keycloak::", "--nocapture"]).await
+            }
             Kind::Demo => demo().await,
             Kind::BenchSmoke => bench_smoke().await,
             Kind::EachCrate => each_crate().await,
@@ -243,18 +277,25 @@ async fn property() -> anyhow::Result<Tally> {
     Ok(tally)
 }
 
+/// All tests in a cluster but those that have stages of their own.
 async fn cluster() -> anyhow::Result<Tally> {
+    in_cluster(&[
+        "--skip",
+        "providers::",
+        "--test-threads",
+        CLUSTER_TESTS_AT_ONCE,
+    ])
+    .await
+}
+
+/// These tests in a cluster; the arguments are libtest's.
+async fn in_cluster(arguments: &[&str]) -> anyhow::Result<Tally> {
     let products = products::build().await?;
     let kubernetes = KubernetesBinaries::find_or_build().await?;
     let mut command = command(&["test", "--package", "haulout-tests", "--test", "cluster"]);
     command
-        .args([
-            "--locked",
-            "--",
-            "--ignored",
-            "--test-threads",
-            CLUSTER_TESTS_AT_ONCE,
-        ])
+        .args(["--locked", "--", "--ignored"])
+        .args(arguments)
         .env("HAULOUT_BIN", products.folder())
         .env("HAULOUT_KUBE_BIN", kubernetes.folder())
         .env("HAULOUT_XTASK", format!("/proc/{}/exe", std::process::id()));
