@@ -140,6 +140,7 @@ mod tests {
         let (quick, default, all) = (chosen(&["--quick"]), chosen(&[]), chosen(&["--all"]));
         assert!(quick.contains(&"unit") && !quick.contains(&"cluster"));
         assert!(default.contains(&"cluster") && !default.contains(&"deny"));
+        assert!(default.contains(&"providers") && !default.contains(&"keycloak"));
         assert!(quick.iter().all(|name| default.contains(name)));
         assert!(default.iter().all(|name| all.contains(name)));
         assert_eq!(all.len(), STAGES.len());

@@ -71,12 +71,7 @@ const JAVA: [Requirement; 3] = [
 /// # Errors
 /// Something is missing; the text says how to get it.
 pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
-    let of_stages = stages.iter().flat_map(|stage| programs(stage.needs));
-    let missing: Vec<&Requirement> = ALWAYS
-        .iter()
-        .chain(of_stages)
-        .filter(|requirement| !is_installed(requirement.program))
-        .collect();
+    let missing = missing(stages, is_installed);
     if !missing.is_empty() {
         install(&missing).await?;
     }
@@ -93,7 +88,16 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Programs besides the Kubernetes ones.
+/// What the stages need, but for the Kubernetes programs, and is not installed.
+fn missing(stages: &[&Stage], is_installed: impl Fn(&str) -> bool) -> Vec<&'static Requirement> {
+    let of_stages = stages.iter().flat_map(|stage| programs(stage.needs));
+    ALWAYS
+        .iter()
+        .chain(of_stages)
+        .filter(|requirement| !is_installed(requirement.program))
+        .collect()
+}
+
 fn programs(needs: Needs) -> &'static [Requirement] {
     match needs {
         Needs::Nothing | Needs::Kubernetes => &[],
@@ -147,7 +151,24 @@ fn is_program(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::STAGES;
     use super::*;
+
+    #[test]
+    fn chosen_stages_decide_what_is_missing() {
+        let packages = |name: &str| -> Vec<&str> {
+            let stages: Vec<&Stage> = STAGES.iter().filter(|stage| stage.name == name).collect();
+            let is_installed = |program: &str| !["npm", "mvn", "diff"].contains(&program);
+            let missing = missing(&stages, is_installed);
+            missing
+                .iter()
+                .map(|requirement| requirement.package)
+                .collect()
+        };
+        assert_eq!(packages("cluster"), ["diffutils"]);
+        assert_eq!(packages("providers"), ["diffutils", "npm"]);
+        assert_eq!(packages("keycloak"), ["diffutils", "maven"]);
+    }
 
     #[test]
     fn programs_are_found_on_the_path() {
