@@ -1,4 +1,4 @@
-//! oidc-provider, the library of certified OpenID Connect for Node.js, in the small server of `tests/providers`.
+//! oidc-provider, the certified OpenID provider for Node.js, in the small server of `tests/providers`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
