@@ -55,7 +55,10 @@ pub(crate) enum Outcome<'a> {
         certificate: &'a CertificateResponse,
     },
     /// The authenticator does not know the token.
-    Rejected,
+    Rejected {
+        /// Why, which Pinniped's Concierge does not say.
+        hint: &'a str,
+    },
     /// The authenticator failed or refused the token for a reason.
     AuthenticatorError {
         error: &'a str,
@@ -118,11 +121,15 @@ impl LoginAudit {
                     },
                 )
             }
-            Outcome::Rejected => {
-                let reason = Some("auth rejected by authenticator");
+            Outcome::Rejected { hint } => {
+                let (reason, hint) = (Some("auth rejected by authenticator"), shown(hint));
                 (
                     "TokenCredentialRequest Authentication Failed",
-                    Event { reason, ..event },
+                    Event {
+                        reason,
+                        hint,
+                        ..event
+                    },
                 )
             }
             Outcome::AuthenticatorError { error, hint } => {
@@ -132,7 +139,7 @@ impl LoginAudit {
                     Event {
                         reason,
                         err,
-                        hint: *hint,
+                        hint: hint.map(str::to_owned),
                         ..event
                     },
                 )
@@ -202,7 +209,7 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     err: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
+    hint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authenticator: Option<Authenticator<'a>>,
 }

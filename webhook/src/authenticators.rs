@@ -51,13 +51,11 @@ impl AuthenticatorKey {
 /// Judges tokens on behalf of one authenticator object.
 pub trait TokenAuthenticator: Send + Sync {
     /// Gives the user whom `token` stands for at the time `now`.
-    ///
-    /// `Ok(None)` is a token that this authenticator does not judge: no JWT, or another issuer's.
     fn authenticate<'a>(
         &'a self,
         token: &'a SecretString,
         now: SystemTime,
-    ) -> BoxFuture<'a, Result<Option<UserInfo>, AuthenticationError>>;
+    ) -> BoxFuture<'a, Result<UserInfo, AuthenticationError>>;
 
     /// How long certificates live for users of this authenticator, where it has a say in that.
     fn certificate_lifetime_seconds(&self) -> Option<u32> {
@@ -67,6 +65,7 @@ pub trait TokenAuthenticator: Send + Sync {
 
 /// Why a token was refused: a text for the log, which never holds the token, and one word for metrics.
 pub struct AuthenticationError {
+    is_rejection: bool,
     reason: &'static str,
     cause: Box<dyn Error + Send + Sync>,
 }
@@ -75,9 +74,24 @@ impl AuthenticationError {
     /// Wraps what an authenticator reports; `reason` becomes a metric label, so it comes from a small fixed set.
     pub fn new(reason: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
+            is_rejection: false,
             reason,
             cause: cause.into(),
         }
+    }
+
+    /// The same of a token that is none of this authenticator's, such as another issuer's. Pinniped's Concierge reports it
+    /// otherwise than a fault.
+    pub fn rejection(reason: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            is_rejection: true,
+            ..Self::new(reason, cause)
+        }
+    }
+
+    /// Whether the token is none of this authenticator's.
+    pub fn is_rejection(&self) -> bool {
+        self.is_rejection
     }
 
     /// One word from a small fixed set.

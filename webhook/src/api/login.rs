@@ -42,8 +42,6 @@ enum LoginError {
     NoSuchAuthenticator { hint: String },
     #[error(transparent)]
     Authenticator(AuthenticationError),
-    #[error("the token was not authenticated")]
-    Rejected,
     #[error("{error}")]
     UnsupportedUser {
         user: UserInfo,
@@ -70,7 +68,6 @@ impl LoginError {
         match self {
             Self::NoSuchAuthenticator { .. } => "NoSuchAuthenticator",
             Self::Authenticator(error) => error.reason(),
-            Self::Rejected => "Rejected",
             Self::UnsupportedUser { .. } => "UnsupportedUserInfo",
             Self::Key(_) => "KeyGenerationFailed",
             Self::Signer(error) => error.reason(),
@@ -82,7 +79,7 @@ impl LoginError {
 
     fn outcome<'a>(&'a self, text: &'a str) -> Outcome<'a> {
         match self {
-            Self::Rejected => Outcome::Rejected,
+            Self::Authenticator(error) if error.is_rejection() => Outcome::Rejected { hint: text },
             Self::UnsupportedUser { user, .. } => Outcome::UnsupportedUser { user, error: text },
             Self::NoSuchAuthenticator { hint } => Outcome::AuthenticatorError {
                 error: text,
@@ -189,8 +186,7 @@ impl Login<'_> {
         let user = authenticator
             .authenticate(self.token, self.logins.clock.now())
             .await
-            .map_err(LoginError::Authenticator)?
-            .ok_or(LoginError::Rejected)?;
+            .map_err(LoginError::Authenticator)?;
         if let Err(error) = user_info::validate(&user) {
             return Err(LoginError::UnsupportedUser { user, error });
         }

@@ -205,9 +205,11 @@ fn failures_have_their_reason_and_error() {
     };
     let cases = [
         (
-            Outcome::Rejected,
+            Outcome::Rejected {
+                hint: "another issuer's, not the-token",
+            },
             "Authentication Failed",
-            json!({"reason": "auth rejected by authenticator"}),
+            json!({"reason": "auth rejected by authenticator", "hint": "another issuer's, not <token>"}),
         ),
         (
             Outcome::AuthenticatorError {

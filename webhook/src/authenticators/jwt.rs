@@ -28,15 +28,14 @@ impl JwtAuthenticator {
         &self,
         token: &SecretString,
         now: SystemTime,
-    ) -> Result<Option<UserInfo>, AuthenticationError> {
+    ) -> Result<UserInfo, AuthenticationError> {
         match self.verifier.verify(token.expose_secret(), now).await {
             Ok(claims) => match self.mapping.user(&claims) {
-                Ok(user) => Ok(Some(user)),
+                Ok(user) => Ok(user),
                 Err(error) => Err(AuthenticationError::new(error.reason(), error)),
             },
             Err(error) if error.is_foreign() => {
-                tracing::debug!(%error, "token is not for this authenticator");
-                Ok(None)
+                Err(AuthenticationError::rejection(error.reason(), error))
             }
             Err(error) => Err(AuthenticationError::new(error.reason(), error)),
         }
@@ -48,7 +47,7 @@ impl TokenAuthenticator for JwtAuthenticator {
         &'a self,
         token: &'a SecretString,
         now: SystemTime,
-    ) -> BoxFuture<'a, Result<Option<UserInfo>, AuthenticationError>> {
+    ) -> BoxFuture<'a, Result<UserInfo, AuthenticationError>> {
         self.user(token, now).boxed()
     }
 }

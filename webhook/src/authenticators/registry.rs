@@ -65,13 +65,13 @@ mod tests {
             &'a self,
             _: &'a SecretString,
             _: SystemTime,
-        ) -> BoxFuture<'a, Result<Option<UserInfo>, AuthenticationError>> {
+        ) -> BoxFuture<'a, Result<UserInfo, AuthenticationError>> {
             let username = self.0.to_owned();
             async {
-                Ok(Some(UserInfo {
+                Ok(UserInfo {
                     username,
                     ..UserInfo::default()
-                }))
+                })
             }
             .boxed()
         }
@@ -81,7 +81,7 @@ mod tests {
         let token = SecretString::from("t");
         let authenticator = registry.get(key).unwrap();
         let answer = authenticator.authenticate(&token, SystemTime::UNIX_EPOCH);
-        answer.now_or_never().unwrap().unwrap().unwrap().username
+        answer.now_or_never().unwrap().unwrap().username
     }
 
     #[test]

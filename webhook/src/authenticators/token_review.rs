@@ -214,10 +214,17 @@ impl TokenAuthenticator for TokenReviewAuthenticator {
         &'a self,
         token: &'a SecretString,
         _now: SystemTime,
-    ) -> BoxFuture<'a, Result<Option<UserInfo>, AuthenticationError>> {
+    ) -> BoxFuture<'a, Result<UserInfo, AuthenticationError>> {
         let user = self.user(token);
-        user.map(|verdict| verdict.map_err(|error| AuthenticationError::new(error.reason(), error)))
-            .boxed()
+        user.map(|verdict| match verdict {
+            Ok(Some(user)) => Ok(user),
+            Ok(None) => Err(AuthenticationError::rejection(
+                "NotAuthenticated",
+                "the TokenReview server does not accept the token",
+            )),
+            Err(error) => Err(AuthenticationError::new(error.reason(), error)),
+        })
+        .boxed()
     }
 
     fn certificate_lifetime_seconds(&self) -> Option<u32> {

@@ -40,7 +40,7 @@ pub(crate) struct Setup {
 #[derive(Clone)]
 pub(crate) enum Says {
     User(UserInfo),
-    NotAuthenticated,
+    Rejection(&'static str),
     Error(&'static str),
     Nothing,
 }
@@ -50,10 +50,13 @@ impl TokenAuthenticator for Says {
         &'a self,
         _: &'a SecretString,
         _: SystemTime,
-    ) -> BoxFuture<'a, Result<Option<UserInfo>, AuthenticationError>> {
+    ) -> BoxFuture<'a, Result<UserInfo, AuthenticationError>> {
         match self {
-            Self::User(user) => futures_util::future::ready(Ok(Some(user.clone()))).boxed(),
-            Self::NotAuthenticated => futures_util::future::ready(Ok(None)).boxed(),
+            Self::User(user) => futures_util::future::ready(Ok(user.clone())).boxed(),
+            Self::Rejection(text) => {
+                let error = AuthenticationError::rejection("TestRejection", *text);
+                futures_util::future::ready(Err(error)).boxed()
+            }
             Self::Error(text) => {
                 let error = AuthenticationError::new("TestReason", *text);
                 futures_util::future::ready(Err(error)).boxed()
@@ -231,11 +234,11 @@ async fn every_failure_is_the_same_to_the_client_and_leaves_two_events() {
             "TestReason",
         ),
         (
-            Says::NotAuthenticated,
+            Says::Rejection("of another issuer"),
             GOOD,
             "TokenCredentialRequest Authentication Failed",
             "auth rejected by authenticator",
-            "Rejected",
+            "TestRejection",
         ),
         (
             user(|user| user.username.clear()),

@@ -55,7 +55,7 @@ async fn every_failed_login_is_the_same_answer() {
     assert_eq!(door.create(&without_group).await, expected);
 
     for says in [
-        Says::NotAuthenticated,
+        Says::Rejection("of another issuer"),
         Says::Error("expired"),
         Says::User(UserInfo::default()),
     ] {

@@ -114,7 +114,7 @@ async fn no_log_holds_a_token_or_a_key() {
     for (says, reviewer) in [
         (Says::User(alice()), Reviewer::Allows),
         (Says::Error("refused the-secret-token"), Reviewer::Allows),
-        (Says::NotAuthenticated, Reviewer::Allows),
+        (Says::Rejection("of another issuer"), Reviewer::Allows),
         (Says::User(alice()), Reviewer::Fails),
         (Says::User(alice()), Reviewer::Panics),
     ] {

@@ -56,7 +56,10 @@ fn keys_stand_in_the_order_of_pinniped() {
             },
             &["personalInfo", "issuedClientCert", "authenticator"],
         ),
-        (Outcome::Rejected, &["reason", "authenticator"]),
+        (
+            Outcome::Rejected { hint: "h" },
+            &["reason", "hint", "authenticator"],
+        ),
         (
             Outcome::AuthenticatorError { error, hint: None },
             &["reason", "err", "authenticator"],
