@@ -53,7 +53,8 @@ async fn it_lives_and_says_what_it_waits_for() {
     for check in [
         "front-proxy",
         "serving-certificate",
-        "authenticators",
+        "jwt-authenticators",
+        "webhook-authenticators",
         "agents",
     ] {
         assert!(body.contains(&format!("[-]{check} failed: ")), "{body}");
@@ -117,7 +118,7 @@ async fn what_answers_depend_on_is_followed_to_the_last_answer() {
     let ready = async {
         loop {
             let (_, body) = get(webhook.router(), "/readyz").await;
-            if ["front-proxy", "authenticators"]
+            if ["front-proxy", "jwt-authenticators"]
                 .iter()
                 .all(|check| body.contains(&format!("[+]{check} ok")))
             {
