@@ -90,6 +90,21 @@ pub enum SigningAlgorithm {
     EdDsa,
 }
 
+impl SigningAlgorithm {
+    /// Its name in a token's header and in a JSON Web Key.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
 /// Which claims, or CEL expressions over them, give the username, the groups and the extras.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -316,6 +331,13 @@ mod tests {
         });
         let parsed: JWTAuthenticator = serde_json::from_value(wire.clone()).unwrap();
         assert_eq!(serde_json::to_value(&parsed).unwrap(), wire);
+        let names: Vec<_> = parsed
+            .spec
+            .signing_algorithms
+            .iter()
+            .map(|algorithm| algorithm.name())
+            .collect();
+        assert_eq!(json!(names), wire["spec"]["signingAlgorithms"]);
     }
 
     /// The CRD accepts empty values where Go's types have `omitempty`; none of them may appear when written back.

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::client::{CALL_TIMEOUT, CallError, IssuerClient};
 
-pub use set::{Algorithm, KeySet, KeySetError};
+pub use set::{KeySet, KeySetError};
 
 /// Least time between two calls that tokens cause, those of an unknown `kid` and those without one that no key verifies.
 ///

@@ -1,9 +1,10 @@
-//! OIDC tokens: what an issuer says of itself ([`discovery`]), the keys that it signs with ([`keys`]), the one strict
-//! check of a token ([`verify`]), and what its claims mean to Kubernetes ([`claims`]).
+//! OIDC tokens: what an issuer says of itself ([`discovery`]), the keys that it signs with ([`keys`]) and how
+//! ([`algorithms`]), the one strict check of a token ([`verify`]), and what its claims mean to Kubernetes ([`claims`]).
 //!
 //! Nothing here reads a clock: the time is an argument. Network calls all go through [`client::IssuerClient`], which
 //! bounds them.
 
+pub mod algorithms;
 pub mod claims;
 pub mod client;
 pub mod discovery;

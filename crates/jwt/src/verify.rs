@@ -1,4 +1,4 @@
-//! The one strict check of a token: signed with RS256 or ES256 by a key of the issuer, for our audience, and valid now.
+//! The one strict check of a token: signed by a key of the issuer as we accept it, for our audience, and valid now.
 
 mod compact;
 
@@ -6,10 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use haulout_api::authenticator::SigningAlgorithm;
 use serde_json::{Map, Value};
 
+use crate::algorithms::AcceptedAlgorithms;
 use crate::foreign;
-use crate::keys::{Algorithm, KeyCache, KeySet};
+use crate::keys::{KeyCache, KeySet};
 use compact::CompactToken;
 
 /// How far ahead `nbf` may lie (go-oidc 2.5, which Kubernetes uses). `exp` has no leeway, and `iat` is not judged.
@@ -48,12 +50,18 @@ pub enum TokenError {
     /// A header parameter has the wrong type or stands twice.
     #[error("oidc: verify token: header is malformed")]
     Header,
-    /// It is signed with another algorithm than the two accepted ones, or not at all.
+    /// It is signed with another algorithm than the accepted ones, or not at all.
     #[error(
-        "oidc: verify token: oidc: id token signed with unsupported algorithm, expected [\"RS256\" \"ES256\"] got \"{0}\""
+        "oidc: verify token: oidc: id token signed with unsupported algorithm, expected {expected} got \"{found}\""
     )]
-    UnsupportedAlgorithm(String),
-    /// The header has `crit`: something must be understood that is not (RFC 7515, 4.1.11).
+    UnsupportedAlgorithm {
+        /// The accepted algorithms.
+        expected: AcceptedAlgorithms,
+        /// The token's algorithm.
+        found: String,
+    },
+    /// The header has `crit`: something must be understood that is not (RFC 7515, 4.1.11). Or it says by `b64` that the
+    /// payload is not encoded, which no JSON Web Token may (RFC 7797, 7).
     #[error("oidc: verify token: header has critical parameters, none of which are supported")]
     Critical,
     /// The header's `typ` names another kind of token than one that identifies a user (RFC 8725, 3.11).
@@ -111,7 +119,7 @@ impl TokenError {
             Self::OtherIssuer { .. } => "OtherIssuer",
             Self::TooLarge { .. } => "TooLarge",
             Self::Header => "MalformedHeader",
-            Self::UnsupportedAlgorithm(_) => "UnsupportedAlgorithm",
+            Self::UnsupportedAlgorithm { .. } => "UnsupportedAlgorithm",
             Self::Critical => "CriticalHeader",
             Self::Type(_) => "UnsupportedType",
             Self::Nested => "NestedToken",
@@ -202,6 +210,8 @@ pub struct Expectations {
     pub issuer: String,
     /// Must be among `aud`.
     pub audience: String,
+    /// One of these must have made the signature.
+    pub algorithms: AcceptedAlgorithms,
 }
 
 impl Expectations {
@@ -218,7 +228,7 @@ impl Expectations {
         keys: Option<&KeySet>,
         now: SystemTime,
     ) -> Result<Claims, TokenError> {
-        let token = CompactToken::parse(token)?;
+        let token = CompactToken::parse(token, &self.algorithms)?;
         self.check_issuer(&token.claims)?;
         self.check_audience(&token.claims)?;
         check_time(&token.claims, now)?;
@@ -287,8 +297,13 @@ fn numeric_date(
 
 fn check_signature(token: &CompactToken<'_>, keys: &KeySet) -> Result<(), TokenError> {
     let algorithm = match token.algorithm {
-        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        SigningAlgorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+        SigningAlgorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
+        SigningAlgorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
+        SigningAlgorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
+        SigningAlgorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        SigningAlgorithm::Es384 => jsonwebtoken::Algorithm::ES384,
+        SigningAlgorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
     };
     let key_id = token.key_id.as_deref();
     let mut refusal: fn(Option<String>) -> TokenError = TokenError::UnknownKey;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use haulout_https::TrustRoots;
 use haulout_jwt::client::IssuerClient;
+use haulout_jwt::algorithms::AcceptedAlgorithms;
 use haulout_jwt::keys::KeyCache;
 use haulout_jwt::verify::{Expectations, TokenError, Verifier};
 use haulout_tests::ensure_crypto;
@@ -44,6 +45,7 @@ impl Setup {
         let expectations = Expectations {
             issuer: issuer.url().to_owned(),
             audience: AUDIENCE.to_owned(),
+            algorithms: AcceptedAlgorithms::default(),
         };
         let verifier = Arc::new(Verifier::new(expectations, Arc::clone(&keys)));
         let mut keeper = JoinSet::new();

@@ -4,9 +4,12 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use haulout_api::authenticator::SigningAlgorithm;
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::algorithms::AcceptedAlgorithms;
 
 /// Most keys that a set may hold: a token without `kid` is tried against each of its algorithm.
 const MAX_KEYS: usize = 64;
@@ -14,44 +17,17 @@ const MAX_KEYS: usize = 64;
 /// Sizes of RSA moduli in bits, as the crypto library verifies them.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// The signature algorithms that are accepted (RFC 7518, 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-}
-
-impl Algorithm {
-    /// Its name in a token's header, or `None` for every other.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "RS256" => Some(Self::Rs256),
-            "ES256" => Some(Self::Es256),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Es256 => "ES256",
-        }
-    }
-}
-
 /// The usable keys of an issuer at one moment.
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<VerificationKey>,
 }
 
-/// One public key, parsed, bound to the one algorithm that it may be used with.
+/// One public key, parsed, bound to the algorithms that it may be used with.
 #[derive(Clone)]
 pub(crate) struct VerificationKey {
     id: Option<String>,
-    algorithm: Algorithm,
+    algorithms: Vec<SigningAlgorithm>,
     pub(crate) key: DecodingKey,
 }
 
@@ -67,7 +43,7 @@ pub enum KeySetError {
 }
 
 impl KeySet {
-    /// Reads a JWK set and keeps the keys that are meant for, and able to do, RS256 or ES256 verification.
+    /// Reads a JWK set and keeps the keys that are meant for, and able to do, verification with any [`SigningAlgorithm`].
     ///
     /// Others are left out one by one: those for encryption (`use`, `key_ops`), of another type, curve or algorithm,
     /// too small, or malformed. `x5c`, `x5u` and `jku` give no trust.
@@ -92,26 +68,29 @@ impl KeySet {
         })
     }
 
-    /// Whether no key is usable.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+    /// Whether any key can verify with an accepted algorithm.
+    pub fn serves(&self, accepted: &AcceptedAlgorithms) -> bool {
+        self.keys
+            .iter()
+            .flat_map(|key| &key.algorithms)
+            .any(|algorithm| accepted.contains(*algorithm))
     }
 
     /// The keys that can have made a signature: of this algorithm and, where the token names one, with this id.
     pub(crate) fn candidates(
         &self,
-        algorithm: Algorithm,
+        algorithm: SigningAlgorithm,
         id: Option<&str>,
     ) -> impl Iterator<Item = &VerificationKey> {
         self.keys.iter().filter(move |key| {
-            key.algorithm == algorithm && (id.is_none() || key.id.as_deref() == id)
+            key.algorithms.contains(&algorithm) && (id.is_none() || key.id.as_deref() == id)
         })
     }
 }
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids = self.keys.iter().map(|key| (&key.id, key.algorithm));
+        let ids = self.keys.iter().map(|key| (&key.id, &key.algorithms));
         f.debug_list().entries(ids).finish()
     }
 }
@@ -132,19 +111,23 @@ struct Jwk {
 
 impl Jwk {
     fn into_verification_key(self) -> Option<VerificationKey> {
-        let (algorithm, key) = match self.kty.as_str() {
-            "RSA" => (Algorithm::Rs256, self.rsa_key()?),
-            "EC" if self.crv.as_deref() == Some("P-256") => (Algorithm::Es256, self.ec_key()?),
+        use SigningAlgorithm::{EdDsa, Es256, Es384, Ps256, Rs256, Rs384, Rs512};
+
+        let (mut algorithms, key) = match (self.kty.as_str(), self.crv.as_deref()) {
+            ("RSA", _) => (vec![Rs256, Rs384, Rs512, Ps256], self.rsa_key()?),
+            ("EC", Some("P-256")) => (vec![Es256], self.ec_key(32)?),
+            ("EC", Some("P-384")) => (vec![Es384], self.ec_key(48)?),
+            ("OKP", Some("Ed25519")) => (vec![EdDsa], self.ed25519_key()?),
             _ => return None,
         };
+        algorithms.retain(|algorithm| self.alg.as_ref().is_none_or(|alg| *alg == algorithm.name()));
         let usable = self.r#use.is_none_or(|r#use| r#use == "sig")
             && self
                 .key_ops
-                .is_none_or(|ops| ops.iter().any(|op| op == "verify"))
-            && self.alg.is_none_or(|alg| alg == algorithm.name());
-        usable.then_some(VerificationKey {
+                .is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+        (usable && !algorithms.is_empty()).then_some(VerificationKey {
             id: self.kid,
-            algorithm,
+            algorithms,
             key,
         })
     }
@@ -159,12 +142,16 @@ impl Jwk {
             .then(|| DecodingKey::from_rsa_raw_components(modulus, &exponent))
     }
 
-    fn ec_key(&self) -> Option<DecodingKey> {
-        const COORDINATE: usize = 32;
+    fn ec_key(&self, coordinate: usize) -> Option<DecodingKey> {
         let (x, y) = (decode(self.x.as_deref()?)?, decode(self.y.as_deref()?)?);
-        let whole = x.len() == COORDINATE && y.len() == COORDINATE;
+        let whole = x.len() == coordinate && y.len() == coordinate;
         // An uncompressed point (SEC 1, 2.3.3), which is what the crypto library takes.
         whole.then(|| DecodingKey::from_ec_der(&[&[4], x.as_slice(), &y].concat()))
+    }
+
+    fn ed25519_key(&self) -> Option<DecodingKey> {
+        let x = decode(self.x.as_deref()?)?;
+        (x.len() == 32).then(|| DecodingKey::from_ed_der(&x))
     }
 }
 
@@ -177,12 +164,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use SigningAlgorithm::{EdDsa, Es256, Es384, Ps256, Rs256, Rs384, Rs512};
 
-    fn usable(key: &Value) -> Vec<(Option<String>, Algorithm)> {
+    /// What the one key of a set may be used for; nothing when it was left out.
+    fn usable(key: &Value) -> Vec<SigningAlgorithm> {
         let set = KeySet::parse(json!({"keys": [key]}).to_string().as_bytes()).unwrap();
         set.keys
-            .iter()
-            .map(|key| (key.id.clone(), key.algorithm))
+            .into_iter()
+            .flat_map(|key| key.algorithms)
             .collect()
     }
 
@@ -200,29 +189,45 @@ mod tests {
         json!({"kty": "EC", "crv": "P-256", "kid": "e", "x": coordinate, "y": coordinate})
     }
 
+    fn ec384() -> Value {
+        let coordinate = URL_SAFE_NO_PAD.encode([7; 48]);
+        json!({"kty": "EC", "crv": "P-384", "x": coordinate, "y": coordinate})
+    }
+
+    fn ed() -> Value {
+        json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32])})
+    }
+
     fn rsa(bytes: usize) -> Value {
         json!({"kty": "RSA", "kid": "r", "n": URL_SAFE_NO_PAD.encode(vec![0x80; bytes]), "e": "AQAB"})
     }
 
     #[test]
     fn keys_for_verification_are_kept() {
-        let e = vec![(Some("e".to_owned()), Algorithm::Es256)];
-        let r = vec![(Some("r".to_owned()), Algorithm::Rs256)];
         for changes in [
             json!({}),
             json!({"use": "sig", "alg": "ES256"}),
             json!({"key_ops": ["verify"], "x5c": ["x"], "unknown": 1}),
             json!({"key_ops": null, "use": null}),
+            json!({"kid": null}),
         ] {
-            assert_eq!(usable(&with(&ec(), changes)), e);
+            assert_eq!(usable(&with(&ec(), changes)), [Es256]);
         }
-        for key in [rsa(256), rsa(512), with(&rsa(256), json!({"alg": "RS256"}))] {
-            assert_eq!(usable(&key), r);
+        for key in [rsa(256), rsa(512)] {
+            assert_eq!(usable(&key), [Rs256, Rs384, Rs512, Ps256]);
         }
-        assert_eq!(
-            usable(&with(&ec(), json!({"kid": null}))),
-            vec![(None, Algorithm::Es256)]
-        );
+        for (key, name, algorithm) in [
+            (rsa(256), "RS256", Rs256),
+            (rsa(256), "RS384", Rs384),
+            (rsa(256), "RS512", Rs512),
+            (rsa(256), "PS256", Ps256),
+            (ec384(), "ES384", Es384),
+            (ed(), "EdDSA", EdDsa),
+        ] {
+            assert_eq!(usable(&with(&key, json!({"alg": name}))), [algorithm]);
+        }
+        assert_eq!(usable(&ec384()), [Es384]);
+        assert_eq!(usable(&ed()), [EdDsa]);
     }
 
     #[test]
@@ -236,14 +241,24 @@ mod tests {
             (ec(), json!({"crv": "P-384"})),
             (ec(), json!({"crv": null})),
             (ec(), json!({"kty": "OKP"})),
+            (ec(), json!({"crv": "P-521"})),
+            (ec(), json!({"crv": "secp256k1"})),
+            (ec384(), json!({"crv": "P-256"})),
+            (ec384(), json!({"alg": "ES256"})),
+            (ed(), json!({"crv": "X25519"})),
+            (ed(), json!({"kty": "EC"})),
+            (ed(), json!({"alg": "ES256"})),
+            (ed(), json!({"x": URL_SAFE_NO_PAD.encode([7; 44])})),
             (ec(), json!({"kid": 5})),
             (ec(), json!({"x": "AAAA"})),
             (ec(), json!({"y": "not base64!"})),
             (ec(), json!({"y": null})),
             (rsa(256), json!({"use": "enc"})),
-            (rsa(256), json!({"alg": "RS512"})),
-            (rsa(256), json!({"alg": "PS256"})),
+            (rsa(256), json!({"alg": "PS512"})),
+            (rsa(256), json!({"alg": "RSA-OAEP"})),
+            (rsa(256), json!({"alg": "rs256"})),
             (rsa(256), json!({"alg": "HS256"})),
+            (rsa(256), json!({"alg": "none"})),
             (rsa(256), json!({"n": null})),
             (rsa(256), json!({"n": ""})),
             (rsa(256), json!({"kty": "oct", "k": "AAAA"})),
@@ -283,7 +298,7 @@ mod tests {
             KeySet::parse(set.as_bytes()),
             Err(KeySetError::TooMany(65))
         ));
-        assert!(KeySet::parse(br#"{"keys": []}"#).unwrap().is_empty());
+        assert!(KeySet::parse(br#"{"keys": []}"#).unwrap().keys.is_empty());
     }
 
     #[test]
@@ -291,10 +306,10 @@ mod tests {
         let keys = json!({"keys": [ec(), with(&ec(), json!({"kid": "f"})), with(&rsa(256), json!({"kid": "e"})), with(&ec(), json!({"kid": null}))]});
         let set = KeySet::parse(keys.to_string().as_bytes()).unwrap();
         let count = |algorithm, id| set.candidates(algorithm, id).count();
-        assert_eq!(count(Algorithm::Es256, Some("e")), 1);
-        assert_eq!(count(Algorithm::Rs256, Some("e")), 1);
-        assert_eq!(count(Algorithm::Rs256, Some("f")), 0);
-        assert_eq!(count(Algorithm::Es256, None), 3);
-        assert_eq!(count(Algorithm::Rs256, None), 1);
+        assert_eq!(count(Es256, Some("e")), 1);
+        assert_eq!(count(Rs256, Some("e")), 1);
+        assert_eq!(count(Rs256, Some("f")), 0);
+        assert_eq!(count(Es256, None), 3);
+        assert_eq!(count(Rs256, None), 1);
     }
 }

@@ -2,14 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use haulout_api::authenticator::SigningAlgorithm;
 use serde_json::{Map, Value};
 
 use super::TokenError;
+use crate::algorithms::AcceptedAlgorithms;
 use crate::foreign;
 use crate::json::{self, ObjectError};
-use crate::keys::Algorithm;
 
 /// Most bytes of a token. Those with hundreds of groups have 20 KiB.
 const TOKEN_LIMIT: usize = 64 * 1024;
@@ -26,13 +25,13 @@ pub(super) struct CompactToken<'a> {
     pub(super) message: &'a str,
     /// Encoded as in the token.
     pub(super) signature: &'a str,
-    pub(super) algorithm: Algorithm,
+    pub(super) algorithm: SigningAlgorithm,
     pub(super) key_id: Option<String>,
     pub(super) claims: Map<String, Value>,
 }
 
 impl<'a> CompactToken<'a> {
-    pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
+    pub(super) fn parse(token: &'a str, accepted: &AcceptedAlgorithms) -> Result<Self, TokenError> {
         limit("token", token, TOKEN_LIMIT)?;
         let (message, signature) = token.rsplit_once('.').ok_or(TokenError::NotJwt)?;
         let (header, payload) = message.split_once('.').ok_or(TokenError::NotJwt)?;
@@ -41,11 +40,9 @@ impl<'a> CompactToken<'a> {
         }
         limit("header", header, HEADER_LIMIT)?;
         limit("signature", signature, SIGNATURE_LIMIT)?;
-        let (algorithm, key_id) = Header::parse(&decode(header)?)?.judge()?;
-        let claims = json::parse_object(&decode(payload)?).map_err(|error| match error {
-            ObjectError::Malformed => TokenError::NotJwt,
-            ObjectError::Duplicate => TokenError::DuplicateClaim,
-        })?;
+        let header = Header(object(header, TokenError::Header)?);
+        let (algorithm, key_id) = header.judge(accepted)?;
+        let claims = object(payload, TokenError::DuplicateClaim)?;
         Ok(Self {
             message,
             signature,
@@ -56,39 +53,45 @@ impl<'a> CompactToken<'a> {
     }
 }
 
-/// The parameters that decide. Keys and certificates that a token brings along (`jwk`, `jku`, `x5c`, `x5u`) do not.
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    typ: Option<String>,
-    cty: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    crit: bool,
-}
+/// The header's parameters. Keys and certificates that a token brings along (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
+struct Header(Map<String, Value>);
 
 impl Header {
-    fn parse(json: &[u8]) -> Result<Self, TokenError> {
-        serde_json::from_slice(json).map_err(|error| match error.is_data() {
-            true => TokenError::Header,
-            false => TokenError::NotJwt,
-        })
-    }
-
-    fn judge(self) -> Result<(Algorithm, Option<String>), TokenError> {
-        let algorithm = Algorithm::from_name(&self.alg)
-            .ok_or_else(|| TokenError::UnsupportedAlgorithm(foreign(&self.alg)))?;
-        if self.crit {
+    fn judge(
+        &self,
+        accepted: &AcceptedAlgorithms,
+    ) -> Result<(SigningAlgorithm, Option<String>), TokenError> {
+        let name = self.text("alg")?.ok_or(TokenError::Header)?;
+        let algorithm = accepted
+            .named(name)
+            .ok_or_else(|| TokenError::UnsupportedAlgorithm {
+                expected: accepted.clone(),
+                found: foreign(name),
+            })?;
+        if self.0.contains_key("crit") || self.0.get("b64").is_some_and(|b64| *b64 != true) {
             return Err(TokenError::Critical);
         }
-        if let Some(name) = self.typ.filter(|name| is_other_type(name)) {
-            return Err(TokenError::Type(foreign(&name)));
+        if let Some(name) = self.text("typ")?.filter(|name| is_other_type(name)) {
+            return Err(TokenError::Type(foreign(name)));
         }
-        if self.cty.is_some_and(|cty| media_subtype(&cty) == "jwt") {
+        if self
+            .text("cty")?
+            .is_some_and(|cty| media_subtype(cty) == "jwt")
+        {
             return Err(TokenError::Nested);
         }
         // An empty id names no key (go-jose treats it so).
-        Ok((algorithm, self.kid.filter(|id| !id.is_empty())))
+        let key_id = self.text("kid")?.filter(|id| !id.is_empty());
+        Ok((algorithm, key_id.map(str::to_owned)))
+    }
+
+    /// The parameter of this name; `null` counts as absent.
+    fn text(&self, name: &str) -> Result<Option<&str>, TokenError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(TokenError::Header),
+        }
     }
 }
 
@@ -106,8 +109,12 @@ fn media_subtype(name: &str) -> String {
         .map_or_else(|| lower.clone(), str::to_owned)
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
+/// The JSON object in `part`; `duplicate` is what a name that stands twice in it comes to.
+fn object(part: &str, duplicate: TokenError) -> Result<Map<String, Value>, TokenError> {
+    json::parse_object(&decode(part)?).map_err(|error| match error {
+        ObjectError::Malformed => TokenError::NotJwt,
+        ObjectError::Duplicate => duplicate,
+    })
 }
 
 /// Strict: no padding, no other alphabet, no bits left over; there is one encoding for each content.

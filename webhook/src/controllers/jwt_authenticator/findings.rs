@@ -4,6 +4,7 @@
 //! clients match.
 
 use haulout_api::authenticator::JwtAuthenticatorSpec;
+use haulout_jwt::algorithms::AcceptedAlgorithms;
 use haulout_jwt::discovery::{DiscoveryError, Provider, WELL_KNOWN_PATH};
 use haulout_jwt::keys::FetchError;
 use haulout_operate::error::chain;
@@ -99,18 +100,24 @@ pub(super) fn jwks_url(jwks_uri: &str) -> Result<Url, Fault> {
 
 pub(super) const JWKS_URL_IS_VALID: &str = "jwks_uri is a valid URL";
 
-/// `keys_are_usable`: whether any fetched key can verify a token.
-pub(super) fn jwks_fetch(error: Option<&FetchError>, keys_are_usable: bool) -> Finding {
-    match error {
-        Some(error) => Err(Fault::new(
+/// `missing`: the accepted algorithms when no fetched key serves any of them.
+pub(super) fn jwks_fetch(
+    error: Option<&FetchError>,
+    missing: Option<&AcceptedAlgorithms>,
+) -> Finding {
+    match (error, missing) {
+        (Some(error), _) => Err(Fault::new(
             "InvalidCouldNotFetchJWKS",
             format!("could not fetch keys: fetching keys {}", chain(error)),
         )),
-        None if !keys_are_usable => Err(Fault::new(
+        (None, Some(missing)) => Err(Fault::new(
             "InvalidCouldNotFetchJWKS",
-            "could not fetch keys: the issuer publishes no key for RS256 or ES256 signatures",
+            format!(
+                "could not fetch keys: the issuer publishes no key for {} signatures",
+                missing.names().join(" or ")
+            ),
         )),
-        None => Ok("successfully fetched jwks".to_owned()),
+        (None, None) => Ok("successfully fetched jwks".to_owned()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use haulout_api::authenticator::JwtAuthenticatorSpec;
 use haulout_https::TrustRoots;
+use haulout_jwt::algorithms::AcceptedAlgorithms;
 use haulout_jwt::claims::ClaimMapping;
 use haulout_jwt::client::IssuerClient;
 use haulout_jwt::discovery::discover;
@@ -138,17 +139,19 @@ async fn reach(
                 })
             }
             Err(error) => {
-                findings.jwks_fetch = Some(findings::jwks_fetch(Some(&error), false));
+                findings.jwks_fetch = Some(findings::jwks_fetch(Some(&error), None));
                 return earlier;
             }
         },
     };
+    let accepted = AcceptedAlgorithms::new(&spec.signing_algorithms);
     let usable = source
         .keys
         .current(now)
-        .is_some_and(|keys| !keys.is_empty());
+        .is_some_and(|keys| keys.serves(&accepted));
     let error = source.keys.last_error();
-    findings.jwks_fetch = Some(findings::jwks_fetch(error.as_deref(), usable));
+    let missing = (!usable).then_some(&accepted);
+    findings.jwks_fetch = Some(findings::jwks_fetch(error.as_deref(), missing));
     Some(source)
 }
 
@@ -168,6 +171,7 @@ fn authenticator(spec: &JwtAuthenticatorSpec, source: &Source) -> Arc<dyn TokenA
     let expectations = Expectations {
         issuer: spec.issuer.clone(),
         audience: spec.audience.clone(),
+        algorithms: AcceptedAlgorithms::new(&spec.signing_algorithms),
     };
     let mapping = match &spec.claims {
         Some(claims) => ClaimMapping::new(&claims.username, &claims.groups),

@@ -1,5 +1,5 @@
 use haulout_api::authenticator::{
-    ClaimValidationRule, ExtraMapping, JwtTokenClaims, UserValidationRule,
+    ClaimValidationRule, ExtraMapping, JwtTokenClaims, SigningAlgorithm, UserValidationRule,
 };
 use haulout_jwt::keys::KeySet;
 
@@ -22,7 +22,7 @@ fn all_good() -> Findings {
             jwks_uri: String::new(),
         }))),
         jwks_url: Some(holds(JWKS_URL_IS_VALID)),
-        jwks_fetch: Some(jwks_fetch(None, true)),
+        jwks_fetch: Some(jwks_fetch(None, None)),
         authenticator: Some(authenticator(&JwtAuthenticatorSpec::default())),
     }
 }
@@ -183,7 +183,7 @@ fn jwks_url_rules() {
 #[test]
 fn jwks_fetch_faults() {
     let malformed = FetchError::from(KeySet::parse(b"<html>").unwrap_err());
-    let Err(fault) = jwks_fetch(Some(&malformed), true) else {
+    let Err(fault) = jwks_fetch(Some(&malformed), None) else {
         panic!("a failed fetch must not count as success");
     };
     assert_eq!(
@@ -193,13 +193,18 @@ fn jwks_fetch_faults() {
             "could not fetch keys: fetching keys oidc: failed to decode keys: expected value at line 1 column 1"
         )
     );
-    assert_eq!(
-        jwks_fetch(None, false),
-        fails(
-            "InvalidCouldNotFetchJWKS",
-            "could not fetch keys: the issuer publishes no key for RS256 or ES256 signatures"
-        )
-    );
+    for (accepted, names) in [
+        (&[][..], "RS256 or ES256"),
+        (&[SigningAlgorithm::EdDsa], "EdDSA"),
+    ] {
+        let accepted = AcceptedAlgorithms::new(accepted);
+        let message =
+            format!("could not fetch keys: the issuer publishes no key for {names} signatures");
+        assert_eq!(
+            jwks_fetch(None, Some(&accepted)),
+            fails("InvalidCouldNotFetchJWKS", &message)
+        );
+    }
 }
 
 #[test]
