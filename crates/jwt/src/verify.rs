@@ -20,6 +20,10 @@ const NOT_BEFORE_LEEWAY: Duration = Duration::from_secs(60);
 /// Most keys that one token is tried with: a forged token without `kid` must not cost as much as the set is long.
 const MAX_CANDIDATES: usize = 8;
 
+/// The one issuer whose tokens may leave out the scheme (go-oidc and Kubernetes accept both forms, for Google alone).
+const GOOGLE: &str = "https://accounts.google.com";
+const GOOGLE_WITHOUT_SCHEME: &str = "accounts.google.com";
+
 /// Why a token is refused.
 ///
 /// The texts follow Kubernetes' OIDC authenticator; text from the token is escaped and cut, and the token itself is in
@@ -239,6 +243,11 @@ impl Expectations {
     fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
         match claims.get("iss") {
             Some(Value::String(issuer)) if *issuer == self.issuer => Ok(()),
+            Some(Value::String(issuer))
+                if self.issuer == GOOGLE && *issuer == GOOGLE_WITHOUT_SCHEME =>
+            {
+                Ok(())
+            }
             Some(Value::String(issuer)) => Err(TokenError::OtherIssuer {
                 expected: self.issuer.clone(),
                 found: foreign(issuer),

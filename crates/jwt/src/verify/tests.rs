@@ -98,6 +98,39 @@ fn what_must_be_said_must_be_said() {
     assert_eq!(without_claim("username"), "good");
 }
 
+/// Google signs with and without the scheme. Nobody else has two names.
+#[test]
+fn googles_issuer_may_leave_out_its_scheme() {
+    let good = |configured: &str, said: &str| {
+        let mut claims = good_claims();
+        claims["iss"] = json!(said);
+        let token = es256(&es256_header().to_string(), &claims.to_string());
+        let expectations = Expectations {
+            issuer: configured.to_owned(),
+            ..expectations()
+        };
+        expectations
+            .check(&token, Some(&issuer_keys()), now())
+            .is_ok()
+    };
+    assert!(good(
+        "https://accounts.google.com",
+        "https://accounts.google.com"
+    ));
+    assert!(good("https://accounts.google.com", "accounts.google.com"));
+    for (configured, said) in [
+        ("https://accounts.google.com/", "accounts.google.com"),
+        ("https://accounts.google.com", "accounts.google.com/"),
+        ("https://accounts.google.com", "Accounts.google.com"),
+        ("https://accounts.google.com", "http://accounts.google.com"),
+        ("accounts.google.com", "https://accounts.google.com"),
+        ("https://issuer.example.com", "accounts.google.com"),
+        ("https://issuer.example.com", "issuer.example.com"),
+    ] {
+        assert!(!good(configured, said), "{configured}, {said}");
+    }
+}
+
 #[test]
 fn the_audience_is_ours() {
     assert_eq!(with_claim("aud", json!([AUDIENCE])), "good");
