@@ -97,6 +97,7 @@ pub struct TestIssuer {
 
 struct Shared {
     url: String,
+    keys_url: Mutex<String>,
     signing: SigningKind,
     clock: Clock,
     keys: Mutex<Keys>,
@@ -135,6 +136,7 @@ impl TestIssuer {
             RustlsConfig::from_pem(pki.chain_pem.into_bytes(), pki.key_pem.into_bytes()).await?;
         let shared = Arc::new(Shared {
             url: format!("https://{address}"),
+            keys_url: Mutex::new(format!("https://{address}/keys")),
             signing,
             clock,
             keys: Mutex::new(Keys::generate(signing, 1)?),
@@ -201,6 +203,16 @@ impl TestIssuer {
     /// No key could be made.
     pub fn rotate_keys(&self) -> anyhow::Result<()> {
         self.shared.rotate_keys()
+    }
+
+    /// The JWKs that are published now.
+    pub fn published(&self) -> Vec<Value> {
+        self.shared.keys().published.clone()
+    }
+
+    /// Names this URL as the one of its keys from now on.
+    pub fn name_keys_url(&self, url: String) {
+        *lock(&self.shared.keys_url) = url;
     }
 
     /// Publishes these JWKs, whatever the issuer signs with.
@@ -271,9 +283,10 @@ impl Shared {
             Fault::WrongIssuer => format!("{url}/other"),
             _ => url.clone(),
         };
+        let keys_url = lock(&self.keys_url).clone();
         let jwks_uri = match fault {
-            Fault::PlainKeysUrl => format!("{}/keys", url.replacen("https", "http", 1)),
-            _ => format!("{url}/keys"),
+            Fault::PlainKeysUrl => keys_url.replacen("https", "http", 1),
+            _ => keys_url,
         };
         json!({
             "issuer": issuer,

@@ -4,7 +4,8 @@ use anyhow::anyhow;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    RSA_PKCS1_SHA256,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,10 +21,13 @@ pub enum SigningKind {
     Es256WithoutKeyId,
     /// RS256 and a `kid`, as most other issuers sign.
     Rs256WithKeyId,
+    /// ES384 and a `kid`, which is accepted where it is listed only.
+    Es384WithKeyId,
 }
 
 pub(super) struct SigningKey {
     key: Pair,
+    algorithm: &'static str,
     id: Option<String>,
 }
 
@@ -35,24 +39,28 @@ enum Pair {
 impl SigningKey {
     /// Makes a key; `number` becomes part of its id.
     pub(super) fn generate(kind: SigningKind, number: u32) -> anyhow::Result<Self> {
+        let id = Some(format!("key-{number}"));
         Ok(match kind {
             SigningKind::Es256WithoutKeyId => Self {
                 key: Pair::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?),
+                algorithm: "ES256",
                 id: None,
             },
             SigningKind::Rs256WithKeyId => Self {
                 key: Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048)?),
-                id: Some(format!("key-{number}")),
+                algorithm: "RS256",
+                id,
+            },
+            SigningKind::Es384WithKeyId => Self {
+                key: Pair::Ec(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING)?),
+                algorithm: "ES384",
+                id,
             },
         })
     }
 
     pub(super) fn sign(&self, claims: &Value) -> anyhow::Result<String> {
-        let algorithm = match self.key {
-            Pair::Ec(_) => "ES256",
-            Pair::Rsa(_) => "RS256",
-        };
-        let header = self.with_id(json!({"alg": algorithm, "typ": "JWT"}));
+        let header = self.with_id(json!({"alg": self.algorithm, "typ": "JWT"}));
         let message = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
         let random = SystemRandom::new();
         let signature = match &self.key {
@@ -78,15 +86,16 @@ impl SigningKey {
                     .public_key()
                     .as_ref()
                     .get(1..)
-                    .and_then(|point| point.split_at_checked(32))
-                    .ok_or_else(|| anyhow!("the public key is no uncompressed point"))?;
-                json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "x": b64(x), "y": b64(y)})
+                    .map(|point| point.split_at(point.len() / 2))
+                    .ok_or_else(|| anyhow!("the public key is no point"))?;
+                let curve = if x.len() == 32 { "P-256" } else { "P-384" };
+                json!({"kty": "EC", "crv": curve, "alg": self.algorithm, "use": "sig", "x": b64(x), "y": b64(y)})
             }
             Pair::Rsa(key) => {
                 let public = key.public_key();
                 json!({
                     "kty": "RSA",
-                    "alg": "RS256",
+                    "alg": self.algorithm,
                     "use": "sig",
                     "n": b64(public.modulus().big_endian_without_leading_zero()),
                     "e": b64(public.exponent().big_endian_without_leading_zero()),

@@ -11,7 +11,7 @@ use haulout_operate::clock::Clock;
 use haulout_operate::leader::Leadership;
 use haulout_serve::health::Metrics;
 use haulout_tests::ensure_crypto;
-use haulout_tests::issuer::{Fault, Faults, IssuerOptions, TestIssuer};
+use haulout_tests::issuer::{Fault, Faults, IssuerOptions, SigningKind, TestIssuer};
 use haulout_webhook::authenticators::AuthenticatorKey;
 use haulout_webhook::authenticators::metrics::AuthenticatorMetrics;
 use haulout_webhook::authenticators::registry::AuthenticatorRegistry;
@@ -502,4 +502,31 @@ async fn what_is_in_force_at_the_end_serves_the_last_logins() {
     assert!(ended.is_ok(), "a task outlives the end");
     let token = issuer.cluster_token("alice", &[], AUDIENCE).unwrap();
     assert!(replica.log_in("a", token).await.is_some());
+}
+
+#[tokio::test]
+async fn only_listed_algorithms_log_users_in() {
+    ensure_crypto();
+    let options = IssuerOptions {
+        signing: SigningKind::Es384WithKeyId,
+        ..IssuerOptions::default()
+    };
+    let (api, issuer) = (
+        ApiServer::start().await,
+        TestIssuer::start(options).await.unwrap(),
+    );
+    let token = || issuer.cluster_token("alice", &[], AUDIENCE).unwrap();
+    api.apply("a", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("error", || is_phase(&api, "a", "Error")).await;
+    let message = "could not fetch keys: the issuer publishes no key for RS256 or ES256 signatures";
+    assert_eq!(
+        api.condition("a", "JWKSFetchValid"),
+        ("False".to_owned(), message.to_owned())
+    );
+    let mut listing = spec(&issuer);
+    listing["signingAlgorithms"] = json!(["EdDSA", "ES384", "ES384"]);
+    api.apply("a", &listing);
+    until("ready", || is_phase(&api, "a", "Ready")).await;
+    assert!(replica.log_in("a", token()).await.is_some());
 }
