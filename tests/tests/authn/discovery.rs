@@ -1,8 +1,11 @@
 //! Discovery against an issuer that misbehaves.
 
-use haulout_https::TrustRoots;
-use haulout_jwt::client::IssuerClient;
+use std::time::SystemTime;
+
+use haulout_jwt::algorithms::AcceptedAlgorithms;
+use haulout_jwt::client::{CallError, IssuerClient, TrustRoots};
 use haulout_jwt::discovery::{DiscoveryError, discover};
+use haulout_jwt::keys::{FetchError, KeyCache};
 use haulout_tests::ensure_crypto;
 use haulout_tests::issuer::{Fault, Faults, IssuerOptions, TestIssuer};
 
@@ -125,4 +128,30 @@ async fn another_issuer_is_refused() {
         matches!(error, DiscoveryError::IssuerMismatch { .. }),
         "{error}"
     );
+}
+
+/// Google's keys, for one, lie on another host than the issuer.
+#[tokio::test]
+async fn the_keys_may_lie_on_another_host() {
+    let (issuer, host) = (issuer().await, issuer().await);
+    host.publish(issuer.published());
+    issuer.name_keys_url(format!("{}/keys", host.url()));
+    let fetch = async |client: IssuerClient| {
+        let provider = discover(&client, issuer.url()).await.unwrap();
+        let jwks_uri = provider.jwks_uri.parse().unwrap();
+        KeyCache::fetch(client, jwks_uri, SystemTime::UNIX_EPOCH).await
+    };
+    let both = [&issuer, &host].map(|server| server.ca_certificate_der().to_vec());
+    let client = IssuerClient::new(&TrustRoots::Only(both.to_vec())).unwrap();
+    let keys = fetch(client).await.unwrap();
+    let keys = keys.current(SystemTime::UNIX_EPOCH).unwrap();
+    assert!(keys.serves(&AcceptedAlgorithms::default()));
+    assert_eq!((issuer.key_calls(), host.key_calls()), (0, 1));
+
+    let error = fetch(client_that_trusts(&issuer)).await.unwrap_err();
+    assert!(
+        matches!(error, FetchError::Call(CallError::Transport { .. })),
+        "the other host is trusted no more than the issuer: {error}"
+    );
+    assert_eq!(host.key_calls(), 1);
 }

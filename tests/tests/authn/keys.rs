@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use haulout_https::TrustRoots;
-use haulout_jwt::client::IssuerClient;
 use haulout_jwt::algorithms::AcceptedAlgorithms;
-use haulout_jwt::keys::KeyCache;
+use haulout_jwt::client::{IssuerClient, TrustRoots};
+use haulout_jwt::keys::{FetchError, KeyCache, KeySetError};
 use haulout_jwt::verify::{Expectations, TokenError, Verifier};
 use haulout_tests::ensure_crypto;
 use haulout_tests::issuer::{Fault, Faults, IssuerOptions, SigningKind, TestIssuer};
@@ -256,4 +255,63 @@ async fn nobody_waits_for_a_fetch_that_will_not_come() {
         Err(TokenError::Signature(None))
     );
     setup.verify(&known, at(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_dies_within_five_minutes_by_itself() {
+    let setup = Setup::new(SigningKind::Es256WithoutKeyId).await;
+    let token = setup.token();
+    setup.issuer.publish(Vec::new());
+    // The time is measured from when the task that keeps the keys fresh first runs.
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(5 * 60)).await;
+    tokio::time::resume();
+    let refused = async {
+        while setup.verify(&token, at(1)).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let outcome = tokio::time::timeout(Duration::from_secs(20), refused).await;
+    assert!(outcome.is_ok(), "the key outlives its withdrawal");
+}
+
+/// Nothing says that ids are unique.
+#[tokio::test]
+async fn keys_that_share_an_id_are_all_tried() {
+    let setup = Setup::new(SigningKind::Rs256WithKeyId).await;
+    let other = Setup::new(SigningKind::Rs256WithKeyId).await;
+    let keys = [other.issuer.published(), setup.issuer.published()].concat();
+    assert_eq!(keys[0]["kid"], keys[1]["kid"]);
+    setup.issuer.publish(keys);
+    setup.keys.refresh(at(1)).await.unwrap();
+    let claims = json!({"iss": setup.issuer.url(), "aud": AUDIENCE, "exp": START.as_secs() + 60});
+    for signer in [&setup.issuer, &other.issuer] {
+        let token = signer.sign(&claims).unwrap();
+        setup.verify(&token, at(1)).await.unwrap();
+    }
+    assert_eq!(setup.issuer.key_calls(), 2);
+}
+
+#[tokio::test]
+async fn a_key_for_encryption_verifies_nothing() {
+    let setup = Setup::new(SigningKind::Rs256WithKeyId).await;
+    let mut keys = setup.issuer.published();
+    keys[0]["use"] = json!("enc");
+    setup.issuer.publish(keys);
+    setup.keys.refresh(at(1)).await.unwrap();
+    let error = setup.verify(&setup.token(), at(1)).await.unwrap_err();
+    assert_eq!(error, TokenError::UnknownKey(Some("key-1".to_owned())));
+}
+
+#[tokio::test]
+async fn a_set_of_too_many_keys_does_not_replace_a_good_one() {
+    let setup = Setup::new(SigningKind::Es256WithoutKeyId).await;
+    setup.issuer.publish(vec![json!({}); 65]);
+    let error = setup.keys.refresh(at(300)).await.unwrap_err();
+    assert!(
+        matches!(*error, FetchError::Set(KeySetError::TooMany(65))),
+        "{error}"
+    );
+    setup.verify(&setup.token(), at(300)).await.unwrap();
 }

@@ -4,5 +4,6 @@
 mod api_server;
 mod controller;
 mod discovery;
+mod hostile;
 mod keys;
 mod token_review;
