@@ -6,4 +6,5 @@ mod controller;
 mod discovery;
 mod hostile;
 mod keys;
+mod proxy;
 mod token_review;
