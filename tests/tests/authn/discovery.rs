@@ -2,12 +2,15 @@
 
 use std::time::SystemTime;
 
+use haulout_https::{CallFault, TrustRoots};
 use haulout_jwt::algorithms::AcceptedAlgorithms;
-use haulout_jwt::client::{CallError, IssuerClient, TrustRoots};
+use haulout_jwt::client::IssuerClient;
 use haulout_jwt::discovery::{DiscoveryError, discover};
-use haulout_jwt::keys::{FetchError, KeyCache};
+use haulout_jwt::keys::KeyCache;
 use haulout_tests::ensure_crypto;
 use haulout_tests::issuer::{Fault, Faults, IssuerOptions, TestIssuer};
+
+use crate::hostile::call_fault;
 
 async fn issuer() -> TestIssuer {
     ensure_crypto();
@@ -150,7 +153,7 @@ async fn the_keys_may_lie_on_another_host() {
 
     let error = fetch(client_that_trusts(&issuer)).await.unwrap_err();
     assert!(
-        matches!(error, FetchError::Call(CallError::Transport { .. })),
+        matches!(call_fault(&error), Some(CallFault::Transport(_))),
         "the other host is trusted no more than the issuer: {error}"
     );
     assert_eq!(host.key_calls(), 1);

@@ -4,7 +4,8 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use haulout_jwt::client::{CALL_TIMEOUT, CallError, IssuerClient, TrustRoots};
+use haulout_https::{CallFault, TrustRoots};
+use haulout_jwt::client::{CALL_TIMEOUT, CallError, IssuerClient};
 use haulout_jwt::keys::{FetchError, KeyCache, KeySetError};
 use haulout_tests::ensure_crypto;
 use rcgen::generate_simple_self_signed;
@@ -192,6 +193,14 @@ async fn hang(
     ended.map(|outcome| outcome.unwrap().unwrap_err())
 }
 
+/// What went wrong in a call that gave no whole answer.
+pub(crate) fn call_fault(error: &FetchError) -> Option<&CallFault> {
+    match error {
+        FetchError::Call(CallError::Call(call)) => Some(&call.fault),
+        FetchError::Call(CallError::Status { .. }) | FetchError::Set(_) => None,
+    }
+}
+
 #[tokio::test]
 async fn whoever_takes_too_long_is_given_up() {
     for (name, answer) in [
@@ -228,7 +237,10 @@ async fn whoever_accepts_and_says_nothing_is_given_up() {
     let client = other.client.clone();
     let error = hang(client, url.parse().unwrap(), silent.accept()).await;
     assert!(
-        matches!(error, Some(FetchError::Call(CallError::Transport { .. }))),
+        matches!(
+            error.as_ref().and_then(call_fault),
+            Some(CallFault::TimedOut(_))
+        ),
         "{error:?}"
     );
 }
@@ -239,7 +251,7 @@ async fn whoever_never_stops_is_cut_off() {
     let server = HostileServer::start(Answer::endless(HEAD, PIECE)).await;
     let error = server.fetch().await.unwrap_err();
     assert!(
-        matches!(error, FetchError::Call(CallError::TooLarge { .. })),
+        matches!(call_fault(&error), Some(CallFault::TooLong(_))),
         "{error:?}"
     );
     let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -247,7 +259,7 @@ async fn whoever_never_stops_is_cut_off() {
     let server = HostileServer::start(Answer::endless(chunked, piece)).await;
     let error = server.fetch().await.unwrap_err();
     assert!(
-        matches!(error, FetchError::Call(CallError::TooLarge { .. })),
+        matches!(call_fault(&error), Some(CallFault::TooLong(_))),
         "{error:?}"
     );
     let server = HostileServer::start(Answer::endless(STATUS_LINE, HEADER)).await;
@@ -255,7 +267,7 @@ async fn whoever_never_stops_is_cut_off() {
     let error = server.fetch().await.unwrap_err();
     assert!(begun.elapsed() < CALL_TIMEOUT, "{error}");
     assert!(
-        matches!(error, FetchError::Call(CallError::Transport { .. })),
+        matches!(call_fault(&error), Some(CallFault::Transport(_))),
         "{error:?}"
     );
 }
@@ -279,7 +291,7 @@ async fn half_an_answer_is_none() {
         let server = HostileServer::start(Answer::ending(answer, end)).await;
         let error = server.fetch().await.unwrap_err();
         assert!(
-            matches!(error, FetchError::Call(CallError::Transport { .. })),
+            matches!(call_fault(&error), Some(CallFault::Transport(_))),
             "{error:?}"
         );
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use haulout_jwt::algorithms::AcceptedAlgorithms;
 use haulout_jwt::claims::ClaimMapping;
 use haulout_jwt::client::{IssuerClient, TrustRoots};
 use haulout_jwt::keys::KeyCache;
@@ -58,6 +59,7 @@ impl Flooded {
         let expectations = Expectations {
             issuer: issuer.url().to_owned(),
             audience: AUDIENCE.to_owned(),
+            algorithms: AcceptedAlgorithms::default(),
         };
         let verifier = Verifier::new(expectations, keys);
         let mapping = ClaimMapping::new("username", "groups");
