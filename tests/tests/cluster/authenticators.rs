@@ -22,12 +22,12 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
         "metadata": {"name": name}, "spec": spec})
 }
 
-fn list(items: Vec<Value>) -> String {
+fn list(items: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
 /// The specification for an issuer or server of which the kind demands nothing more.
-fn spec(kind: &str, url: &str, tls: Value) -> Value {
+fn spec(kind: &str, url: &str, tls: &Value) -> Value {
     match kind {
         JWT => json!({"issuer": url, "audience": AUDIENCE, "tls": tls}),
         _ => json!({"endpoint": url, "tls": tls}),
@@ -162,13 +162,16 @@ async fn cluster_ca_bundles_come_from_where_the_object_says() {
     let kubectl = running.cluster.kubectl();
     let url = running.stack.issuer_url().to_owned();
     let ca = std::fs::read_to_string(running.stack.issuer_ca()).unwrap();
-    kubectl.apply(&list(sources(&ca))).await.unwrap();
+    kubectl.apply(&list(&sources(&ca))).await.unwrap();
     for kind in [JWT, WEBHOOK] {
         let rows = trust_rows(&ca);
         let objects = rows
             .iter()
-            .map(|(name, tls, ..)| object(kind, name, &spec(kind, &url, tls.clone())));
-        kubectl.apply(&list(objects.collect())).await.unwrap();
+            .map(|(name, tls, ..)| object(kind, name, &spec(kind, &url, tls)));
+        kubectl
+            .apply(&list(&objects.collect::<Vec<_>>()))
+            .await
+            .unwrap();
         for (name, _, status, message) in &rows {
             until_trust(kubectl, kind, name, status, message).await;
         }
@@ -245,7 +248,7 @@ async fn peers_that_cannot_be_trusted_or_reached_are_told(kubectl: &Kubectl, url
             "cannot dial server: dial tcp 127.0.0.1:1: connect:",
         ),
     ] {
-        let object = object(kind, name, &spec(kind, url, system.clone()));
+        let object = object(kind, name, &spec(kind, url, &system));
         kubectl.apply(&object.to_string()).await.unwrap();
         until_phase(kubectl, kind, name, "Error").await;
         let status = status(kubectl, kind, name).await;
@@ -318,15 +321,15 @@ async fn cluster_an_issuer_that_hangs_delays_nobody() {
     let mut objects = vec![object(
         JWT,
         "a-hanging",
-        &spec(JWT, hanging.url(), ca(hanging.ca_certificate_pem())),
+        &spec(JWT, hanging.url(), &ca(hanging.ca_certificate_pem())),
     )];
     let healthy_ca = std::fs::read_to_string(running.stack.issuer_ca()).unwrap();
     let names: Vec<String> = (1..=20).map(|number| format!("healthy-{number}")).collect();
     for name in &names {
-        let spec = spec(JWT, running.stack.issuer_url(), ca(&healthy_ca));
+        let spec = spec(JWT, running.stack.issuer_url(), &ca(&healthy_ca));
         objects.push(object(JWT, name, &spec));
     }
-    kubectl.apply(&list(objects)).await.unwrap();
+    kubectl.apply(&list(&objects)).await.unwrap();
     for name in &names {
         until_phase(kubectl, JWT, name, "Ready").await;
     }
@@ -361,11 +364,11 @@ async fn cluster_five_hundred_authenticators_are_judged_and_forgotten() {
     let spec = spec(
         JWT,
         running.stack.issuer_url(),
-        json!({"certificateAuthorityData": BASE64_STANDARD.encode(ca)}),
+        &json!({"certificateAuthorityData": BASE64_STANDARD.encode(ca)}),
     );
     let objects = (0..500).map(|number| object(JWT, &format!("tenant-{number}"), &spec));
     let created = kubectl
-        .output_of(&["create", "-f", "-"], &list(objects.collect()))
+        .output_of(&["create", "-f", "-"], &list(&objects.collect::<Vec<_>>()))
         .await;
     assert!(created.unwrap().status.success());
     let metrics = running.stack.addresses().webhook_metrics;
@@ -427,7 +430,7 @@ async fn cluster_a_webhook_authenticator_logs_in_whom_a_real_server_knows() {
     let mut spec = spec(
         WEBHOOK,
         &url,
-        json!({"certificateAuthorityData": BASE64_STANDARD.encode(ca)}),
+        &json!({"certificateAuthorityData": BASE64_STANDARD.encode(ca)}),
     );
     spec["tokenReviewVersion"] = json!("v1");
     spec["usernamePrefix"] = json!("file:");
