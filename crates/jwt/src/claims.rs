@@ -1,13 +1,18 @@
 //! From claims to a Kubernetes user, as Kubernetes' OIDC authenticator reads them
-//! (`plugin/pkg/authenticator/token/oidc`), with empty prefixes.
+//! (`plugin/pkg/authenticator/token/oidc`).
+
+mod configuration;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use haulout_api::identity::UserInfo;
-use serde_json::Value;
+use serde_json::Value as Json;
 
+use crate::expression::{Budget, EvaluationError, Expression, Value};
 use crate::foreign;
 use crate::verify::Claims;
+pub use configuration::{ConfigurationErrors, FieldError};
 
 /// Claim of the username when none is configured.
 pub const DEFAULT_USERNAME_CLAIM: &str = "username";
@@ -30,6 +35,14 @@ pub enum ClaimError {
     /// The username is an e-mail address of which the issuer does not say that it is verified.
     #[error("oidc: email not verified")]
     EmailNotVerified,
+    /// The expression of the username gives no text.
+    #[error(
+        "oidc: error evaluating username claim expression: username claim expression must return a string"
+    )]
+    UsernameExpressionType,
+    /// The expression of the username gives the empty text.
+    #[error("oidc: empty username via CEL expression is not allowed")]
+    EmptyUsernameExpression,
     /// The groups are no list of texts.
     #[error("oidc: parse groups claim \"{0}\": claim is neither a string nor a list of strings")]
     GroupsType(String),
@@ -39,6 +52,84 @@ pub enum ClaimError {
     /// The token's id is no text.
     #[error("oidc: parse jti claim: claim is not a string")]
     TokenIdType,
+    /// An expression gives something other than texts.
+    #[error(
+        "oidc: error evaluating {purpose}: expression '{expression}' must return a string or a list of strings"
+    )]
+    NoTexts {
+        /// What the expression is for.
+        purpose: Purpose,
+        /// The expression.
+        expression: String,
+    },
+    /// An expression has no value for these claims.
+    #[error(
+        "oidc: error evaluating {purpose}: expression '{expression}' resulted in error: {source}"
+    )]
+    Evaluation {
+        /// What the expression is for.
+        purpose: Purpose,
+        /// The expression.
+        expression: String,
+        /// Why it has none.
+        source: EvaluationError,
+    },
+    /// A required claim is absent.
+    #[error("oidc: required claim {0} not present in ID token")]
+    NoRequiredClaim(String),
+    /// A required claim is no text.
+    #[error("oidc: parse claim {0}: claim is not a string")]
+    RequiredClaimType(String),
+    /// A required claim has another value.
+    #[error("oidc: required claim {claim} value does not match. Got = {found}, want = {wanted}")]
+    RequiredClaimValue {
+        /// Name of the claim.
+        claim: String,
+        /// Its value.
+        found: String,
+        /// The required value.
+        wanted: String,
+    },
+    /// A rule is not fulfilled.
+    #[error(
+        "oidc: error evaluating {purpose}: validation expression '{expression}' failed: {message}"
+    )]
+    RuleFailed {
+        /// What the rule is about.
+        purpose: Purpose,
+        /// The rule's expression.
+        expression: String,
+        /// What the administrator says of it.
+        message: String,
+    },
+}
+
+/// What an expression is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It gives the username.
+    Username,
+    /// It gives the groups.
+    Groups,
+    /// It gives an extra's values.
+    Extra,
+    /// It judges the claims.
+    ClaimRule,
+    /// It judges the user.
+    UserRule,
+}
+
+/// As Kubernetes' messages name it.
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Username => "username claim expression",
+            Self::Groups => "group claim expression",
+            Self::Extra => "extra claim expression",
+            Self::ClaimRule => "claim validation expression",
+            Self::UserRule => "user info validation rule",
+        })
+    }
 }
 
 impl ClaimError {
@@ -47,71 +138,170 @@ impl ClaimError {
         match self {
             Self::NoUsername(_) | Self::UsernameType(_) => "UsernameClaim",
             Self::EmailNotVerified => "EmailNotVerified",
+            Self::UsernameExpressionType | Self::EmptyUsernameExpression => "UsernameExpression",
             Self::GroupsType(_) => "GroupsClaim",
             Self::DistributedGroups(_) => "DistributedGroups",
             Self::TokenIdType => "TokenId",
-        }
-    }
-}
-
-/// Names of the claims that hold the username and the groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimMapping {
-    username: String,
-    groups: String,
-}
-
-impl ClaimMapping {
-    /// Takes the names as configured; an empty one means the default.
-    pub fn new(username: &str, groups: &str) -> Self {
-        let or = |name: &str, default: &str| match name {
-            "" => default.to_owned(),
-            name => name.to_owned(),
-        };
-        Self {
-            username: or(username, DEFAULT_USERNAME_CLAIM),
-            groups: or(groups, DEFAULT_GROUPS_CLAIM),
+            Self::NoTexts { .. } | Self::Evaluation { .. } => "Expression",
+            Self::NoRequiredClaim(_)
+            | Self::RequiredClaimType(_)
+            | Self::RequiredClaimValue { .. } => "RequiredClaim",
+            Self::RuleFailed {
+                purpose: Purpose::UserRule,
+                ..
+            } => "UserValidationRule",
+            Self::RuleFailed { .. } => "ClaimValidationRule",
         }
     }
 
-    /// The user whom the claims describe. The name may be empty; that is for the caller to refuse.
+    /// Whether a larger budget may give another outcome.
+    pub fn is_over_budget(&self) -> bool {
+        matches!(
+            self,
+            Self::Evaluation {
+                source: EvaluationError::BudgetSpent,
+                ..
+            }
+        )
+    }
+}
+
+/// How the claims of a token become a user, and what both must fulfil.
+#[derive(Debug)]
+pub struct ClaimRules {
+    username: Mapping,
+    groups: Mapping,
+    /// By key.
+    extra: Vec<(String, Expression)>,
+    /// Claims and the values that they must have.
+    required_claims: Vec<(String, String)>,
+    claim_rules: Vec<Rule>,
+    user_rules: Vec<Rule>,
+    username_prefix: String,
+    groups_prefix: String,
+}
+
+/// Where a part of a user comes from.
+#[derive(Debug)]
+enum Mapping {
+    Claim(String),
+    Expression(Expression),
+}
+
+/// What must be true, and what to say if it is not.
+#[derive(Debug)]
+struct Rule {
+    expression: Expression,
+    message: String,
+}
+
+impl ClaimRules {
+    /// The user whom the claims describe. A name that a claim gives may be empty; that is for the caller to refuse.
+    ///
+    /// All expressions together spend `budget`. With [`Budget::quick`] this never takes longer than other work can wait.
     ///
     /// # Errors
-    /// [`ClaimError`], the first that applies.
-    pub fn user(&self, claims: &Claims) -> Result<UserInfo, ClaimError> {
-        Ok(UserInfo {
-            username: self.username(claims)?,
+    /// [`ClaimError`], the first that applies in Kubernetes' order.
+    pub fn user(&self, claims: &Claims, mut budget: Budget) -> Result<UserInfo, ClaimError> {
+        let variable = match self.has_expressions() {
+            true => Value::claims(claims.as_map()),
+            false => Value::Null,
+        };
+        let mut claims = Evaluation {
+            claims,
+            variable,
+            budget: &mut budget,
+        };
+        let username = claims.username(&self.username)?;
+        let groups = claims.groups(&self.groups)?;
+        let extra = claims.extra(&self.extra)?;
+        for (claim, wanted) in &self.required_claims {
+            claims.require(claim, wanted)?;
+        }
+        for rule in &self.claim_rules {
+            claims.judge(rule, Purpose::ClaimRule)?;
+        }
+        let user = UserInfo {
+            // An empty name stays one, and is refused.
+            username: match username.as_str() {
+                "" => username,
+                name => format!("{}{name}", self.username_prefix),
+            },
             uid: String::new(),
-            groups: self.groups(claims)?,
-            extra: credential_id(claims)?,
-        })
+            groups: match self.groups_prefix.as_str() {
+                "" => groups,
+                prefix => groups
+                    .iter()
+                    .map(|group| format!("{prefix}{group}"))
+                    .collect(),
+            },
+            extra,
+        };
+        if !self.user_rules.is_empty() {
+            claims.variable = Value::user(&user);
+            for rule in &self.user_rules {
+                claims.judge(rule, Purpose::UserRule)?;
+            }
+        }
+        Ok(user)
     }
 
-    fn username(&self, claims: &Claims) -> Result<String, ClaimError> {
-        let name = match claims.get(&self.username) {
-            Some(Value::String(name)) => name.clone(),
-            Some(Value::Null) => String::new(),
-            Some(_) => return Err(ClaimError::UsernameType(foreign(&self.username))),
-            None => return Err(ClaimError::NoUsername(foreign(&self.username))),
+    /// Whether any of them is about claims.
+    fn has_expressions(&self) -> bool {
+        matches!(self.username, Mapping::Expression(_))
+            || matches!(self.groups, Mapping::Expression(_))
+            || !self.extra.is_empty()
+            || !self.claim_rules.is_empty()
+    }
+}
+
+/// The claims of one token, as claims and as the variable of expressions.
+struct Evaluation<'a> {
+    claims: &'a Claims,
+    variable: Value,
+    budget: &'a mut Budget,
+}
+
+impl Evaluation<'_> {
+    fn username(&mut self, mapping: &Mapping) -> Result<String, ClaimError> {
+        let claim = match mapping {
+            Mapping::Claim(claim) => claim,
+            Mapping::Expression(expression) => {
+                return match self.evaluate(expression, Purpose::Username)? {
+                    Value::String(name) if name.is_empty() => {
+                        Err(ClaimError::EmptyUsernameExpression)
+                    }
+                    Value::String(name) => Ok(name.to_string()),
+                    _ => Err(ClaimError::UsernameExpressionType),
+                };
+            }
         };
-        let verified = claims
-            .get("email_verified")
-            .is_none_or(|verified| *verified == true);
-        match self.username == "email" && !verified {
+        let name = match self.claims.get(claim) {
+            Some(Json::String(name)) => name.clone(),
+            Some(Json::Null) => String::new(),
+            Some(_) => return Err(ClaimError::UsernameType(foreign(claim))),
+            None => return Err(ClaimError::NoUsername(foreign(claim))),
+        };
+        let verified = self.claims.get("email_verified");
+        match claim == "email" && !verified.is_none_or(|verified| *verified == true) {
             true => Err(ClaimError::EmailNotVerified),
             false => Ok(name),
         }
     }
 
-    fn groups(&self, claims: &Claims) -> Result<Vec<String>, ClaimError> {
-        let refuse = || ClaimError::GroupsType(foreign(&self.groups));
-        match claims.get(&self.groups) {
-            None if self.groups_are_distributed(claims) => {
-                Err(ClaimError::DistributedGroups(foreign(&self.groups)))
+    fn groups(&mut self, mapping: &Mapping) -> Result<Vec<String>, ClaimError> {
+        let claim = match mapping {
+            Mapping::Claim(claim) => claim,
+            Mapping::Expression(expression) => return self.texts(expression, Purpose::Groups),
+        };
+        let refuse = || ClaimError::GroupsType(foreign(claim));
+        match self.claims.get(claim) {
+            None if self.is_distributed(claim) => {
+                Err(ClaimError::DistributedGroups(foreign(claim)))
             }
-            None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::String(group)) => Ok(vec![group.clone()]),
-            Some(Value::Array(groups)) => groups
+            None | Some(Json::Null) => Ok(Vec::new()),
+            Some(Json::String(group)) => Ok(vec![group.clone()]),
+            Some(Json::Array(groups)) => groups
                 .iter()
                 .map(|group| group.as_str().map(str::to_owned).ok_or_else(refuse))
                 .collect(),
@@ -120,21 +310,90 @@ impl ClaimMapping {
     }
 
     /// OpenID Connect Core, 5.6.2.
-    fn groups_are_distributed(&self, claims: &Claims) -> bool {
-        claims
+    fn is_distributed(&self, claim: &str) -> bool {
+        self.claims
             .get("_claim_names")
-            .is_some_and(|names| names.get(&self.groups).is_some())
+            .is_some_and(|names| names.get(claim).is_some())
     }
-}
 
-fn credential_id(claims: &Claims) -> Result<BTreeMap<String, Vec<String>>, ClaimError> {
-    match claims.get("jti") {
-        None => Ok(BTreeMap::new()),
-        Some(Value::String(id)) => Ok(BTreeMap::from([(
-            CREDENTIAL_ID.to_owned(),
-            vec![format!("JTI={id}")],
-        )])),
-        Some(_) => Err(ClaimError::TokenIdType),
+    fn extra(
+        &mut self,
+        mappings: &[(String, Expression)],
+    ) -> Result<BTreeMap<String, Vec<String>>, ClaimError> {
+        let mut extra = BTreeMap::new();
+        match self.claims.get("jti") {
+            Some(Json::String(id)) if !id.is_empty() => {
+                extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("JTI={id}")]);
+            }
+            Some(Json::String(_)) | None => {}
+            Some(_) => return Err(ClaimError::TokenIdType),
+        }
+        for (key, expression) in mappings {
+            let values = self.texts(expression, Purpose::Extra)?;
+            if !values.is_empty() {
+                extra.insert(key.clone(), values);
+            }
+        }
+        Ok(extra)
+    }
+
+    fn require(&self, claim: &str, wanted: &str) -> Result<(), ClaimError> {
+        match self.claims.get(claim) {
+            None => Err(ClaimError::NoRequiredClaim(foreign(claim))),
+            Some(Json::Null) if wanted.is_empty() => Ok(()),
+            Some(Json::String(found)) if found == wanted => Ok(()),
+            Some(Json::String(found)) => Err(ClaimError::RequiredClaimValue {
+                claim: foreign(claim),
+                found: foreign(found),
+                wanted: foreign(wanted),
+            }),
+            Some(_) => Err(ClaimError::RequiredClaimType(foreign(claim))),
+        }
+    }
+
+    fn judge(&mut self, rule: &Rule, purpose: Purpose) -> Result<(), ClaimError> {
+        match self.evaluate(&rule.expression, purpose)? {
+            Value::Bool(true) => Ok(()),
+            _ => Err(ClaimError::RuleFailed {
+                purpose,
+                expression: rule.expression.text().to_owned(),
+                message: rule.message.clone(),
+            }),
+        }
+    }
+
+    /// What an expression gives, as texts. Empty ones are dropped (Kubernetes `convertCELValueToStringList`).
+    fn texts(
+        &mut self,
+        expression: &Expression,
+        purpose: Purpose,
+    ) -> Result<Vec<String>, ClaimError> {
+        let refuse = || ClaimError::NoTexts {
+            purpose,
+            expression: expression.text().to_owned(),
+        };
+        let values = match self.evaluate(expression, purpose)? {
+            Value::Null => return Ok(Vec::new()),
+            Value::List(values) => values.to_vec(),
+            value => vec![value],
+        };
+        let texts = values.into_iter().map(|value| match value {
+            Value::String(text) => Ok(text.to_string()),
+            _ => Err(refuse()),
+        });
+        texts
+            .filter(|text| !matches!(text, Ok(text) if text.is_empty()))
+            .collect()
+    }
+
+    fn evaluate(&mut self, expression: &Expression, purpose: Purpose) -> Result<Value, ClaimError> {
+        expression
+            .evaluate(self.variable.clone(), self.budget)
+            .map_err(|source| ClaimError::Evaluation {
+                purpose,
+                expression: expression.text().to_owned(),
+                source,
+            })
     }
 }
 

@@ -36,6 +36,11 @@ impl Claims {
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
+
+    /// All of them, by name.
+    pub(crate) fn as_map(&self) -> &Map<String, Value> {
+        &self.0
+    }
 }
 
 impl From<Map<String, Value>> for Claims {

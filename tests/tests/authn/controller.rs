@@ -181,7 +181,7 @@ async fn a_good_object_becomes_ready_and_logs_users_in() {
 async fn a_mistaken_object_says_what_is_wrong_and_is_not_in_force() {
     let (api, issuer, other) = (ApiServer::start().await, issuer().await, issuer().await);
     let mut with_expression = spec(&issuer);
-    with_expression["claims"] = json!({"usernameExpression": "claims.sub"});
+    with_expression["claims"] = json!({"usernameExpression": "claim.sub"});
     let mut with_wrong_ca = spec(&issuer);
     with_wrong_ca["tls"] = spec(&other)["tls"].clone();
     let mut with_bad_ca = spec(&issuer);
@@ -205,7 +205,7 @@ async fn a_mistaken_object_says_what_is_wrong_and_is_not_in_force() {
         (
             "expression",
             "AuthenticatorValid",
-            "claims.usernameExpression: Forbidden: this version of Haulout does not support it; remove spec.claims.usernameExpression",
+            "claims.usernameExpression: Invalid value: \"claim.sub\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'claim' (in container '')",
         ),
         (
             "wrong-ca",

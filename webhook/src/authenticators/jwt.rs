@@ -1,27 +1,49 @@
 //! Authenticator for the tokens of one OIDC issuer.
 
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use haulout_api::identity::UserInfo;
-use haulout_jwt::claims::ClaimMapping;
-use haulout_jwt::verify::Verifier;
+use haulout_jwt::claims::{ClaimError, ClaimRules};
+use haulout_jwt::expression::Budget;
+use haulout_jwt::verify::{Claims, Verifier};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 
 use super::{AuthenticationError, TokenAuthenticator};
 
-/// Accepts what a [`Verifier`] accepts, and reads the user by a [`ClaimMapping`].
+/// Logins whose expressions are evaluated on a thread of their own, at a time. Each takes some tens of milliseconds of a
+/// processor, that other logins need too.
+static LONG_EVALUATIONS: Semaphore = Semaphore::const_new(1);
+
+/// How long a login waits for that thread.
+const LONG_EVALUATION_WAIT: Duration = Duration::from_secs(1);
+
+/// Accepts what a [`Verifier`] accepts, and reads the user by [`ClaimRules`].
 #[derive(Debug)]
 pub struct JwtAuthenticator {
     verifier: Verifier,
-    mapping: ClaimMapping,
+    rules: Arc<ClaimRules>,
+}
+
+/// Why a long evaluation came to no end.
+#[derive(Debug, thiserror::Error)]
+enum LongEvaluationError {
+    #[error(
+        "oidc: the expressions take long, and so many logins wait for theirs that this one was given up; simplify them"
+    )]
+    Busy,
+    #[error("oidc: evaluation failed unexpectedly")]
+    Thread(#[source] tokio::task::JoinError),
 }
 
 impl JwtAuthenticator {
     /// An authenticator out of its two halves.
-    pub fn new(verifier: Verifier, mapping: ClaimMapping) -> Self {
-        Self { verifier, mapping }
+    pub fn new(verifier: Verifier, rules: ClaimRules) -> Self {
+        let rules = Arc::new(rules);
+        Self { verifier, rules }
     }
 
     async fn user(
@@ -30,15 +52,45 @@ impl JwtAuthenticator {
         now: SystemTime,
     ) -> Result<UserInfo, AuthenticationError> {
         match self.verifier.verify(token.expose_secret(), now).await {
-            Ok(claims) => match self.mapping.user(&claims) {
-                Ok(user) => Ok(user),
-                Err(error) => Err(AuthenticationError::new(error.reason(), error)),
-            },
+            Ok(claims) => self.read(claims).await,
             Err(error) if error.is_foreign() => {
                 Err(AuthenticationError::rejection(error.reason(), error))
             }
             Err(error) => Err(AuthenticationError::new(error.reason(), error)),
         }
+    }
+
+    /// Reads the user from the claims: here, or, where that takes longer than others can wait, on another thread.
+    async fn read(&self, claims: Claims) -> Result<UserInfo, AuthenticationError> {
+        let refuse = |error: ClaimError| AuthenticationError::new(error.reason(), error);
+        match self.rules.user(&claims, Budget::quick()) {
+            Err(error) if error.is_over_budget() => {
+                let outcome = self.read_at_length(claims).await;
+                outcome
+                    .map_err(|error| AuthenticationError::new("LongEvaluation", error))?
+                    .map_err(refuse)
+            }
+            outcome => outcome.map_err(refuse),
+        }
+    }
+
+    async fn read_at_length(
+        &self,
+        claims: Claims,
+    ) -> Result<Result<UserInfo, ClaimError>, LongEvaluationError> {
+        let permit = tokio::time::timeout(LONG_EVALUATION_WAIT, LONG_EVALUATIONS.acquire()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(LongEvaluationError::Busy);
+        };
+        let rules = Arc::clone(&self.rules);
+        let evaluate = move || {
+            // Kept until the work is done, also where the caller has gone.
+            let _permit = permit;
+            rules.user(&claims, Budget::full())
+        };
+        tokio::task::spawn_blocking(evaluate)
+            .await
+            .map_err(LongEvaluationError::Thread)
     }
 }
 

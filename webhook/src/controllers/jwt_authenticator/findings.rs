@@ -3,8 +3,8 @@
 //! Types, reasons and messages are those of Pinniped's Concierge (`internal/controller/authenticator/jwtcachefiller`), which
 //! clients match.
 
-use haulout_api::authenticator::JwtAuthenticatorSpec;
 use haulout_jwt::algorithms::AcceptedAlgorithms;
+use haulout_jwt::claims::{ClaimRules, ConfigurationErrors};
 use haulout_jwt::discovery::{DiscoveryError, Provider, WELL_KNOWN_PATH};
 use haulout_jwt::keys::FetchError;
 use haulout_operate::error::chain;
@@ -121,41 +121,11 @@ pub(super) fn jwks_fetch(
     }
 }
 
-/// Whether everything that the object asks for can be done; nothing is silently left out.
-pub(super) fn authenticator(spec: &JwtAuthenticatorSpec) -> Finding {
-    let claims = spec.claims.clone().unwrap_or_default();
-    let mut faults = Vec::new();
-    for (field, name, expression) in [
-        ("username", &claims.username, &claims.username_expression),
-        ("groups", &claims.groups, &claims.groups_expression),
-    ] {
-        if !name.is_empty() && !expression.is_empty() {
-            faults.push(format!(
-                "claims.{field}: Invalid value: \"\": claim and expression can't both be set"
-            ));
-        } else if !expression.is_empty() {
-            faults.push(unsupported(&format!("claims.{field}Expression")));
-        }
-    }
-    for (field, is_set) in [
-        ("claims.extra", !claims.extra.is_empty()),
-        (
-            "claimValidationRules",
-            !spec.claim_validation_rules.is_empty(),
-        ),
-        (
-            "userValidationRules",
-            !spec.user_validation_rules.is_empty(),
-        ),
-    ] {
-        if is_set {
-            faults.push(unsupported(field));
-        }
-    }
-    match faults.as_slice() {
-        [] => Ok("authenticator initialized".to_owned()),
-        [one] => Err(invalid_authenticator(one)),
-        many => Err(invalid_authenticator(&format!("[{}]", many.join(", ")))),
+/// Whether what the object says about claims can be done.
+pub(super) fn authenticator(rules: Result<&ClaimRules, &ConfigurationErrors>) -> Finding {
+    match rules {
+        Ok(_) => Ok("authenticator initialized".to_owned()),
+        Err(errors) => Err(invalid_authenticator(&errors.to_string())),
     }
 }
 
@@ -165,10 +135,6 @@ pub(super) fn unreadable(error: &serde_json::Error) -> Findings {
         authenticator: Some(Err(invalid_authenticator(&format!("spec: {error}")))),
         ..Findings::default()
     }
-}
-
-fn unsupported(field: &str) -> String {
-    format!("{field}: Forbidden: this version of Haulout does not support it; remove spec.{field}")
 }
 
 fn invalid_authenticator(faults: &str) -> Fault {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use haulout_api::authenticator::JwtAuthenticatorSpec;
 use haulout_https::TrustRoots;
 use haulout_jwt::algorithms::AcceptedAlgorithms;
-use haulout_jwt::claims::ClaimMapping;
+use haulout_jwt::claims::ClaimRules;
 use haulout_jwt::client::IssuerClient;
 use haulout_jwt::discovery::discover;
 use haulout_jwt::keys::KeyCache;
@@ -73,15 +73,15 @@ fn settle(
     source: Option<Arc<Source>>,
     may_heal: bool,
 ) -> Judgement<Source> {
-    let configured = findings::authenticator(spec);
+    let rules = ClaimRules::compile(spec);
+    if matches!(findings.jwks_fetch, Some(Ok(_))) {
+        findings.authenticator = Some(findings::authenticator(rules.as_ref()));
+    }
     // A mistake in the object takes it out of force also while its issuer is away, an outage alone does not.
-    let authenticator = match (&source, &configured) {
-        (Some(source), Ok(_)) => Some(authenticator(spec, source)),
+    let authenticator = match (&source, rules) {
+        (Some(source), Ok(rules)) => Some(authenticator(spec, source, rules)),
         _ => None,
     };
-    if matches!(findings.jwks_fetch, Some(Ok(_))) {
-        findings.authenticator = Some(configured);
-    }
     Judgement {
         findings: findings.into(),
         authenticator,
@@ -98,8 +98,8 @@ pub(super) fn provisional(
 ) -> Option<Arc<dyn TokenAuthenticator>> {
     let source = source.filter(|source| source.issuer == spec.issuer)?;
     trust::locate(spec.tls.as_ref()).ok()?;
-    findings::authenticator(spec).ok()?;
-    Some(authenticator(spec, source))
+    let rules = ClaimRules::compile(spec).ok()?;
+    Some(authenticator(spec, source, rules))
 }
 
 /// Finds the issuer's keys. Where that fails, an issuer that was reached before stands.
@@ -167,16 +167,16 @@ fn keep_fresh(kind: &Jwt, keys: &Arc<KeyCache>) -> DropGuard {
     stop.drop_guard()
 }
 
-fn authenticator(spec: &JwtAuthenticatorSpec, source: &Source) -> Arc<dyn TokenAuthenticator> {
+fn authenticator(
+    spec: &JwtAuthenticatorSpec,
+    source: &Source,
+    rules: ClaimRules,
+) -> Arc<dyn TokenAuthenticator> {
     let expectations = Expectations {
         issuer: spec.issuer.clone(),
         audience: spec.audience.clone(),
         algorithms: AcceptedAlgorithms::new(&spec.signing_algorithms),
     };
-    let mapping = match &spec.claims {
-        Some(claims) => ClaimMapping::new(&claims.username, &claims.groups),
-        None => ClaimMapping::new("", ""),
-    };
     let verifier = Verifier::new(expectations, Arc::clone(&source.keys));
-    Arc::new(JwtAuthenticator::new(verifier, mapping))
+    Arc::new(JwtAuthenticator::new(verifier, rules))
 }

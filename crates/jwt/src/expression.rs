@@ -1,0 +1,156 @@
+//! Expressions over claims and users, in the Common Expression Language as Kubernetes gives it to an authenticator.
+//!
+//! The `cel` crate reads them. They are checked and evaluated here, because both must come to what Kubernetes comes to:
+//! the crate checks no types, takes `has(a.b)` for an error where Kubernetes gives false, and has no bound on what an
+//! evaluation costs. What Kubernetes has and is not here is refused when the expression is compiled, never at a login.
+
+mod budget;
+mod check;
+mod escape;
+mod evaluate;
+mod functions;
+mod node;
+mod source;
+mod types;
+mod value;
+
+pub use budget::Budget;
+pub use evaluate::EvaluationError;
+pub use source::{CompileError, Issue};
+pub(crate) use value::Value;
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use node::Node;
+use source::Source;
+use types::Type;
+
+/// What an expression is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variable {
+    /// `claims`, the token's claims by name.
+    Claims,
+    /// `user`, with `username`, `uid`, `groups` and `extra`.
+    User,
+}
+
+impl Variable {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Claims => "claims",
+            Self::User => "user",
+        }
+    }
+
+    fn type_(self) -> Type {
+        match self {
+            Self::Claims => Type::map(Type::String, Type::Any),
+            Self::User => Type::User,
+        }
+    }
+}
+
+/// An expression that can be evaluated.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    text: String,
+    node: Node,
+    claims: Vec<&'static str>,
+}
+
+impl Expression {
+    /// Compiles an expression that gives any value.
+    pub(crate) fn compile(text: &str, variable: Variable) -> Result<Self, CompileError> {
+        Self::of_type(text, variable, |_| Ok(()))
+    }
+
+    /// Compiles an expression that gives true or false.
+    pub(crate) fn compile_rule(text: &str, variable: Variable) -> Result<Self, CompileError> {
+        Self::of_type(text, variable, |type_| match type_ {
+            Type::Bool => Ok(()),
+            _ => Err(CompileError::NotBool),
+        })
+    }
+
+    fn of_type(
+        text: &str,
+        variable: Variable,
+        check_type: impl Fn(&Type) -> Result<(), CompileError>,
+    ) -> Result<Self, CompileError> {
+        let source = Source::parse(text)?;
+        let (node, type_) = check::check(&source, variable)?;
+        check_type(&type_)?;
+        let claims = ["email", "email_verified"];
+        let claims = claims
+            .into_iter()
+            .filter(|claim| selects(source.root(), claim));
+        Ok(Self {
+            text: text.to_owned(),
+            node,
+            claims: claims.collect(),
+        })
+    }
+
+    /// As it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it selects this claim, which is `email` or `email_verified`.
+    pub(crate) fn uses(&self, claim: &str) -> bool {
+        self.claims.contains(&claim)
+    }
+
+    /// Its value where the variable is `variable`.
+    pub(crate) fn evaluate(
+        &self,
+        variable: Value,
+        budget: &mut Budget,
+    ) -> Result<Value, EvaluationError> {
+        evaluate::evaluate(&self.node, variable, budget)
+    }
+}
+
+/// Whether `claims.<claim>` or `claims.?<claim>` stands in `expression` (Kubernetes `hasSelectExp`). `claims["<claim>"]`
+/// does not count, in Kubernetes either.
+fn selects(expression: &IdedExpr, claim: &str) -> bool {
+    let is_claims =
+        |operand: &IdedExpr| matches!(&operand.expr, Expr::Ident(name) if name == "claims");
+    match &expression.expr {
+        Expr::Select(select) => {
+            (is_claims(&select.operand) && select.field == claim) || selects(&select.operand, claim)
+        }
+        Expr::Call(call) => {
+            let selected = match call.args.as_slice() {
+                [
+                    operand,
+                    IdedExpr {
+                        expr: Expr::Literal(LiteralValue::String(field)),
+                        ..
+                    },
+                ] => {
+                    call.func_name == operators::OPT_SELECT
+                        && is_claims(operand)
+                        && field.inner() == claim
+                }
+                _ => false,
+            };
+            let target = call.target.as_deref();
+            selected
+                || target
+                    .into_iter()
+                    .chain(&call.args)
+                    .any(|part| selects(part, claim))
+        }
+        Expr::List(list) => list.elements.iter().any(|element| selects(element, claim)),
+        Expr::Map(map) => map.entries.iter().any(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => {
+                selects(&entry.key, claim) || selects(&entry.value, claim)
+            }
+            EntryExpr::StructField(_) => false,
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

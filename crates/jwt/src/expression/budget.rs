@@ -1,0 +1,36 @@
+//! How much an evaluation may do.
+
+use super::evaluate::EvaluationError;
+
+/// Steps that evaluations may still take. A step is some tens of nanoseconds, or 16 bytes made or looked at, so that the
+/// budget bounds both time and memory.
+#[derive(Debug)]
+pub struct Budget(u64);
+
+impl Budget {
+    /// What fits in about a millisecond: enough for every ordinary expression, and it can be spent where other work waits.
+    pub fn quick() -> Self {
+        Self(20_000)
+    }
+
+    /// All that one login may cost, some tens of milliseconds.
+    pub fn full() -> Self {
+        Self(1_000_000)
+    }
+
+    pub(super) fn spend(&mut self, steps: u64) -> Result<(), EvaluationError> {
+        self.0 = self
+            .0
+            .checked_sub(steps)
+            .ok_or(EvaluationError::BudgetSpent)?;
+        Ok(())
+    }
+
+    pub(super) fn spend_bytes(&mut self, bytes: usize) -> Result<(), EvaluationError> {
+        self.spend(u64::try_from(bytes / 16).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn spend_elements(&mut self, elements: usize) -> Result<(), EvaluationError> {
+        self.spend(u64::try_from(elements).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,244 @@
+//! Calls of operators and functions.
+
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
+
+use super::Checker;
+use crate::expression::budget::Budget;
+use crate::expression::functions::{self, Function, Signature, special};
+use crate::expression::node::{Access, Node};
+use crate::expression::source::CompileError;
+use crate::expression::types::Type;
+
+impl<'s> Checker<'s> {
+    pub(super) fn call(
+        &mut self,
+        expression: &'s IdedExpr,
+        call: &'s CallExpr,
+    ) -> Result<(Node, Type), CompileError> {
+        if let Some(checked) = self.macro_call(expression, call) {
+            return checked;
+        }
+        let name = call.func_name.as_str();
+        match (&call.target, call.args.as_slice()) {
+            (None, [one, other])
+                if name == operators::LOGICAL_AND || name == operators::LOGICAL_OR =>
+            {
+                let one = Box::new(self.condition(one)?);
+                let other = Box::new(self.condition(other)?);
+                let node = match name {
+                    operators::LOGICAL_AND => Node::And(one, other),
+                    _ => Node::Or(one, other),
+                };
+                Ok((node, Type::Bool))
+            }
+            (None, [operand, field]) if name == operators::OPT_SELECT => {
+                let Expr::Literal(LiteralValue::String(field)) = &field.expr else {
+                    let message = "unsupported optional field selection";
+                    return Err(self.source.issue(field, message));
+                };
+                let operand = self.operand(operand)?;
+                self.field(expression, operand, field.inner(), Access::Optional)
+            }
+            (None, [operand, key]) if name == operators::INDEX => {
+                self.index(expression, operand, key, Access::Value)
+            }
+            (None, [operand, key]) if name == operators::OPT_INDEX => {
+                self.index(expression, operand, key, Access::Optional)
+            }
+            (None, arguments) => {
+                let name = name.strip_prefix('.').unwrap_or(name);
+                self.function(expression, name, None, arguments)
+            }
+            (Some(target), arguments) => {
+                let qualified = qualified_name(target).map(|prefix| format!("{prefix}.{name}"));
+                match qualified {
+                    Some(name) if is_known(&name) => {
+                        self.function(expression, &name, None, arguments)
+                    }
+                    _ => self.function(expression, name, Some(target), arguments),
+                }
+            }
+        }
+    }
+
+    /// An expression that must be true or false.
+    pub(super) fn condition(&mut self, expression: &'s IdedExpr) -> Result<Node, CompileError> {
+        let (node, type_) = self.expression(expression)?;
+        match self.unifier.agree(&type_, &Type::Bool) {
+            true => Ok(node),
+            false => Err(self.mismatch(expression, &Type::Bool, &type_)),
+        }
+    }
+
+    fn index(
+        &mut self,
+        expression: &'s IdedExpr,
+        operand: &'s IdedExpr,
+        key: &'s IdedExpr,
+        mode: Access,
+    ) -> Result<(Node, Type), CompileError> {
+        let (operand, operand_type) = self.operand(operand)?;
+        let (key, key_type) = self.expression(key)?;
+        let (name, signatures) = match mode {
+            Access::Optional => (operators::OPT_INDEX, special::OPTIONAL_INDEX),
+            Access::Value | Access::Presence => (operators::INDEX, special::INDEX),
+        };
+        let types = [operand_type, key_type];
+        let type_ = self.resolve_texts(expression, name, signatures, false, &types)?;
+        let node = Node::Access {
+            operand: Box::new(operand),
+            key: Box::new(key),
+            mode,
+        };
+        Ok((node, type_))
+    }
+
+    fn function(
+        &mut self,
+        expression: &'s IdedExpr,
+        name: &str,
+        target: Option<&'s IdedExpr>,
+        arguments: &'s [IdedExpr],
+    ) -> Result<(Node, Type), CompileError> {
+        if !is_known(name) {
+            // What it is called on may be undeclared too, and stands before it.
+            if let Some(target) = target {
+                self.operand(target)?;
+            }
+            return Err(self.undeclared(expression, name));
+        }
+        if functions::UNSUPPORTED.contains(&name) {
+            return Err(self.unsupported(expression, &format!("the function '{name}'")));
+        }
+        let (mut nodes, mut types) = (Vec::new(), Vec::new());
+        for argument in target.into_iter().chain(arguments) {
+            let (node, type_) = self.expression(argument)?;
+            nodes.push(node);
+            types.push(type_);
+        }
+        let has_receiver = target.is_some();
+        if let Some(signatures) = special::signatures(name) {
+            let type_ = self.resolve_texts(expression, name, signatures, has_receiver, &types)?;
+            let pattern = arguments.get(usize::from(!has_receiver));
+            let node = self.special(expression, name, pattern, nodes)?;
+            return Ok((node, type_));
+        }
+        let Some(function) = functions::function(name) else {
+            return Err(self.undeclared(expression, name));
+        };
+        let signatures = function.signatures.iter().cloned();
+        let type_ = self.resolve(expression, name, signatures, has_receiver, &types)?;
+        let node = self.computed(expression, name, function, nodes)?;
+        Ok((node, type_))
+    }
+
+    /// Kubernetes converts literals when it compiles, and refuses those that cannot be converted.
+    fn computed(
+        &self,
+        expression: &IdedExpr,
+        name: &str,
+        function: &Function,
+        nodes: Vec<Node>,
+    ) -> Result<Node, CompileError> {
+        match nodes.as_slice() {
+            [Node::Constant(value)] if functions::is_conversion(name) => {
+                (function.implementation)(std::slice::from_ref(value), &mut Budget::full())
+                    .map(Node::Constant)
+                    .map_err(|error| {
+                        let message = format!("program instantiation failed: {error}");
+                        self.source.issue(expression, message)
+                    })
+            }
+            _ => Ok(Node::Call(function.implementation, nodes)),
+        }
+    }
+
+    /// A call that is a node of its own. `pattern` is where its pattern stands, if it has one.
+    fn special(
+        &self,
+        expression: &IdedExpr,
+        name: &str,
+        pattern: Option<&IdedExpr>,
+        nodes: Vec<Node>,
+    ) -> Result<Node, CompileError> {
+        let mut nodes = nodes.into_iter();
+        match (name, nodes.next(), nodes.next(), nodes.next()) {
+            (operators::CONDITIONAL, Some(condition), Some(yes), Some(no)) => {
+                Ok(Node::Conditional(Box::new([condition, yes, no])))
+            }
+            ("or" | "orValue", Some(optional), Some(otherwise), None) => Ok(Node::OrElse {
+                optional: Box::new(optional),
+                otherwise: Box::new(otherwise),
+                unwrap: name == "orValue",
+            }),
+            (_, Some(subject), Some(text), most) => {
+                self.pattern(pattern.unwrap_or(expression), name, subject, &text, most)
+            }
+            _ => Err(self.undeclared(expression, name)),
+        }
+    }
+
+    pub(super) fn resolve_texts(
+        &mut self,
+        expression: &IdedExpr,
+        name: &str,
+        signatures: &[&str],
+        has_receiver: bool,
+        types: &[Type],
+    ) -> Result<Type, CompileError> {
+        let signatures = signatures.iter().filter_map(|text| Signature::parse(text));
+        self.resolve(expression, name, signatures, has_receiver, types)
+    }
+
+    /// What a call gives: of all signatures that may fit, what they give in common.
+    fn resolve(
+        &mut self,
+        expression: &IdedExpr,
+        name: &str,
+        signatures: impl Iterator<Item = Signature>,
+        has_receiver: bool,
+        types: &[Type],
+    ) -> Result<Type, CompileError> {
+        let mut result = None;
+        for signature in signatures.filter(|signature| signature.has_receiver == has_receiver) {
+            let signature = signature.instantiate(&mut self.unifier);
+            if !self.unifier.agree_all(types, &signature.parameters) {
+                continue;
+            }
+            let type_ = self.unifier.resolve(&signature.result);
+            result = match result {
+                None => Some(type_),
+                Some(earlier) if earlier == type_ || earlier.is_dynamic() => Some(earlier),
+                Some(_) => Some(Type::Dyn),
+            };
+        }
+        result.ok_or_else(|| {
+            let shown = |type_: &Type| self.unifier.resolve(type_).to_string();
+            let list = |types: &[Type]| types.iter().map(shown).collect::<Vec<_>>().join(", ");
+            let call = match (types, has_receiver) {
+                ([receiver, rest @ ..], true) => format!("{}.({})", shown(receiver), list(rest)),
+                _ => format!("({})", list(types)),
+            };
+            let message = format!("found no matching overload for '{name}' applied to '{call}'");
+            self.source.issue(expression, message)
+        })
+    }
+}
+
+fn is_known(name: &str) -> bool {
+    functions::function(name).is_some()
+        || special::signatures(name).is_some()
+        || functions::UNSUPPORTED.contains(&name)
+}
+
+/// `a.b.c` as a text, if the expression is nothing else.
+fn qualified_name(expression: &IdedExpr) -> Option<String> {
+    match &expression.expr {
+        Expr::Ident(name) => Some(name.clone()),
+        Expr::Select(select) if !select.test => {
+            let prefix = qualified_name(&select.operand)?;
+            Some(format!("{prefix}.{}", select.field))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,281 @@
+//! Regular expressions. Go's and ours are both RE2's, with differences that are removed or refused here.
+
+use cel::common::ast::IdedExpr;
+use regex::{Regex, RegexBuilder};
+
+use super::Checker;
+use crate::expression::node::{Match, Node};
+use crate::expression::source::CompileError;
+use crate::expression::value::Value;
+
+/// Most memory that a compiled pattern may take, in bytes.
+const SIZE_LIMIT: usize = 256 * 1024;
+
+impl Checker<'_> {
+    /// The node of `matches`, `find` or `findAll`.
+    pub(super) fn pattern(
+        &self,
+        place: &IdedExpr,
+        name: &str,
+        subject: Node,
+        pattern: &Node,
+        most: Option<Node>,
+    ) -> Result<Node, CompileError> {
+        let Node::Constant(Value::String(text)) = pattern else {
+            // What a pattern from a token does would be seen only at a login.
+            return Err(self.unsupported(place, "a pattern that is not a literal"));
+        };
+        let invalid = |error: String| {
+            let message = format!("invalid {name} argument: {error}");
+            self.source.issue(place, message)
+        };
+        let translated = translate(text).map_err(|error| invalid(error.to_owned()))?;
+        let pattern = RegexBuilder::new(&translated)
+            .size_limit(SIZE_LIMIT)
+            .build()
+            .map_err(|error| {
+                // The whole error shows the pattern over several lines; its last one says what is wrong.
+                let error = error.to_string();
+                let last = error.lines().last().unwrap_or_default();
+                invalid(last.trim_start_matches("error: ").to_owned())
+            })?;
+        let mode = match name {
+            "find" => Match::First,
+            "findAll" => Match::All(most.map(Box::new)),
+            _ => Match::Whether,
+        };
+        Ok(Node::Match {
+            subject: Box::new(subject),
+            weight: weight(&pattern),
+            pattern: Box::new(pattern),
+            mode,
+        })
+    }
+}
+
+/// At worst each byte of the subject is compared with each byte of the pattern, its repetitions written out.
+fn weight(pattern: &Regex) -> u64 {
+    let repeated = pattern.as_str().bytes().filter(|b| *b == b'{').count();
+    let length = pattern
+        .as_str()
+        .len()
+        .saturating_mul(repeated.saturating_mul(64) + 1);
+    u64::try_from(length / 8)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1)
+}
+
+/// `pattern` of Go's `regexp/syntax` as one of ours with the same matches.
+fn translate(pattern: &str) -> Result<String, &'static str> {
+    let mut translated = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars().peekable();
+    let mut in_class = false;
+    let mut class_start = false;
+    let mut repeated = false;
+    let ignores_case = ignores_case(pattern);
+    while let Some(char) = chars.next() {
+        let was_repeated = std::mem::take(&mut repeated);
+        let at_class_start = std::mem::take(&mut class_start);
+        match char {
+            '\\' => {
+                let escaped = chars.next().ok_or("trailing backslash")?;
+                translated.push_str(&escape(escaped, in_class, ignores_case)?);
+            }
+            '[' if !in_class => {
+                in_class = true;
+                translated.push('[');
+                if chars.next_if_eq(&'^').is_some() {
+                    translated.push('^');
+                }
+                class_start = true;
+            }
+            // Ours nests classes.
+            '[' if chars.peek() == Some(&':') => translated.push('['),
+            '[' => translated.push_str("\\["),
+            // The first of a class stands for itself.
+            ']' if in_class && at_class_start => translated.push_str("\\]"),
+            ']' if in_class => {
+                in_class = false;
+                translated.push(']');
+            }
+            // Ours has operators between classes.
+            '&' | '~' if in_class => translated.extend(['\\', char]),
+            '-' if in_class && chars.peek() == Some(&'-') => {
+                return Err("'--' in a class is not supported by Haulout; escape one of them");
+            }
+            // A name such as `[:alpha:]` ends before the class does.
+            ':' if in_class && chars.peek() == Some(&']') => {
+                translated.push(':');
+                if translated.rfind("[:").is_some_and(|start| {
+                    translated
+                        .get(start + 2..translated.len() - 1)
+                        .is_some_and(|name| {
+                            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'^')
+                        })
+                }) {
+                    chars.next();
+                    translated.push(']');
+                }
+            }
+            _ if in_class => translated.push(char),
+            '(' if chars.peek() == Some(&'?') => {
+                translated.push('(');
+                group(&mut chars, &mut translated)?;
+            }
+            '*' | '+' | '?' if was_repeated => return Err("invalid nested repetition operator"),
+            '*' | '+' | '?' => {
+                translated.push(char);
+                translated.extend(chars.next_if_eq(&'?'));
+                repeated = true;
+            }
+            '{' if was_repeated => return Err("invalid nested repetition operator"),
+            '{' => {
+                translated.push('{');
+                repetition(&mut chars, &mut translated)?;
+                translated.extend(chars.next_if_eq(&'?'));
+                repeated = true;
+            }
+            '}' => translated.push_str("\\}"),
+            _ => translated.push(char),
+        }
+    }
+    Ok(translated)
+}
+
+type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+/// Whether some part of `pattern` may ignore case: a group's flags come before its first colon or bracket.
+fn ignores_case(pattern: &str) -> bool {
+    pattern.split("(?").skip(1).any(|group| {
+        let flags = group.split([':', ')', '<', 'P']).next().unwrap_or_default();
+        flags.contains('i')
+    })
+}
+
+/// What follows a backslash. Go's classes hold ASCII only.
+fn escape(char: char, in_class: bool, ignores_case: bool) -> Result<String, &'static str> {
+    let class = match char {
+        'd' => "0-9",
+        'D' => "^0-9",
+        's' => "\\t\\n\\x0c\\r ",
+        'S' => "^\\t\\n\\x0c\\r ",
+        'w' => "0-9A-Za-z_",
+        'W' => "^0-9A-Za-z_",
+        'b' if !in_class => return Ok("(?-u:\\b)".to_owned()),
+        'B' if !in_class => return Ok("(?-u:\\B)".to_owned()),
+        'A' | 'z' if !in_class => return Ok(format!("\\{char}")),
+        'a' | 'f' | 'n' | 'r' | 't' | 'v' | 'x' => return Ok(format!("\\{char}")),
+        other if other.is_ascii_punctuation() && !matches!(other, '_' | '<' | '>') => {
+            return Ok(regex::escape(&other.to_string()));
+        }
+        _ => return Err("this escape is not supported by Haulout"),
+    };
+    match ignores_case && matches!(char, 'w' | 'W') {
+        // Ours would take letters for word characters that Go does not.
+        true => Err("'\\w' where case is ignored is not supported by Haulout"),
+        false => Ok(format!("[{class}]")),
+    }
+}
+
+/// What follows `(`, up to the flags' end.
+fn group(chars: &mut Chars<'_>, translated: &mut String) -> Result<(), &'static str> {
+    translated.extend(chars.next());
+    match chars.peek() {
+        Some('P' | '<') => Ok(()),
+        _ => {
+            while let Some(flag) = chars.next_if(|char| !matches!(char, ':' | ')')) {
+                match flag {
+                    'i' | 'm' | 's' | 'U' | '-' => translated.push(flag),
+                    _ => return Err("invalid or unsupported Perl syntax"),
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What follows `{`, which Go takes for itself where it is no repetition.
+fn repetition(chars: &mut Chars<'_>, translated: &mut String) -> Result<(), &'static str> {
+    const MAX: u32 = 1000;
+    let mut numbers = String::new();
+    while let Some(char) = chars.next_if(|char| char.is_ascii_digit() || *char == ',') {
+        numbers.push(char);
+    }
+    let parsed = |number: &str| number.parse().is_ok_and(|number: u32| number <= MAX);
+    let is_valid = match numbers.split_once(',') {
+        None => parsed(&numbers),
+        Some((least, "")) => parsed(least),
+        Some((least, most)) => parsed(least) && parsed(most),
+    };
+    match (is_valid, chars.next()) {
+        (true, Some('}')) => {
+            translated.push_str(&numbers);
+            translated.push('}');
+            Ok(())
+        }
+        _ => Err("'{' begins no repetition; write '\\\\{'"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found<'t>(pattern: &str, text: &'t str) -> Option<&'t str> {
+        let pattern = Regex::new(&translate(pattern).unwrap()).unwrap();
+        pattern.find(text).map(|found| found.as_str())
+    }
+
+    #[test]
+    fn classes_are_those_of_go() {
+        for (pattern, text, match_) in [
+            ("\\d", "٣3", Some("3")),
+            ("\\w+", "éa_9", Some("a_9")),
+            ("\\W", "aé", Some("é")),
+            ("\\s", "\u{a0}", None),
+            ("\\S", "\u{a0}", Some("\u{a0}")),
+            ("[\\d.]+", "x1.2", Some("1.2")),
+            ("[^\\w]", "aé", Some("é")),
+            ("[[]", "[", Some("[")),
+            ("[a[b]+", "b[a", Some("b[a")),
+            ("[a&&b]+", "&ab", Some("&ab")),
+            ("[]a]+", "a]", Some("a]")),
+            ("[^]a]", "a]b", Some("b")),
+            ("[[:alpha:]_]+", "1a_", Some("a_")),
+            ("[:a]+", ":a", Some(":a")),
+            ("\\bé", "é", None),
+            ("a{2}", "aaa", Some("aa")),
+            ("a}", "a}", Some("a}")),
+            ("(?i)k", "K", Some("K")),
+            ("(?P<n>a)(?:b)", "ab", Some("ab")),
+            ("^a$", "a\n", None),
+        ] {
+            assert_eq!(found(pattern, text), match_, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_go_refuses_or_reads_otherwise_is_refused() {
+        for pattern in [
+            "a**",
+            "a+*",
+            "a{2}{3}",
+            "a{1001}",
+            "a{,2}",
+            "{",
+            "(?x)a",
+            "\\pN",
+            "\\p{Greek}",
+            "\\u0041",
+            "\\Qa\\E",
+            "\\C",
+            "\\1",
+            "\\<",
+            "[a--b]",
+            "(?i)\\w",
+            "\\",
+        ] {
+            assert!(translate(pattern).is_err(), "{pattern}");
+        }
+    }
+}
