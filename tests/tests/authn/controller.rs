@@ -205,7 +205,7 @@ async fn a_mistaken_object_says_what_is_wrong_and_is_not_in_force() {
         (
             "expression",
             "AuthenticatorValid",
-            "claims.usernameExpression: Invalid value: \"claim.sub\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'claim' (in container '')",
+            "claims.usernameExpression: Invalid value: \"claim.sub\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'claim' (in container '')\n | claim.sub\n | ^",
         ),
         (
             "wrong-ca",
@@ -382,7 +382,7 @@ async fn an_edit_counts_before_its_issuer_has_answered() {
     api.apply("a", &spec(&issuer));
     until("in force again", || replica.knows("a")).await;
     let mut mistaken = spec(&issuer);
-    mistaken["userValidationRules"] = json!([{"expression": "true"}]);
+    mistaken["userValidationRules"] = json!([{"expression": "mistaken"}]);
     api.apply("a", &mistaken);
     until("out of force again", || !replica.knows("a")).await;
 }
@@ -420,7 +420,7 @@ async fn an_edit_takes_effect_and_a_mistake_takes_out_of_force() {
     assert!(user.groups.is_empty(), "groups come from another claim now");
 
     api.refuse_status();
-    edited["userValidationRules"] = json!([{"expression": "true"}]);
+    edited["userValidationRules"] = json!([{"expression": "mistaken"}]);
     api.apply("a", &edited);
     until("out of force although no status can be written", || {
         !replica.knows("a")

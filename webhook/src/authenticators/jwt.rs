@@ -52,46 +52,46 @@ impl JwtAuthenticator {
         now: SystemTime,
     ) -> Result<UserInfo, AuthenticationError> {
         match self.verifier.verify(token.expose_secret(), now).await {
-            Ok(claims) => self.read(claims).await,
+            Ok(claims) => read(&self.rules, claims).await,
             Err(error) if error.is_foreign() => {
                 Err(AuthenticationError::rejection(error.reason(), error))
             }
             Err(error) => Err(AuthenticationError::new(error.reason(), error)),
         }
     }
+}
 
-    /// Reads the user from the claims: here, or, where that takes longer than others can wait, on another thread.
-    async fn read(&self, claims: Claims) -> Result<UserInfo, AuthenticationError> {
-        let refuse = |error: ClaimError| AuthenticationError::new(error.reason(), error);
-        match self.rules.user(&claims, Budget::quick()) {
-            Err(error) if error.is_over_budget() => {
-                let outcome = self.read_at_length(claims).await;
-                outcome
-                    .map_err(|error| AuthenticationError::new("LongEvaluation", error))?
-                    .map_err(refuse)
-            }
-            outcome => outcome.map_err(refuse),
+/// Reads the user from the claims: here, or, where that takes longer than others can wait, on another thread.
+async fn read(rules: &Arc<ClaimRules>, claims: Claims) -> Result<UserInfo, AuthenticationError> {
+    let refuse = |error: ClaimError| AuthenticationError::new(error.reason(), error);
+    match rules.user(&claims, Budget::quick()) {
+        Err(error) if error.is_over_budget() => {
+            let outcome = read_at_length(rules, claims).await;
+            outcome
+                .map_err(|error| AuthenticationError::new("LongEvaluation", error))?
+                .map_err(refuse)
         }
+        outcome => outcome.map_err(refuse),
     }
+}
 
-    async fn read_at_length(
-        &self,
-        claims: Claims,
-    ) -> Result<Result<UserInfo, ClaimError>, LongEvaluationError> {
-        let permit = tokio::time::timeout(LONG_EVALUATION_WAIT, LONG_EVALUATIONS.acquire()).await;
-        let Ok(Ok(permit)) = permit else {
-            return Err(LongEvaluationError::Busy);
-        };
-        let rules = Arc::clone(&self.rules);
-        let evaluate = move || {
-            // Kept until the work is done, also where the caller has gone.
-            let _permit = permit;
-            rules.user(&claims, Budget::full())
-        };
-        tokio::task::spawn_blocking(evaluate)
-            .await
-            .map_err(LongEvaluationError::Thread)
-    }
+async fn read_at_length(
+    rules: &Arc<ClaimRules>,
+    claims: Claims,
+) -> Result<Result<UserInfo, ClaimError>, LongEvaluationError> {
+    let permit = tokio::time::timeout(LONG_EVALUATION_WAIT, LONG_EVALUATIONS.acquire()).await;
+    let Ok(Ok(permit)) = permit else {
+        return Err(LongEvaluationError::Busy);
+    };
+    let rules = Arc::clone(rules);
+    let evaluate = move || {
+        // Kept until the work is done, also where the caller has gone.
+        let _permit = permit;
+        rules.user(&claims, Budget::full())
+    };
+    tokio::task::spawn_blocking(evaluate)
+        .await
+        .map_err(LongEvaluationError::Thread)
 }
 
 impl TokenAuthenticator for JwtAuthenticator {
@@ -101,5 +101,75 @@ impl TokenAuthenticator for JwtAuthenticator {
         now: SystemTime,
     ) -> BoxFuture<'a, Result<UserInfo, AuthenticationError>> {
         self.user(token, now).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use haulout_api::authenticator::{ClaimValidationRule, JwtAuthenticatorSpec};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Rules that take long, the more claims there are.
+    fn rules() -> Arc<ClaimRules> {
+        let rule = "claims.o.l.all(a, claims.o.l.exists(b, a == b))";
+        let spec = JwtAuthenticatorSpec {
+            claim_validation_rules: vec![ClaimValidationRule {
+                expression: rule.to_owned(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        Arc::new(ClaimRules::compile(&spec).unwrap())
+    }
+
+    fn claims(count: usize) -> Claims {
+        let list: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        let claims = json!({"username": "u", "o": {"l": list}});
+        Claims::from(claims.as_object().unwrap().clone())
+    }
+
+    #[tokio::test]
+    async fn a_long_evaluation_leaves_this_thread_to_others() {
+        let (turns, has_ended) = (Cell::new(0), Cell::new(false));
+        let login = async {
+            let user = read(&rules(), claims(300)).await;
+            has_ended.set(true);
+            user
+        };
+        let others = async {
+            while !has_ended.get() {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        let (user, ()) = tokio::join!(login, others);
+        assert_eq!(user.unwrap().username, "u");
+        assert!(turns.get() > 1, "others had their turns");
+    }
+
+    #[tokio::test]
+    async fn an_evaluation_has_an_end() {
+        let error = read(&rules(), claims(10_000)).await.unwrap_err();
+        assert_eq!(error.reason(), "Expression");
+        assert!(
+            error
+                .to_string()
+                .ends_with("more steps than one login may take")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn logins_do_not_wait_for_ever_for_long_evaluations_of_others() {
+        let _others = LONG_EVALUATIONS.acquire().await.unwrap();
+        let error = read(&rules(), claims(300)).await.unwrap_err();
+        assert_eq!(error.reason(), "LongEvaluation");
+        assert!(
+            read(&rules(), claims(3)).await.is_ok(),
+            "others are not concerned"
+        );
     }
 }

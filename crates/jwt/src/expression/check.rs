@@ -15,6 +15,19 @@ use super::value::Value;
 /// How deeply an expression may nest; `a + b + c` nests too. Checking and evaluation call themselves for each level.
 const MAX_DEPTH: usize = 64;
 
+/// Types that an expression can name.
+const TYPES: [&str; 9] = [
+    "bool",
+    "double",
+    "int",
+    "list",
+    "map",
+    "null_type",
+    "string",
+    "type",
+    "uint",
+];
+
 /// Checks `source`, in which `variable` is declared.
 pub(super) fn check(source: &Source, variable: Variable) -> Result<(Node, Type), CompileError> {
     let mut checker = Checker {
@@ -106,11 +119,11 @@ impl<'s> Checker<'s> {
                 Err(self.unsupported(expression, &what))
             }
             Some((place, type_)) => Ok((Node::Variable(place), type_)),
-            None => match name {
-                "bool" | "double" | "int" | "list" | "map" | "null_type" | "string" | "type"
-                | "uint" => Ok((Node::Constant(Value::Type(type_name(name))), Type::Meta)),
-                _ => Err(self.undeclared(expression, name)),
-            },
+            None => TYPES
+                .into_iter()
+                .find(|type_| *type_ == name)
+                .map(|type_| (Node::Constant(Value::Type(type_)), Type::Meta))
+                .ok_or_else(|| self.undeclared(expression, name)),
         }
     }
 
@@ -287,19 +300,5 @@ fn settle(type_: &Type) -> Type {
         Type::Optional(value) => Type::optional(settle(value)),
         Type::Map(key, value) => Type::map(settle(key), settle(value)),
         other => other.clone(),
-    }
-}
-
-fn type_name(name: &str) -> &'static str {
-    match name {
-        "bool" => "bool",
-        "double" => "double",
-        "int" => "int",
-        "list" => "list",
-        "map" => "map",
-        "null_type" => "null_type",
-        "string" => "string",
-        "uint" => "uint",
-        _ => "type",
     }
 }

@@ -204,3 +204,20 @@ fn mistakes_in_rules_are_named_as_in_kubernetes() {
         ),
     ]);
 }
+
+/// The examples of the documentation are specifications without mistakes.
+#[test]
+fn documented_examples_compile() {
+    let page = include_str!("../../../../../docs/cel.md");
+    let examples = page.split("```yaml\n").skip(1);
+    let examples = examples.filter_map(|rest| rest.split("```").next());
+    let mut count = 0;
+    for example in examples {
+        let spec: Json = serde_saphyr::from_str(example).unwrap();
+        if let Err(errors) = compile(spec) {
+            panic!("{errors}\n{example}");
+        }
+        count += 1;
+    }
+    assert_eq!(count, 4);
+}
