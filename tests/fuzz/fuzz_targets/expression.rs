@@ -26,7 +26,8 @@ fuzz_target!(|input: &str| {
         }),
         ..JwtAuthenticatorSpec::default()
     };
-    let claims = serde_json::from_str(claims).unwrap_or_default();
+    let claims: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(claims).unwrap_or_default();
     let claims = Claims::from(claims);
     for spec in [rule, mapping] {
         let Ok(rules) = ClaimRules::compile(&spec) else {

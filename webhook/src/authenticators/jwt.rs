@@ -14,8 +14,8 @@ use tokio::sync::Semaphore;
 
 use super::{AuthenticationError, TokenAuthenticator};
 
-/// Logins whose expressions are evaluated on a thread of their own, at a time. Each takes some tens of milliseconds of a
-/// processor, that other logins need too.
+/// Logins whose expressions are evaluated on a thread of their own, at a time. Each takes up to a tenth of a second of a
+/// processor, which other logins need too.
 static LONG_EVALUATIONS: Semaphore = Semaphore::const_new(1);
 
 /// How long a login waits for that thread.

@@ -2,18 +2,18 @@
 
 use super::evaluate::EvaluationError;
 
-/// Steps that evaluations may still take. A step is some tens of nanoseconds, or 16 bytes made or looked at, so that the
-/// budget bounds both time and memory.
+/// Steps that evaluations may still take. A step is an operation, or 16 bytes made or looked at, so that the budget bounds
+/// both time and memory. It takes a tenth of a microsecond at most, and mostly much less.
 #[derive(Debug)]
 pub struct Budget(u64);
 
 impl Budget {
-    /// What fits in about a millisecond: enough for every ordinary expression, and it can be spent where other work waits.
+    /// What takes a millisecond at most: enough for every ordinary expression, and it can be spent where other work waits.
     pub fn quick() -> Self {
-        Self(20_000)
+        Self(10_000)
     }
 
-    /// All that one login may cost, some tens of milliseconds.
+    /// All that one login may cost, a tenth of a second at most.
     pub fn full() -> Self {
         Self(1_000_000)
     }

@@ -24,6 +24,9 @@ pub enum EvaluationError {
     /// A list is indexed by a number that is not whole.
     #[error("unsupported index value {0} in list")]
     IndexValue(String),
+    /// Something is looked up by a value that is no key.
+    #[error("invalid qualifier type: {0}")]
+    NoKey(&'static str),
     /// A function or operator cannot take a value of this type.
     #[error("no such overload")]
     NoSuchOverload,
@@ -162,6 +165,9 @@ impl Evaluation<'_> {
             value => (value, false),
         };
         let key = self.value(key)?;
+        if !key.can_be_key() {
+            return Err(EvaluationError::NoKey(key.type_name()));
+        }
         let is_strict = mode == Access::Value && !is_optional;
         let found = find(&target, &key, is_strict)?;
         Ok(match mode {

@@ -44,6 +44,19 @@ impl Type {
         matches!(self, Self::Dyn | Self::Any)
     }
 
+    /// Whether something can be looked up by such a value.
+    pub(super) fn can_be_key(&self) -> bool {
+        !matches!(
+            self,
+            Self::Null
+                | Self::List(_)
+                | Self::Map(..)
+                | Self::Optional(_)
+                | Self::Meta
+                | Self::User
+        )
+    }
+
     /// Whether `null` can stand where this type is declared.
     fn takes_null(&self) -> bool {
         matches!(

@@ -142,6 +142,14 @@ impl Value {
         }
     }
 
+    /// Whether something can be looked up by it.
+    pub(super) fn can_be_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Bool(_) | Self::Int(_) | Self::Uint(_) | Self::Double(_) | Self::String(_)
+        )
+    }
+
     /// Whether `optional.ofNonZeroValue` takes it for nothing.
     pub(super) fn is_zero(&self) -> bool {
         match self {

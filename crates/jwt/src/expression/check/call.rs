@@ -85,6 +85,11 @@ impl<'s> Checker<'s> {
         };
         let types = [operand_type, key_type];
         let type_ = self.resolve_texts(expression, name, signatures, false, &types)?;
+        let [_, key_type] = types.map(|type_| self.unifier.resolve(&type_));
+        if !key_type.can_be_key() {
+            let message = format!("invalid qualifier type: {key_type}");
+            return Err(self.source.issue(expression, message));
+        }
         let node = Node::Access {
             operand: Box::new(operand),
             key: Box::new(key),
@@ -116,6 +121,7 @@ impl<'s> Checker<'s> {
             nodes.push(node);
             types.push(type_);
         }
+        self.elements_are_known(expression, name, &nodes, &types)?;
         let has_receiver = target.is_some();
         if let Some(signatures) = special::signatures(name) {
             let type_ = self.resolve_texts(expression, name, signatures, has_receiver, &types)?;
@@ -130,6 +136,32 @@ impl<'s> Checker<'s> {
         let type_ = self.resolve(expression, name, signatures, has_receiver, &types)?;
         let node = self.computed(expression, name, function, nodes)?;
         Ok((node, type_))
+    }
+
+    /// For a list of which nothing is known, Kubernetes picks the function that takes whole numbers, and fails at the login.
+    fn elements_are_known(
+        &self,
+        expression: &IdedExpr,
+        name: &str,
+        nodes: &[Node],
+        types: &[Type],
+    ) -> Result<(), CompileError> {
+        let ([node], [type_]) = (nodes, types) else {
+            return Ok(());
+        };
+        let is_empty = matches!(node, Node::List(elements) if elements.is_empty());
+        let is_known = !matches!(
+            self.unifier.resolve(type_),
+            Type::List(element) if matches!(*element, Type::Open(_))
+        );
+        match matches!(name, "isSorted" | "max" | "min" | "sort" | "sum") {
+            true if !is_known && !is_empty => {
+                let what =
+                    format!("'{name}' of a list of unknown elements (write dyn(...) around it)");
+                Err(self.unsupported(expression, &what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Kubernetes converts literals when it compiles, and refuses those that cannot be converted.

@@ -73,6 +73,9 @@ pub(super) const FUNCTIONS: &[Row] = &[
 ];
 
 const PREDICATE: &[&str] = &["string.(string) -> bool"];
+/// Steps that a part of a text costs, since it takes more memory than its text.
+const PART: usize = 4;
+
 const UNARY: &[&str] = &["string.() -> string"];
 
 fn predicate(
@@ -164,15 +167,15 @@ fn split(arguments: &[Value], budget: &mut Budget) -> Result<Value, EvaluationEr
         _ => return Err(NoSuchOverload),
     };
     let most = most.unwrap_or(usize::MAX);
-    // A part costs more than its text.
     budget.spend_bytes(text.len())?;
     let parts: Vec<Value> = match separator.is_empty() {
         true => {
-            budget.spend_elements(text.len().min(most))?;
+            budget.spend_elements(PART.saturating_mul(text.len().min(most)))?;
             characters(text, most).map(Value::text).collect()
         }
         false => {
-            budget.spend_elements(text.matches(&**separator).take(most).count())?;
+            let separators = text.matches(&**separator).take(most).count();
+            budget.spend_elements(PART.saturating_mul(separators))?;
             text.splitn(most, &**separator).map(Value::text).collect()
         }
     };

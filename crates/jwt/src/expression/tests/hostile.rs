@@ -130,7 +130,7 @@ fn evaluation_ends_with_its_budget() {
             Some(EvaluationError::BudgetSpent),
             "{expression}"
         );
-        // Unoptimised, and on a machine with other work; it is some tens of milliseconds otherwise.
+        // Unoptimised, and on a machine with other work; it is a tenth of a second at most otherwise.
         assert!(
             started.elapsed() < Duration::from_secs(5),
             "{expression}: {:?}",
