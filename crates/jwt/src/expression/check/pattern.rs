@@ -8,7 +8,7 @@ use crate::expression::node::{Match, Node};
 use crate::expression::source::CompileError;
 use crate::expression::value::Value;
 
-/// Most memory that a compiled pattern may take, in bytes.
+/// Most memory that a compiled pattern may take, in bytes, and most that a search may keep for the next one.
 const SIZE_LIMIT: usize = 256 * 1024;
 
 impl Checker<'_> {
@@ -32,6 +32,7 @@ impl Checker<'_> {
         let translated = translate(text).map_err(|error| invalid(error.to_owned()))?;
         let pattern = RegexBuilder::new(&translated)
             .size_limit(SIZE_LIMIT)
+            .dfa_size_limit(SIZE_LIMIT)
             .build()
             .map_err(|error| {
                 // The whole error shows the pattern over several lines; its last one says what is wrong.
@@ -213,7 +214,7 @@ fn repetition(chars: &mut Chars<'_>, translated: &mut String) -> Result<(), &'st
             translated.push('}');
             Ok(())
         }
-        _ => Err("'{' begins no repetition; write '\\\\{'"),
+        _ => Err("'{' begins no repetition; escape it"),
     }
 }
 
