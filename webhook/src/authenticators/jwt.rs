@@ -26,6 +26,7 @@ const LONG_EVALUATION_WAIT: Duration = Duration::from_secs(1);
 pub struct JwtAuthenticator {
     verifier: Verifier,
     rules: Arc<ClaimRules>,
+    certificate_lifetime_seconds: Option<u32>,
 }
 
 /// Why a long evaluation came to no end.
@@ -40,10 +41,17 @@ enum LongEvaluationError {
 }
 
 impl JwtAuthenticator {
-    /// An authenticator out of its two halves.
-    pub fn new(verifier: Verifier, rules: ClaimRules) -> Self {
-        let rules = Arc::new(rules);
-        Self { verifier, rules }
+    /// An authenticator out of its two halves, and how long certificates live for its users.
+    pub fn new(
+        verifier: Verifier,
+        rules: ClaimRules,
+        certificate_lifetime_seconds: Option<u32>,
+    ) -> Self {
+        Self {
+            verifier,
+            rules: Arc::new(rules),
+            certificate_lifetime_seconds,
+        }
     }
 
     async fn user(
@@ -101,6 +109,10 @@ impl TokenAuthenticator for JwtAuthenticator {
         now: SystemTime,
     ) -> BoxFuture<'a, Result<UserInfo, AuthenticationError>> {
         self.user(token, now).boxed()
+    }
+
+    fn certificate_lifetime_seconds(&self) -> Option<u32> {
+        self.certificate_lifetime_seconds
     }
 }
 

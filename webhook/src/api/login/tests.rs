@@ -66,6 +66,23 @@ impl TokenAuthenticator for Says {
     }
 }
 
+/// An authenticator whose users' certificates live for fifteen minutes.
+struct ForFifteenMinutes;
+
+impl TokenAuthenticator for ForFifteenMinutes {
+    fn authenticate<'a>(
+        &'a self,
+        _: &'a SecretString,
+        _: SystemTime,
+    ) -> BoxFuture<'a, Result<UserInfo, AuthenticationError>> {
+        futures_util::future::ready(Ok(alice())).boxed()
+    }
+
+    fn certificate_lifetime_seconds(&self) -> Option<u32> {
+        Some(900)
+    }
+}
+
 pub(crate) fn alice() -> UserInfo {
     UserInfo {
         username: "alice".into(),
@@ -214,6 +231,17 @@ async fn a_good_token_gives_a_credential_for_what_the_authenticator_said() {
     let not_after = outcome["issuedClientCert"]["notAfter"].as_str().unwrap();
     assert_eq!(not_after, credential.expiration_timestamp.0.to_string());
     assert!(setup.counted("success", "Authenticated"));
+}
+
+#[tokio::test]
+async fn an_authenticator_may_say_how_long_certificates_live() {
+    let setup = setup(Says::Nothing, GOOD, "pinniped.dev").await;
+    let key = AuthenticatorKey::jwt("main");
+    let authenticators = &setup.logins.as_ref().unwrap().authenticators;
+    authenticators.insert(&key, &(Arc::new(ForFifteenMinutes) as _));
+    setup.log_in(reference(Some(API_GROUP), "main")).await;
+    let calls = setup.calls();
+    assert_eq!(calls.first().unwrap().lifetime_seconds, 900);
 }
 
 #[tokio::test]

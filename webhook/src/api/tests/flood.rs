@@ -6,8 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use haulout_api::authenticator::JwtAuthenticatorSpec;
 use haulout_jwt::algorithms::AcceptedAlgorithms;
-use haulout_jwt::claims::ClaimMapping;
+use haulout_jwt::claims::ClaimRules;
 use haulout_jwt::client::{IssuerClient, TrustRoots};
 use haulout_jwt::keys::KeyCache;
 use haulout_jwt::verify::{Expectations, Verifier};
@@ -62,14 +63,14 @@ impl Flooded {
             algorithms: AcceptedAlgorithms::default(),
         };
         let verifier = Verifier::new(expectations, keys);
-        let mapping = ClaimMapping::new("username", "groups");
+        let rules = ClaimRules::compile(&JwtAuthenticatorSpec::default()).unwrap();
 
         let mut setup = setup(Says::Nothing, GOOD, "pinniped.dev").await;
         let logins = setup.logins.as_mut().unwrap();
         logins.clock = clock;
         logins.authenticators.insert(
             &AuthenticatorKey::jwt(AUTHENTICATOR),
-            &(Arc::new(JwtAuthenticator::new(verifier, mapping)) as _),
+            &(Arc::new(JwtAuthenticator::new(verifier, rules, None)) as _),
         );
         let door = Door::over(setup, Reviewer::Allows);
         let endpoint = listen(&door, &mut tasks).await;

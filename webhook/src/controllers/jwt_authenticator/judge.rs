@@ -178,5 +178,9 @@ fn authenticator(
         algorithms: AcceptedAlgorithms::new(&spec.signing_algorithms),
     };
     let verifier = Verifier::new(expectations, Arc::clone(&source.keys));
-    Arc::new(JwtAuthenticator::new(verifier, rules))
+    Arc::new(JwtAuthenticator::new(
+        verifier,
+        rules,
+        spec.certificate_lifetime_seconds,
+    ))
 }
