@@ -25,6 +25,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 pub use self::binaries::KubernetesBinaries;
+pub(crate) use self::binaries::find_or_build_oidc;
 pub use self::haulout::{
     AUDIENCE, AUTHENTICATOR, Addresses, HauloutStack, Products, Replica, StackOptions, TARGET,
     TOKEN_VARIABLE, target_folder,

@@ -6,6 +6,7 @@ pub mod issuer;
 pub mod load;
 pub mod logins;
 pub mod token_review_server;
+pub mod oidc;
 
 /// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it
 /// first.
