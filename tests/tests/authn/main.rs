@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod api_server;
+mod cel;
 mod controller;
 mod discovery;
 mod hostile;
