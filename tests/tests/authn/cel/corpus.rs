@@ -4,7 +4,7 @@ use haulout_tests::oidc::{self, Verdict};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-const CHAPTERS: [(&str, &str); 13] = [
+const CHAPTERS: [(&str, &str); 14] = [
     ("names", include_str!("names.yaml")),
     ("mapping", include_str!("mapping.yaml")),
     ("configuration", include_str!("configuration.yaml")),
@@ -13,6 +13,7 @@ const CHAPTERS: [(&str, &str); 13] = [
     ("types", include_str!("types.yaml")),
     ("numbers", include_str!("numbers.yaml")),
     ("strings", include_str!("strings.yaml")),
+    ("regex", include_str!("regex.yaml")),
     ("lists", include_str!("lists.yaml")),
     ("maps", include_str!("maps.yaml")),
     ("time", include_str!("time.yaml")),
