@@ -6,7 +6,8 @@ mod corpus;
 use std::collections::BTreeMap;
 
 use haulout_api::authenticator::JwtAuthenticatorSpec;
-use haulout_jwt::claims::ClaimMapping;
+use haulout_jwt::claims::ClaimRules;
+use haulout_jwt::expression::Budget;
 use haulout_jwt::verify::Claims;
 use haulout_tests::oidc::{self, KubernetesOidc, Verdict};
 
@@ -17,9 +18,11 @@ const ISSUER: &str = "https://issuer.example.com";
 /// What Haulout makes of it.
 fn haulout(case: &oidc::Case) -> Verdict {
     let spec: JwtAuthenticatorSpec = serde_json::from_value(case.spec.clone()).unwrap();
-    let names = spec.claims.unwrap_or_default();
-    let mapping = ClaimMapping::new(&names.username, &names.groups);
-    match mapping.user(&Claims::from(case.claims.clone())) {
+    let rules = match ClaimRules::compile(&spec) {
+        Ok(rules) => rules,
+        Err(errors) => return Verdict::Invalid(errors.to_string()),
+    };
+    match rules.user(&Claims::from(case.claims.clone()), Budget::full()) {
         Ok(user) => Verdict::Accepted(user),
         Err(error) => Verdict::Refused(error.to_string()),
     }
