@@ -5,8 +5,8 @@ pub mod cluster;
 pub mod issuer;
 pub mod load;
 pub mod logins;
-pub mod token_review_server;
 pub mod oidc;
+pub mod token_review_server;
 
 /// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it
 /// first.

@@ -75,11 +75,16 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
     if !missing.is_empty() {
         install(&missing).await?;
     }
+    let go = stages.iter().any(|stage| stage.needs == Needs::Go);
     let kubernetes = stages.iter().any(|stage| stage.needs != Needs::Nothing);
     let given = ["HAULOUT_KUBE_BIN", "KUBEBUILDER_ASSETS"]
         .iter()
         .any(|variable| std::env::var_os(variable).is_some_and(|folder| !folder.is_empty()));
     // Debian's Go is older than what Kubernetes demands, so it is not installed from there.
+    ensure!(
+        !go || is_installed("go"),
+        "`go` is not installed: install Go 1.26 or later, or run `cargo xtask test --quick`"
+    );
     ensure!(
         !kubernetes || given || is_installed("go"),
         "`go` is not installed: install Go 1.26 or later, or set HAULOUT_KUBE_BIN to a folder with etcd, kube-apiserver, \
@@ -100,7 +105,7 @@ fn missing(stages: &[&Stage], is_installed: impl Fn(&str) -> bool) -> Vec<&'stat
 
 fn programs(needs: Needs) -> &'static [Requirement] {
     match needs {
-        Needs::Nothing | Needs::Kubernetes => &[],
+        Needs::Nothing | Needs::Kubernetes | Needs::Go => &[],
         Needs::KubernetesAndNode => &NODE,
         Needs::KubernetesAndJava => &JAVA,
     }

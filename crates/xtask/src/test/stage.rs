@@ -7,6 +7,7 @@ use haulout_tests::cluster::{
     KubernetesBinaries, find_or_install_keycloak, find_or_install_oidc_provider,
     sweep_lost_clusters, workspace_root,
 };
+use haulout_tests::oidc::KubernetesOidc;
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -38,6 +39,8 @@ pub(super) enum Needs {
     KubernetesAndNode,
     /// The same, and what runs Keycloak.
     KubernetesAndJava,
+    /// The Kubernetes programs, and Go in any case.
+    Go,
 }
 
 /// A part of the test run.
@@ -64,6 +67,7 @@ enum Kind {
     Providers,
     Keycloak,
     Demo,
+    Cel,
     BenchSmoke,
     EachCrate,
     Deny,
@@ -139,6 +143,14 @@ pub(super) const STAGES: &[Stage] = &[
         )
     },
     with_kubernetes("demo", "cargo xtask demo, both profiles", Kind::Demo),
+    Stage {
+        needs: Needs::Go,
+        ..with_kubernetes(
+            "cel",
+            "claims and expressions, compared with Kubernetes' own code",
+            Kind::Cel,
+        )
+    },
     with_kubernetes(
         "bench-smoke",
         "every row of the bench, no figure judged",
@@ -197,6 +209,7 @@ impl Stage {
                 in_cluster(&["providers::keycloak::", "--nocapture"]).await
             }
             Kind::Demo => demo().await,
+            Kind::Cel => cel().await,
             Kind::BenchSmoke => bench_smoke().await,
             Kind::EachCrate => each_crate().await,
             Kind::Deny => deny().await,
@@ -309,6 +322,30 @@ async fn demo() -> anyhow::Result<Tally> {
     for profile in ["kubeadm", "talos"] {
         tally += ourselves(&["demo", "--profile", profile]).await?;
     }
+    Ok(tally)
+}
+
+/// The ignored tests of the test binary for authentication, and the form of the Go program that they ask.
+async fn cel() -> anyhow::Result<Tally> {
+    let kubernetes = KubernetesBinaries::find_or_build().await?;
+    KubernetesOidc::find_or_build().await?;
+    let module = workspace_root().join("tests/cluster");
+    let mut go = Command::new("go");
+    go.args(["vet", "./oidc"])
+        .env("GOFLAGS", "-mod=readonly")
+        .current_dir(&module)
+        .kill_on_drop(true);
+    let mut tally = judge(go).await?;
+    let mut gofmt = Command::new("gofmt");
+    gofmt.args(["-d", "."]).current_dir(&module);
+    tally += judge(gofmt).await?;
+    let mut command = command(&["test", "--package", "haulout-tests", "--test", "authn"]);
+    command
+        // What is listed as a difference shows only in the output.
+        .args(["--locked", "--", "--ignored", "--show-output"])
+        .env("HAULOUT_KUBE_BIN", kubernetes.folder());
+    tally += count(command).await?;
+    sweep_lost_clusters();
     Ok(tally)
 }
 
