@@ -146,7 +146,13 @@ func (offline) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("no case may use the network")
 }
 
-func (j *judge) verdict(c testCase) (verdict, error) {
+func (j *judge) verdict(c testCase) (v verdict, err error) {
+	// Some expressions make the type checker panic, and with it whatever would use them.
+	defer func() {
+		if r := recover(); r != nil {
+			v, err = verdict{Errors: fmt.Sprint("panic: ", r)}, nil
+		}
+	}()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	jwt := c.Spec.authenticator()
