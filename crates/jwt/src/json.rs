@@ -1,5 +1,6 @@
 //! JSON objects in which a name stands once.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -12,16 +13,25 @@ pub(crate) enum ObjectError {
     Malformed,
     /// A name stands twice in an object, at any depth. Parsers differ in which of the two they believe (RFC 8259, 4).
     Duplicate,
+    /// It holds more than [`MAX_VALUES`] values.
+    TooManyValues,
 }
+
+/// Most values of an object, at all depths. Anybody may send a token: one that is made of empty lists costs a thousand
+/// times what an ordinary one of its length costs.
+pub(crate) const MAX_VALUES: u32 = 4096;
 
 /// Reads a JSON object; nothing may follow it.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, ObjectError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Unique.deserialize(&mut deserializer).map_err(|error| {
-        // The visitor accepts every type, so that duplicates are the only faults of class "data".
-        match error.is_data() {
-            true => ObjectError::Duplicate,
-            false => ObjectError::Malformed,
+    let left = Cell::new(MAX_VALUES);
+    let value = Unique(&left).deserialize(&mut deserializer);
+    let value = value.map_err(|error| {
+        // The visitor accepts every type, so that there is no other fault of class "data".
+        match (error.is_data(), left.get()) {
+            (true, 0) => ObjectError::TooManyValues,
+            (true, _) => ObjectError::Duplicate,
+            (false, _) => ObjectError::Malformed,
         }
     })?;
     deserializer.end().map_err(|_| ObjectError::Malformed)?;
@@ -31,17 +41,23 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, ObjectErr
     }
 }
 
-struct Unique;
+/// How many more values there may be.
+#[derive(Clone, Copy)]
+struct Unique<'a>(&'a Cell<u32>);
 
-impl<'de> DeserializeSeed<'de> for Unique {
+impl<'de> DeserializeSeed<'de> for Unique<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Some(left) = self.0.get().checked_sub(1) else {
+            return Err(D::Error::custom("too many values"));
+        };
+        self.0.set(left);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Unique {
+impl<'de> Visitor<'de> for Unique<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,7 +94,7 @@ impl<'de> Visitor<'de> for Unique {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(element) = elements.next_element_seed(Self)? {
+        while let Some(element) = elements.next_element_seed(self)? {
             array.push(element);
         }
         Ok(Value::Array(array))
@@ -87,7 +103,7 @@ impl<'de> Visitor<'de> for Unique {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
-            let value = entries.next_value_seed(Self)?;
+            let value = entries.next_value_seed(self)?;
             if object.insert(name, value).is_some() {
                 return Err(A::Error::custom("duplicate name"));
             }
@@ -116,6 +132,18 @@ mod tests {
                 Err(ObjectError::Duplicate),
                 "{duplicate}"
             );
+        }
+    }
+
+    #[test]
+    fn values_are_counted_at_every_depth() {
+        // The object and the list are two of them.
+        let with = |count: usize| format!("{{\"a\":[{}]}}", vec!["[]"; count].join(","));
+        let most = MAX_VALUES as usize - 2;
+        assert!(parse_object(with(most).as_bytes()).is_ok());
+        for count in [most + 1, 2 * most] {
+            let error = parse_object(with(count).as_bytes()).unwrap_err();
+            assert_eq!(error, ObjectError::TooManyValues);
         }
     }
 

@@ -27,7 +27,7 @@ const ON_DEMAND_INTERVAL: Duration = Duration::from_secs(10);
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Longest use of keys that could not be fetched again.
-const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Pause after a failed fetch.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -132,7 +132,7 @@ impl KeyCache {
                     Ok(()) => REFRESH_INTERVAL,
                     Err(error) => {
                         let error: &(dyn Error + 'static) = &*error;
-                        tracing::warn!(jwks_uri = %self.jwks_uri, error, "failed to fetch keys of an issuer");
+                        tracing::warn!(error, "failed to fetch keys of an issuer");
                         RETRY_INTERVAL
                     }
                 };

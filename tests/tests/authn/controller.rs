@@ -40,6 +40,10 @@ struct Replica {
 
 impl Replica {
     fn start(api: &ApiServer, leadership: Leadership) -> Self {
+        Self::start_by(api, leadership, Clock::system())
+    }
+
+    fn start_by(api: &ApiServer, leadership: Leadership, clock: Clock) -> Self {
         ensure_crypto();
         let registry = Arc::new(AuthenticatorRegistry::default());
         let metrics = Metrics::new();
@@ -49,7 +53,7 @@ impl Replica {
         let context = Context {
             registry: Arc::clone(&registry),
             leadership,
-            clock: Clock::system(),
+            clock,
             tracker: tracker.clone(),
             metrics: AuthenticatorMetrics::new(&metrics),
             trust: Arc::new(TrustSources::new(
@@ -458,6 +462,53 @@ async fn an_outage_shows_in_the_status_and_leaves_the_object_in_force() {
     edited["issuer"] = json!("https://127.0.0.1:1");
     api.apply("a", &edited);
     until("out of force", || !replica.knows("a")).await;
+}
+
+/// Keys that are still published where an issuer once said, while it cannot be asked any more, are not its keys for ever.
+#[tokio::test]
+async fn an_issuer_that_could_not_be_asked_for_an_hour_is_not_believed_any_more() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let (clock, hand) = Clock::manual(Clock::system().now());
+    let replica = Replica::start_by(&api, Leadership::fixed(true), clock);
+    until("ready", || is_phase(&api, "a", "Ready")).await;
+    issuer.set_faults(Faults {
+        discovery: Fault::Broken,
+        ..Faults::default()
+    });
+    let judged_again = async |generation: u64| {
+        let mut edited = spec(&issuer);
+        edited["claims"] = json!({"groups": format!("groups-{generation}")});
+        api.apply("a", &edited);
+        until("judged again", || {
+            api.status("a")["conditions"][0]["observedGeneration"] == generation
+        })
+        .await;
+    };
+    hand.advance(Duration::from_secs(59 * 60));
+    judged_again(2).await;
+    assert!(replica.knows("a"), "an outage alone");
+    hand.advance(Duration::from_secs(2 * 60));
+    judged_again(3).await;
+    assert!(!replica.knows("a"));
+}
+
+#[tokio::test]
+async fn objects_of_one_issuer_share_its_keys() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("ready", || is_phase(&api, "a", "Ready")).await;
+    let mut other = spec(&issuer);
+    other["audience"] = json!("cluster-2");
+    api.apply("b", &other);
+    until("ready", || is_phase(&api, "b", "Ready")).await;
+    assert_eq!((issuer.discovery_calls(), issuer.key_calls()), (2, 1));
+    // They outlive the object for which they were fetched.
+    api.delete("a");
+    until("out of force", || !replica.knows("a")).await;
+    let token = issuer.cluster_token("alice", &[], "cluster-2").unwrap();
+    assert!(replica.log_in("b", token).await.is_some());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 pub(super) mod tests;
 
 use std::io;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -42,6 +43,8 @@ enum LoginError {
     NoSuchAuthenticator { hint: String },
     #[error(transparent)]
     Authenticator(AuthenticationError),
+    #[error("the authenticator was edited or deleted while the token was judged; log in again")]
+    Changed,
     #[error("{error}")]
     UnsupportedUser {
         user: UserInfo,
@@ -68,6 +71,7 @@ impl LoginError {
         match self {
             Self::NoSuchAuthenticator { .. } => "NoSuchAuthenticator",
             Self::Authenticator(error) => error.reason(),
+            Self::Changed => "AuthenticatorChanged",
             Self::UnsupportedUser { .. } => "UnsupportedUserInfo",
             Self::Key(_) => "KeyGenerationFailed",
             Self::Signer(error) => error.reason(),
@@ -86,6 +90,7 @@ impl LoginError {
                 hint: Some(hint),
             },
             Self::Authenticator(_)
+            | Self::Changed
             | Self::Ended {
                 while_signing: false,
             } => Outcome::AuthenticatorError {
@@ -187,6 +192,11 @@ impl Login<'_> {
             .authenticate(self.token, self.logins.clock.now())
             .await
             .map_err(LoginError::Authenticator)?;
+        // Who waited for an issuer or a TokenReview server may have waited past an edit or a deletion.
+        let current = key.and_then(|key| self.logins.authenticators.get(key));
+        if !current.is_some_and(|current| Arc::ptr_eq(&current, &authenticator)) {
+            return Err(LoginError::Changed);
+        }
         if let Err(error) = user_info::validate(&user) {
             return Err(LoginError::UnsupportedUser { user, error });
         }

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::{AuthenticationError, TokenAuthenticator};
 
 /// Logins whose expressions are evaluated on a thread of their own, at a time. Each takes up to a tenth of a second of a
-/// processor, which other logins need too.
+/// processor, which other logins need too. Of each authenticator only one waits here, so that none can fill the queue.
 static LONG_EVALUATIONS: Semaphore = Semaphore::const_new(1);
 
 /// How long a login waits for that thread.
@@ -27,6 +27,8 @@ pub struct JwtAuthenticator {
     verifier: Verifier,
     rules: Arc<ClaimRules>,
     certificate_lifetime_seconds: Option<u32>,
+    /// Held by the one login that may evaluate at length.
+    long_evaluation: Semaphore,
 }
 
 /// Why a long evaluation came to no end.
@@ -44,13 +46,14 @@ impl JwtAuthenticator {
     /// An authenticator out of its two halves, and how long certificates live for its users.
     pub fn new(
         verifier: Verifier,
-        rules: ClaimRules,
+        rules: Arc<ClaimRules>,
         certificate_lifetime_seconds: Option<u32>,
     ) -> Self {
         Self {
             verifier,
-            rules: Arc::new(rules),
+            rules,
             certificate_lifetime_seconds,
+            long_evaluation: Semaphore::new(1),
         }
     }
 
@@ -60,7 +63,7 @@ impl JwtAuthenticator {
         now: SystemTime,
     ) -> Result<UserInfo, AuthenticationError> {
         match self.verifier.verify(token.expose_secret(), now).await {
-            Ok(claims) => read(&self.rules, claims).await,
+            Ok(claims) => read(&self.rules, claims, &self.long_evaluation).await,
             Err(error) if error.is_foreign() => {
                 Err(AuthenticationError::rejection(error.reason(), error))
             }
@@ -70,11 +73,15 @@ impl JwtAuthenticator {
 }
 
 /// Reads the user from the claims: here, or, where that takes longer than others can wait, on another thread.
-async fn read(rules: &Arc<ClaimRules>, claims: Claims) -> Result<UserInfo, AuthenticationError> {
+async fn read(
+    rules: &Arc<ClaimRules>,
+    claims: Claims,
+    turn: &Semaphore,
+) -> Result<UserInfo, AuthenticationError> {
     let refuse = |error: ClaimError| AuthenticationError::new(error.reason(), error);
     match rules.user(&claims, Budget::quick()) {
         Err(error) if error.is_over_budget() => {
-            let outcome = read_at_length(rules, claims).await;
+            let outcome = read_at_length(rules, claims, turn).await;
             outcome
                 .map_err(|error| AuthenticationError::new("LongEvaluation", error))?
                 .map_err(refuse)
@@ -86,9 +93,11 @@ async fn read(rules: &Arc<ClaimRules>, claims: Claims) -> Result<UserInfo, Authe
 async fn read_at_length(
     rules: &Arc<ClaimRules>,
     claims: Claims,
+    turn: &Semaphore,
 ) -> Result<Result<UserInfo, ClaimError>, LongEvaluationError> {
-    let permit = tokio::time::timeout(LONG_EVALUATION_WAIT, LONG_EVALUATIONS.acquire()).await;
-    let Ok(Ok(permit)) = permit else {
+    let permits = async { (turn.acquire().await, LONG_EVALUATIONS.acquire().await) };
+    let Ok((Ok(_turn), Ok(permit))) = tokio::time::timeout(LONG_EVALUATION_WAIT, permits).await
+    else {
         return Err(LongEvaluationError::Busy);
     };
     let rules = Arc::clone(rules);
@@ -148,7 +157,7 @@ mod tests {
     async fn a_long_evaluation_leaves_this_thread_to_others() {
         let (turns, has_ended) = (Cell::new(0), Cell::new(false));
         let login = async {
-            let user = read(&rules(), claims(300)).await;
+            let user = read(&rules(), claims(300), &Semaphore::new(1)).await;
             has_ended.set(true);
             user
         };
@@ -165,7 +174,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_evaluation_has_an_end() {
-        let error = read(&rules(), claims(10_000)).await.unwrap_err();
+        let error = read(&rules(), claims(10_000), &Semaphore::new(1))
+            .await
+            .unwrap_err();
         assert_eq!(error.reason(), "Expression");
         assert!(
             error
@@ -177,11 +188,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn logins_do_not_wait_for_ever_for_long_evaluations_of_others() {
         let _others = LONG_EVALUATIONS.acquire().await.unwrap();
-        let error = read(&rules(), claims(300)).await.unwrap_err();
+        let error = read(&rules(), claims(300), &Semaphore::new(1))
+            .await
+            .unwrap_err();
         assert_eq!(error.reason(), "LongEvaluation");
         assert!(
-            read(&rules(), claims(3)).await.is_ok(),
+            read(&rules(), claims(3), &Semaphore::new(1)).await.is_ok(),
             "others are not concerned"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_authenticator_s_long_evaluations_do_not_fill_the_queue_of_others() {
+        let _others = LONG_EVALUATIONS.acquire().await.unwrap();
+        let turn = Semaphore::new(1);
+        let (rules, claims) = (rules(), claims(300));
+        let wait = || read_at_length(&rules, claims.clone(), &turn);
+        let (first, second) = tokio::join!(wait(), async {
+            tokio::task::yield_now().await;
+            assert_eq!(turn.available_permits(), 0, "the first has the only place");
+            wait().await
+        });
+        assert!(first.is_err() && second.is_err());
     }
 }

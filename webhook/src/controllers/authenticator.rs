@@ -68,27 +68,30 @@ pub(super) trait AuthenticatorKind: Send + Sync + 'static {
     type Object: Resource<DynamicType = ()>;
     /// Its specification.
     type Spec: DeserializeOwned + Send + Sync;
-    /// What a judgement leaves for the next one of the same object, such as a peer that was reached.
+    /// What is kept of an object from one judgement to the next, such as a peer that was reached.
     type Kept: Send + Sync + 'static;
 
     /// How the peer's certificate is verified.
     fn tls(spec: &Self::Spec) -> Option<&TlsSpec>;
 
-    /// Judges `spec` at `now`. Peers that hang are given up after a bounded time.
+    /// What is known of `spec` before its peer is asked, with what was `kept` of an earlier one.
+    fn prepare(
+        &self,
+        spec: &Self::Spec,
+        kept: Option<&Self::Kept>,
+    ) -> impl Future<Output = Arc<Self::Kept>> + Send;
+
+    /// What is in force before the peer is asked, if that can be told.
+    fn provisional(kept: &Self::Kept) -> Option<Arc<dyn TokenAuthenticator>>;
+
+    /// Judges `spec`, which was prepared, at `now`. Peers that hang are given up after a bounded time.
     fn judge(
         &self,
         spec: &Self::Spec,
         roots: Result<TrustRoots, TrustError>,
-        kept: Option<&Arc<Self::Kept>>,
+        kept: &Self::Kept,
         now: SystemTime,
     ) -> impl Future<Output = Judgement<Self::Kept>> + Send;
-
-    /// What `spec` comes to before its peer is asked, if that can be told.
-    fn provisional(
-        &self,
-        spec: &Self::Spec,
-        kept: Option<&Arc<Self::Kept>>,
-    ) -> Option<Arc<dyn TokenAuthenticator>>;
 
     /// What is found in a specification that cannot even be read, for example because the stored CRD is an older one.
     fn unreadable(error: &serde_json::Error) -> Findings;
@@ -99,7 +102,7 @@ pub(super) struct Judgement<Kept> {
     pub(super) findings: Findings,
     /// To be in force from now on; `None` takes the object out of force.
     pub(super) authenticator: Option<Arc<dyn TokenAuthenticator>>,
-    /// For the next judgement.
+    /// For the next judgement; `None` of what cannot be read.
     pub(super) kept: Option<Arc<Kept>>,
     /// Whether the fault may pass without anyone editing the object.
     pub(super) may_heal: bool,

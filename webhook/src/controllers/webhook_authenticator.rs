@@ -19,7 +19,7 @@ use crate::authenticators::token_review::{
     DialError, ENDPOINT_IS_VALID, Endpoint, EndpointError, TokenReviewAuthenticator,
     TokenReviewClient,
 };
-use crate::authenticators::trust::{self, TrustError};
+use crate::authenticators::trust::TrustError;
 use crate::authenticators::{TokenAuthenticator, WEBHOOK_KIND};
 
 /// Runs the controller until `end`, which should be the end of serving: what is in force then stays in the registry, but
@@ -40,6 +40,14 @@ pub async fn run(
 /// The kind `WebhookAuthenticator`.
 struct Webhook {
     proxies: ProxyRules,
+}
+
+/// What is known of an object before and between its judgements.
+struct Known {
+    /// Its server, once that was reached.
+    server: Option<Arc<Server>>,
+    /// One of another endpoint that was reached before an edit, for an edit back.
+    other: Option<Arc<Server>>,
 }
 
 /// A server that was reached once. It stays in force through outages: each login asks it anyway.
@@ -97,22 +105,38 @@ impl AuthenticatorKind for Webhook {
     const KIND: &'static str = WEBHOOK_KIND;
     type Object = WebhookAuthenticator;
     type Spec = WebhookAuthenticatorSpec;
-    type Kept = Server;
+    type Kept = Known;
 
     fn tls(spec: &WebhookAuthenticatorSpec) -> Option<&TlsSpec> {
         spec.tls.as_ref()
+    }
+
+    async fn prepare(&self, spec: &WebhookAuthenticatorSpec, kept: Option<&Known>) -> Arc<Known> {
+        let servers = kept
+            .into_iter()
+            .flat_map(|kept| [&kept.server, &kept.other]);
+        let mut servers = servers.flatten();
+        let is_asked = |server: &&Arc<Server>| server.spec.endpoint == spec.endpoint;
+        let server = servers.clone().find(is_asked);
+        Arc::new(Known {
+            server: server.map(|server| server.asked_as(spec)),
+            other: servers.find(|server| !is_asked(server)).cloned(),
+        })
+    }
+
+    fn provisional(kept: &Known) -> Option<Arc<dyn TokenAuthenticator>> {
+        let server = kept.server.as_ref()?;
+        Some(Arc::clone(&server.authenticator))
     }
 
     async fn judge(
         &self,
         spec: &WebhookAuthenticatorSpec,
         roots: Result<TrustRoots, TrustError>,
-        kept: Option<&Arc<Server>>,
+        kept: &Known,
         _now: SystemTime,
-    ) -> Judgement<Server> {
-        let known = kept
-            .filter(|server| server.spec.endpoint == spec.endpoint)
-            .map(|server| server.asked_as(spec));
+    ) -> Judgement<Known> {
+        let known = kept.server.clone();
         let parsed = Endpoint::parse(&spec.endpoint, &self.proxies);
         let mut checks = Checks {
             tls: Some(tls(&roots)),
@@ -145,16 +169,6 @@ impl AuthenticatorKind for Webhook {
         judgement(checks, Some(server), false)
     }
 
-    fn provisional(
-        &self,
-        spec: &WebhookAuthenticatorSpec,
-        kept: Option<&Arc<Server>>,
-    ) -> Option<Arc<dyn TokenAuthenticator>> {
-        let server = kept.filter(|server| server.spec.endpoint == spec.endpoint)?;
-        trust::locate(spec.tls.as_ref()).ok()?;
-        Some(Arc::clone(&server.asked_as(spec).authenticator))
-    }
-
     fn unreadable(error: &serde_json::Error) -> Findings {
         let message = format!("could not initialize webhook authenticator: spec: {error}");
         Checks {
@@ -165,13 +179,16 @@ impl AuthenticatorKind for Webhook {
     }
 }
 
-fn judgement(checks: Checks, server: Option<Arc<Server>>, may_heal: bool) -> Judgement<Server> {
+fn judgement(checks: Checks, server: Option<Arc<Server>>, may_heal: bool) -> Judgement<Known> {
     Judgement {
         findings: checks.into(),
         authenticator: server
             .as_ref()
             .map(|server| Arc::clone(&server.authenticator)),
-        kept: server,
+        kept: Some(Arc::new(Known {
+            server,
+            other: None,
+        })),
         may_heal,
     }
 }

@@ -114,6 +114,7 @@ fn object(part: &str, duplicate: TokenError) -> Result<Map<String, Value>, Token
     json::parse_object(&decode(part)?).map_err(|error| match error {
         ObjectError::Malformed => TokenError::NotJwt,
         ObjectError::Duplicate => duplicate,
+        ObjectError::TooManyValues => TokenError::TooManyValues,
     })
 }
 

@@ -29,6 +29,12 @@ pub enum TokenError {
         /// The limit.
         limit: usize,
     },
+    /// A part holds more values than any that an issuer makes.
+    #[error(
+        "oidc: verify token: header or payload holds more than {} values",
+        crate::json::MAX_VALUES
+    )]
+    TooManyValues,
     /// A header parameter has the wrong type or stands twice, or `alg` is missing.
     #[error(
         "oidc: verify token: header is malformed: a parameter has the wrong type or stands twice, or \"alg\" is missing"
@@ -101,7 +107,7 @@ impl TokenError {
         match self {
             Self::NotJwt => "NotJwt",
             Self::OtherIssuer { .. } => "OtherIssuer",
-            Self::TooLarge { .. } => "TooLarge",
+            Self::TooLarge { .. } | Self::TooManyValues => "TooLarge",
             Self::Header => "MalformedHeader",
             Self::UnsupportedAlgorithm { .. } => "UnsupportedAlgorithm",
             Self::Critical => "CriticalHeader",

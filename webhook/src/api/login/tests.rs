@@ -244,6 +244,34 @@ async fn an_authenticator_may_say_how_long_certificates_live() {
     assert_eq!(calls.first().unwrap().lifetime_seconds, 900);
 }
 
+/// An authenticator that is edited while it judges a token.
+struct Edited(Arc<AuthenticatorRegistry>);
+
+impl TokenAuthenticator for Edited {
+    fn authenticate<'a>(
+        &'a self,
+        _: &'a SecretString,
+        _: SystemTime,
+    ) -> BoxFuture<'a, Result<UserInfo, AuthenticationError>> {
+        let key = AuthenticatorKey::jwt("main");
+        self.0.insert(&key, &(Arc::new(ForFifteenMinutes) as _));
+        futures_util::future::ready(Ok(alice())).boxed()
+    }
+}
+
+#[tokio::test]
+async fn nobody_logs_in_by_what_an_authenticator_was_before_an_edit() {
+    let setup = setup(Says::Nothing, GOOD, "pinniped.dev").await;
+    let authenticators = &setup.logins.as_ref().unwrap().authenticators;
+    let edited = Edited(Arc::clone(authenticators));
+    authenticators.insert(&AuthenticatorKey::jwt("main"), &(Arc::new(edited) as _));
+    let status = setup.log_in(reference(Some(API_GROUP), "main")).await;
+    assert_eq!(status.credential, None);
+    assert!(setup.calls().is_empty() && setup.counted("failure", "AuthenticatorChanged"));
+    let status = setup.log_in(reference(Some(API_GROUP), "main")).await;
+    assert!(status.credential.is_some(), "the edit itself is good");
+}
+
 #[tokio::test]
 async fn every_failure_is_the_same_to_the_client_and_leaves_two_events() {
     let user = |change: fn(&mut UserInfo)| {

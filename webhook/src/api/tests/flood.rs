@@ -70,7 +70,7 @@ impl Flooded {
         logins.clock = clock;
         logins.authenticators.insert(
             &AuthenticatorKey::jwt(AUTHENTICATOR),
-            &(Arc::new(JwtAuthenticator::new(verifier, rules, None)) as _),
+            &(Arc::new(JwtAuthenticator::new(verifier, Arc::new(rules), None)) as _),
         );
         let door = Door::over(setup, Reviewer::Allows);
         let endpoint = listen(&door, &mut tasks).await;

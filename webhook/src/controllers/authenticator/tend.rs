@@ -22,6 +22,7 @@ use super::first_list::Unjudged;
 use super::{AuthenticatorKind, Controller, Judgement, status};
 use crate::authenticators::metrics::CountedAuthenticator;
 use crate::authenticators::registry::AuthenticatorRegistry;
+use crate::authenticators::trust;
 use crate::authenticators::{AuthenticatorKey, TokenAuthenticator};
 use crate::controllers::trust_sources::Followed;
 
@@ -49,11 +50,10 @@ pub(super) async fn tend<K: AuthenticatorKind>(
         let object = objects.borrow_and_update().clone();
         let spec = spec_of(&object);
         if tended.is_due(spec) {
-            tended.anticipate(spec);
             tokio::select! {
                 // A later specification ends the judgement of this one, which may hang for long.
                 edited = objects.wait_for(|later| spec_of(later) != spec) => if edited.is_err() { return },
-                (judgement, source) = tended.judge(spec) => tended.accept(spec.clone(), judgement, source),
+                (judgement, source) = tended.judge(spec) => tended.accept(judgement, source),
             }
             // The object may have changed in other things meanwhile.
             continue;
@@ -85,8 +85,10 @@ struct Tended<'a, K: AuthenticatorKind> {
     kept: Option<Arc<K::Kept>>,
     /// Where the CA bundle came from.
     source: Option<Followed>,
-    /// The specification that was judged.
-    judged: Option<Value>,
+    /// The specification that `kept` is about.
+    prepared: Option<Value>,
+    /// Whether that was judged.
+    is_judged: bool,
     /// How often in a row a fault was found that may pass.
     failures: u32,
     /// When to judge again although the specification has not changed.
@@ -114,7 +116,8 @@ impl<'a, K: AuthenticatorKind> Tended<'a, K> {
             findings: Findings::new(K::KIND, []),
             kept: None,
             source: None,
-            judged: None,
+            prepared: None,
+            is_judged: false,
             failures: 0,
             next: None,
             complaint: Complaint::default(),
@@ -123,27 +126,15 @@ impl<'a, K: AuthenticatorKind> Tended<'a, K> {
     }
 
     fn is_due(&self, spec: &Value) -> bool {
-        self.judged.as_ref() != Some(spec) || self.next.is_some_and(|next| next <= Instant::now())
+        let is_judged = self.is_judged && self.prepared.as_ref() == Some(spec);
+        !is_judged || self.next.is_some_and(|next| next <= Instant::now())
     }
 
-    /// Puts in force what an edit says by itself. Its peer may take long to answer, and who takes
-    /// rights away should not have to wait for that.
-    fn anticipate(&mut self, spec: &Value) {
-        if self.judged.as_ref() == Some(spec) {
-            return;
-        }
-        // An edit back to what was judged is one like any other.
-        self.judged = None;
-        let provisional = K::Spec::deserialize(spec)
-            .ok()
-            .and_then(|spec| self.controller.kind.provisional(&spec, self.kept.as_ref()));
-        self.place.put(provisional.as_ref());
-    }
-
-    async fn judge(&self, spec: &Value) -> (Judgement<K::Kept>, Option<Followed>) {
-        let spec = match K::Spec::deserialize(spec) {
-            Ok(spec) => spec,
+    async fn judge(&mut self, spec: &Value) -> (Judgement<K::Kept>, Option<Followed>) {
+        let typed = match K::Spec::deserialize(spec) {
+            Ok(typed) => typed,
             Err(error) => {
+                self.begin(spec, None);
                 let judgement = Judgement {
                     findings: K::unreadable(&error),
                     authenticator: None,
@@ -154,15 +145,35 @@ impl<'a, K: AuthenticatorKind> Tended<'a, K> {
             }
         };
         let Controller { kind, context, .. } = self.controller;
-        let (roots, source) = context.trust.read(K::tls(&spec)).await;
-        let judgement = kind
-            .judge(&spec, roots, self.kept.as_ref(), context.clock.now())
-            .await;
+        let kept = match &self.kept {
+            Some(kept) if self.prepared.as_ref() == Some(spec) => Arc::clone(kept),
+            kept => {
+                let kept = kind.prepare(&typed, kept.as_deref()).await;
+                self.begin(spec, Some((&typed, &kept)));
+                kept
+            }
+        };
+        let (roots, source) = context.trust.read(K::tls(&typed)).await;
+        let judgement = kind.judge(&typed, roots, &kept, context.clock.now()).await;
         (judgement, source)
     }
 
+    /// Puts in force what an edit says by itself. Its peer may take long to answer, and who takes
+    /// rights away should not have to wait for that.
+    fn begin(&mut self, spec: &Value, prepared: Option<(&K::Spec, &Arc<K::Kept>)>) {
+        let provisional = prepared
+            .filter(|(typed, _)| trust::locate(K::tls(typed)).is_ok())
+            .and_then(|(_, kept)| K::provisional(kept));
+        self.place.put(provisional.as_ref());
+        self.prepared = Some(spec.clone());
+        self.kept = prepared.map(|(_, kept)| Arc::clone(kept));
+        // An edit back to what was judged is one like any other.
+        self.is_judged = false;
+        self.failures = 0;
+    }
+
     /// Puts a judgement in force, whether or not its status can be written.
-    fn accept(&mut self, spec: Value, judgement: Judgement<K::Kept>, source: Option<Followed>) {
+    fn accept(&mut self, judgement: Judgement<K::Kept>, source: Option<Followed>) {
         let Judgement {
             findings,
             authenticator,
@@ -175,12 +186,14 @@ impl<'a, K: AuthenticatorKind> Tended<'a, K> {
         }
         self.counted.set_phase(findings.phase());
         self.failures = if may_heal { self.failures + 1 } else { 0 };
-        self.next = pause(&self.place.key.name, findings.phase(), self.failures)
+        // A bundle that is found nowhere may come, and the watch that would tell be broken.
+        let may_change = findings.phase() == AuthenticatorPhase::Ready || source.is_some();
+        self.next = pause(&self.place.key.name, may_change, self.failures)
             .map(|pause| Instant::now() + pause);
         self.findings = findings;
         self.kept = kept;
         self.source = source;
-        self.judged = Some(spec);
+        self.is_judged = true;
         self.unjudged = None;
     }
 
@@ -239,13 +252,12 @@ impl Drop for Place {
     }
 }
 
-/// When to judge the object of this name again, after so many failures in a row that may pass: never while only an edit,
-/// or another bundle, can help.
-fn pause(name: &str, phase: AuthenticatorPhase, failures: u32) -> Option<Duration> {
-    match phase {
-        AuthenticatorPhase::Ready => Some(HEALTH_INTERVAL + share_of(SPREAD, name)),
-        _ if failures > 0 => Some(pause_after(failures)),
-        AuthenticatorPhase::Pending | AuthenticatorPhase::Error => None,
+/// When to judge the object of this name again, after so many failures in a row that may pass: never while only an edit
+/// can change anything.
+fn pause(name: &str, may_change: bool, failures: u32) -> Option<Duration> {
+    match failures {
+        0 => may_change.then(|| HEALTH_INTERVAL + share_of(SPREAD, name)),
+        failures => Some(pause_after(failures)),
     }
 }
 
@@ -305,7 +317,7 @@ mod tests {
 
     #[test]
     fn faults_that_may_pass_are_looked_at_again_ever_later() {
-        let pause = |failures| pause("a", AuthenticatorPhase::Error, failures);
+        let pause = |failures| pause("a", false, failures);
         let pauses: Vec<u64> = [1, 2, 3, 6, 7, 8, 1000, u32::MAX]
             .map(|failures| pause(failures).unwrap().as_secs())
             .into();
@@ -316,7 +328,7 @@ mod tests {
     #[test]
     fn good_objects_are_looked_at_again_but_not_all_at_once() {
         let pauses: Vec<Duration> = (0..100)
-            .map(|n| pause(&format!("tenant-{n}"), AuthenticatorPhase::Ready, 0).unwrap())
+            .map(|n| pause(&format!("tenant-{n}"), true, 0).unwrap())
             .collect();
         let within = HEALTH_INTERVAL..HEALTH_INTERVAL + SPREAD;
         assert!(pauses.iter().all(|pause| within.contains(pause)));

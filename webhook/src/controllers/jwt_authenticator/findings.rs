@@ -3,8 +3,8 @@
 //! Types, reasons and messages are those of Pinniped's Concierge (`internal/controller/authenticator/jwtcachefiller`), which
 //! clients match.
 
+use haulout_https::foreign;
 use haulout_jwt::algorithms::AcceptedAlgorithms;
-use haulout_jwt::claims::{ClaimRules, ConfigurationErrors};
 use haulout_jwt::discovery::{DiscoveryError, Provider, WELL_KNOWN_PATH};
 use haulout_jwt::keys::FetchError;
 use haulout_operate::error::chain;
@@ -82,9 +82,19 @@ pub(super) fn discovery(outcome: &Result<Provider, DiscoveryError>) -> Finding {
     }
 }
 
+/// Longest URL of an issuer's that is called.
+const MAX_URL_BYTES: usize = 2048;
+
 /// The URL of the keys, besides what to say of it.
 pub(super) fn jwks_url(jwks_uri: &str) -> Result<Url, Fault> {
+    if jwks_uri.len() > MAX_URL_BYTES {
+        return Err(Fault::new(
+            "InvalidProviderJWKSURL",
+            format!("could not parse provider jwks_uri: it is longer than {MAX_URL_BYTES} bytes"),
+        ));
+    }
     let scheme = || {
+        let jwks_uri = foreign(jwks_uri);
         let message = format!("jwks_uri {jwks_uri} has invalid scheme, require 'https'");
         Fault::new("InvalidProviderJWKSURLScheme", message)
     };
@@ -121,11 +131,11 @@ pub(super) fn jwks_fetch(
     }
 }
 
-/// Whether what the object says about claims can be done.
-pub(super) fn authenticator(rules: Result<&ClaimRules, &ConfigurationErrors>) -> Finding {
-    match rules {
-        Ok(_) => Ok("authenticator initialized".to_owned()),
-        Err(errors) => Err(invalid_authenticator(&errors.to_string())),
+/// Whether what the object says about claims can be done, given what is wrong with it.
+pub(super) fn authenticator(fault: Option<&str>) -> Finding {
+    match fault {
+        None => Ok("authenticator initialized".to_owned()),
+        Some(fault) => Err(invalid_authenticator(fault)),
     }
 }
 

@@ -56,8 +56,23 @@ fn lines(findings: &Findings) -> Vec<String> {
         .collect()
 }
 
-async fn judged(endpoint: &str, roots: Result<TrustRoots, TrustError>) -> Judgement<Server> {
-    kind().judge(&spec(endpoint), roots, None, start()).await
+async fn judged(endpoint: &str, roots: Result<TrustRoots, TrustError>) -> Judgement<Known> {
+    judged_anew(&spec(endpoint), roots, None).await
+}
+
+/// The judgement of `spec`, when `server` was reached before.
+async fn judged_anew(
+    spec: &WebhookAuthenticatorSpec,
+    roots: Result<TrustRoots, TrustError>,
+    server: Option<&Arc<Server>>,
+) -> Judgement<Known> {
+    let kind = kind();
+    let kept = Known {
+        server: server.cloned(),
+        other: None,
+    };
+    let kept = kind.prepare(spec, Some(&kept)).await;
+    kind.judge(spec, roots, &kept, start()).await
 }
 
 #[tokio::test]
@@ -120,45 +135,57 @@ fn known(spec: &WebhookAuthenticatorSpec) -> Arc<Server> {
 
 #[tokio::test]
 async fn an_outage_leaves_a_known_server_in_force_and_its_memory_alone() {
-    let kind = kind();
     let spec = spec("https://127.0.0.1:1");
     let known = known(&spec);
-    let judgement = kind
-        .judge(&spec, Ok(known.roots.clone()), Some(&known), start())
-        .await;
-    assert!(judgement.may_heal);
-    assert!(Arc::ptr_eq(
-        &judgement.authenticator.unwrap(),
-        &known.authenticator
-    ));
+    let judge = async |spec, roots| judged_anew(spec, Ok(roots), Some(&known)).await;
+    let is_the_same = |judgement: &Judgement<Known>| {
+        let authenticator = judgement.authenticator.as_ref().unwrap();
+        Arc::ptr_eq(authenticator, &known.authenticator)
+    };
+    let judgement = judge(&spec, known.roots.clone()).await;
+    assert!(judgement.may_heal && is_the_same(&judgement));
 
     // An edit of what is asked counts also while the server is away.
     let edited = WebhookAuthenticatorSpec {
         token_review_version: Some(TokenReviewVersion::V1),
         ..spec.clone()
     };
-    let judgement = kind
-        .judge(&edited, Ok(known.roots.clone()), Some(&known), start())
-        .await;
-    assert!(!Arc::ptr_eq(
-        &judgement.authenticator.unwrap(),
-        &known.authenticator
-    ));
+    assert!(!is_the_same(&judge(&edited, known.roots.clone()).await));
 
     // Of another CA it is not known whether the server has a certificate of it.
-    let judgement = kind.judge(&spec, Ok(roots()), Some(&known), start()).await;
-    assert!(judgement.authenticator.is_none());
+    assert!(judge(&spec, roots()).await.authenticator.is_none());
     let elsewhere = WebhookAuthenticatorSpec {
         endpoint: "https://127.0.0.1:2".to_owned(),
         ..spec.clone()
     };
-    let judgement = kind
-        .judge(&elsewhere, Ok(known.roots.clone()), Some(&known), start())
-        .await;
+    let judgement = judge(&elsewhere, known.roots.clone()).await;
     assert!(judgement.authenticator.is_none());
-    assert!(kind.provisional(&elsewhere, Some(&known)).is_none());
-    assert!(kind.provisional(&spec, Some(&known)).is_some());
-    assert!(kind.provisional(&spec, None).is_none());
+}
+
+#[tokio::test]
+async fn only_a_server_that_was_reached_is_in_force_before_it_is_asked_anew() {
+    let spec = spec("https://127.0.0.1:1");
+    let known = Known {
+        server: Some(known(&spec)),
+        other: None,
+    };
+    let first = spec.clone();
+    for (endpoint, kept, in_force) in [
+        ("https://127.0.0.1:1", Some(&known), true),
+        ("https://127.0.0.1:2", Some(&known), false),
+        ("https://127.0.0.1:1", None, false),
+    ] {
+        let spec = WebhookAuthenticatorSpec {
+            endpoint: endpoint.to_owned(),
+            ..spec.clone()
+        };
+        let has_known = kept.is_some();
+        let kept = kind().prepare(&spec, kept).await;
+        assert_eq!(Webhook::provisional(&kept).is_some(), in_force);
+        // An edit back finds it again.
+        let back = kind().prepare(&first, Some(&kept)).await;
+        assert_eq!(Webhook::provisional(&back).is_some(), has_known);
+    }
 }
 
 #[test]

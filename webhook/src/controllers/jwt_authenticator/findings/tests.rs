@@ -1,4 +1,5 @@
 use haulout_api::authenticator::{JwtAuthenticatorSpec, JwtTokenClaims, SigningAlgorithm};
+use haulout_jwt::claims::ClaimRules;
 use haulout_jwt::keys::KeySet;
 
 use super::*;
@@ -169,6 +170,16 @@ fn jwks_url_rules() {
             "InvalidProviderJWKSURL",
             "could not parse provider jwks_uri: empty host",
         ),
+        (
+            "\u{1b}]0;x\r\n",
+            "InvalidProviderJWKSURLScheme",
+            "jwks_uri \\u{1b}]0;x\\r\\n has invalid scheme, require 'https'",
+        ),
+        (
+            &format!("https://i/{}", "k".repeat(2048)),
+            "InvalidProviderJWKSURL",
+            "could not parse provider jwks_uri: it is longer than 2048 bytes",
+        ),
     ] {
         assert_eq!(
             jwks_url(url).unwrap_err(),
@@ -216,7 +227,12 @@ fn mistakes_about_claims_name_their_fields() {
         }),
         ..Default::default()
     };
-    let compiled = |spec| authenticator(ClaimRules::compile(spec).as_ref());
+    let compiled = |spec| {
+        let fault = ClaimRules::compile(spec)
+            .err()
+            .map(|errors| errors.to_string());
+        authenticator(fault.as_deref())
+    };
     assert_eq!(
         compiled(&spec),
         fails(
