@@ -2,6 +2,7 @@
 //! (`plugin/pkg/authenticator/token/oidc`).
 
 mod configuration;
+mod distributed;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,9 +50,9 @@ pub enum ClaimError {
     /// The groups are held elsewhere; logging in without them would be a lesser login without a word.
     #[error("oidc: groups claim \"{0}\" is distributed, which this version does not support")]
     DistributedGroups(String),
-    /// The token's id is no text.
-    #[error("oidc: parse jti claim: claim is not a string")]
-    TokenIdType,
+    /// What the token says of claims that are held elsewhere cannot be.
+    #[error("oidc: verify token: oidc: {0}")]
+    MalformedSources(&'static str),
     /// An expression gives something other than texts.
     #[error(
         "oidc: error evaluating {purpose}: expression '{expression}' must return a string or a list of strings"
@@ -141,7 +142,7 @@ impl ClaimError {
             Self::UsernameExpressionType | Self::EmptyUsernameExpression => "UsernameExpression",
             Self::GroupsType(_) => "GroupsClaim",
             Self::DistributedGroups(_) => "DistributedGroups",
-            Self::TokenIdType => "TokenId",
+            Self::MalformedSources(_) => "DistributedClaims",
             Self::NoTexts { .. } | Self::Evaluation { .. } => "Expression",
             Self::NoRequiredClaim(_)
             | Self::RequiredClaimType(_)
@@ -203,6 +204,7 @@ impl ClaimRules {
     /// # Errors
     /// [`ClaimError`], the first that applies in Kubernetes' order.
     pub fn user(&self, claims: &Claims, mut budget: Budget) -> Result<UserInfo, ClaimError> {
+        distributed::check(claims)?;
         let variable = match self.has_expressions() {
             true => Value::claims(claims.as_map()),
             false => Value::Null,
@@ -296,10 +298,8 @@ impl Evaluation<'_> {
         };
         let refuse = || ClaimError::GroupsType(foreign(claim));
         match self.claims.get(claim) {
-            None if self.is_distributed(claim) => {
-                Err(ClaimError::DistributedGroups(foreign(claim)))
-            }
-            None | Some(Json::Null) => Ok(Vec::new()),
+            None => distributed::check_absent(self.claims, claim).map(|()| Vec::new()),
+            Some(Json::Null) => Ok(Vec::new()),
             Some(Json::String(group)) => Ok(vec![group.clone()]),
             Some(Json::Array(groups)) => groups
                 .iter()
@@ -309,24 +309,15 @@ impl Evaluation<'_> {
         }
     }
 
-    /// OpenID Connect Core, 5.6.2.
-    fn is_distributed(&self, claim: &str) -> bool {
-        self.claims
-            .get("_claim_names")
-            .is_some_and(|names| names.get(claim).is_some())
-    }
-
     fn extra(
         &mut self,
         mappings: &[(String, Expression)],
     ) -> Result<BTreeMap<String, Vec<String>>, ClaimError> {
         let mut extra = BTreeMap::new();
-        match self.claims.get("jti") {
-            Some(Json::String(id)) if !id.is_empty() => {
-                extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("JTI={id}")]);
-            }
-            Some(Json::String(_)) | None => {}
-            Some(_) => return Err(ClaimError::TokenIdType),
+        if let Some(Json::String(id)) = self.claims.get("jti")
+            && !id.is_empty()
+        {
+            extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("JTI={id}")]);
         }
         for (key, expression) in mappings {
             let values = self.texts(expression, Purpose::Extra)?;
