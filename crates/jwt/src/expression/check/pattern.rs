@@ -91,7 +91,7 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
                 class_start = true;
             }
             // Ours nests classes.
-            '[' if chars.peek() == Some(&':') => translated.push('['),
+            '[' if chars.peek() == Some(&':') => named_class(&mut chars, &mut translated)?,
             '[' => translated.push_str("\\["),
             // The first of a class stands for itself.
             ']' if in_class && at_class_start => translated.push_str("\\]"),
@@ -103,20 +103,6 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
             '&' | '~' if in_class => translated.extend(['\\', char]),
             '-' if in_class && chars.peek() == Some(&'-') => {
                 return Err("'--' in a class is not supported by Haulout; escape one of them");
-            }
-            // A name such as `[:alpha:]` ends before the class does.
-            ':' if in_class && chars.peek() == Some(&']') => {
-                translated.push(':');
-                if translated.rfind("[:").is_some_and(|start| {
-                    translated
-                        .get(start + 2..translated.len() - 1)
-                        .is_some_and(|name| {
-                            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'^')
-                        })
-                }) {
-                    chars.next();
-                    translated.push(']');
-                }
             }
             _ if in_class => translated.push(char),
             '(' if chars.peek() == Some(&'?') => {
@@ -144,6 +130,27 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
 }
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+/// Classes that have names, such as `[:alpha:]`, or `[:^alpha:]` for all else.
+const NAMED_CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+    "space", "upper", "word", "xdigit",
+];
+
+/// What follows a `[` within a class and begins with a colon: a name if it ends as one, wherever that is.
+fn named_class(chars: &mut Chars<'_>, translated: &mut String) -> Result<(), &'static str> {
+    let rest: String = chars.clone().skip(1).collect();
+    let Some((name, _)) = rest.split_once(":]") else {
+        translated.push_str("\\[");
+        return Ok(());
+    };
+    if !NAMED_CLASSES.contains(&name.strip_prefix('^').unwrap_or(name)) {
+        return Err("invalid character class range");
+    }
+    translated.extend(["[:", name, ":]"]);
+    chars.nth(name.len() + 2);
+    Ok(())
+}
 
 /// Whether some part of `pattern` may ignore case: a group's flags come before its first colon or bracket.
 fn ignores_case(pattern: &str) -> bool {
@@ -243,7 +250,9 @@ mod tests {
             ("[]a]+", "a]", Some("a]")),
             ("[^]a]", "a]b", Some("b")),
             ("[[:alpha:]_]+", "1a_", Some("a_")),
+            ("[[:^alpha:][:digit:]]+", "a-1", Some("-1")),
             ("[:a]+", ":a", Some(":a")),
+            ("[[:a]+", "[:a", Some("[:a")),
             ("\\bé", "é", None),
             ("a{2}", "aaa", Some("aa")),
             ("a}", "a}", Some("a}")),
@@ -273,6 +282,9 @@ mod tests {
             "\\1",
             "\\<",
             "[a--b]",
+            "[[:seal:]]",
+            "[[:Alpha:]]",
+            "[[:a]b[:]]",
             "(?i)\\w",
             "\\",
         ] {
