@@ -7,6 +7,8 @@ mod pattern;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr};
 
 use super::Variable;
+use super::budget::Budget;
+use super::evaluate::evaluate;
 use super::node::{Access, Element, Node};
 use super::source::{CompileError, Source};
 use super::types::{Type, Unifier};
@@ -212,7 +214,11 @@ impl<'s> Checker<'s> {
         }
         self.literals.push(types);
         let element = common.unwrap_or_else(|| self.unifier.open());
-        Ok((Node::List(elements), Type::list(element)))
+        let node = match elements.iter().all(Element::is_constant) {
+            true => constant(Node::List(elements)),
+            false => Node::List(elements),
+        };
+        Ok((node, Type::list(element)))
     }
 
     fn map(&mut self, map: &'s MapExpr) -> Result<(Node, Type), CompileError> {
@@ -240,7 +246,14 @@ impl<'s> Checker<'s> {
         self.literals.extend([keys, values]);
         let key = common_key.unwrap_or_else(|| self.unifier.open());
         let value = common_value.unwrap_or_else(|| self.unifier.open());
-        Ok((Node::Map(entries), Type::map(key, value)))
+        let node = match entries
+            .iter()
+            .all(|(key, value)| matches!(key, Node::Constant(_)) && value.is_constant())
+        {
+            true => constant(Node::Map(entries)),
+            false => Node::Map(entries),
+        };
+        Ok((node, Type::map(key, value)))
     }
 
     fn element(
@@ -251,10 +264,15 @@ impl<'s> Checker<'s> {
         let (node, type_) = self.expression(expression)?;
         let type_ = match (is_optional, self.unifier.resolve(&type_)) {
             (true, Type::Optional(value)) => *value,
-            (true, other) if !other.is_dynamic() => {
+            // Kubernetes' own checker panics.
+            (true, Type::Dyn | Type::Any | Type::Open(_)) => {
+                let what = "an optional element that is not known to be optional";
+                return Err(self.unsupported(expression, what));
+            }
+            (true, other) => {
                 return Err(self.mismatch(expression, &Type::optional(other.clone()), &other));
             }
-            (_, other) => other,
+            (false, other) => other,
         };
         Ok((Element { node, is_optional }, type_))
     }
@@ -289,6 +307,14 @@ impl<'s> Checker<'s> {
             }
         }
         Ok(())
+    }
+}
+
+/// Kubernetes makes literals of constants when it compiles, too.
+fn constant(literal: Node) -> Node {
+    match evaluate(&literal, Value::Null, &mut Budget::full()) {
+        Ok(value) => Node::Constant(value),
+        Err(_) => literal,
     }
 }
 

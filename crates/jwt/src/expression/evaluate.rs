@@ -104,9 +104,17 @@ impl Evaluation<'_> {
             }
             Node::List(elements) => self.list(elements),
             Node::Map(entries) => self.map(entries),
-            Node::Call(implementation, arguments) => {
+            Node::Call {
+                implementation,
+                chosen,
+                arguments,
+            } => {
                 let arguments = arguments.iter().map(|argument| self.value(argument));
                 let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
+                let mut chosen = chosen.iter().flatten().zip(&arguments);
+                if !chosen.all(|(type_, argument)| type_.admits(argument)) {
+                    return Err(EvaluationError::NoSuchOverload);
+                }
                 implementation(&arguments, self.budget)
             }
             Node::Match {

@@ -43,6 +43,13 @@ pub(super) fn function(name: &str) -> Option<&'static Function> {
     FUNCTIONS.get(name)
 }
 
+/// Whether the function of this name looks at no types but those of the values, though the checker has chosen a signature.
+/// In cel-go these have one implementation for all signatures, or no guards.
+pub(super) fn takes_any_values(name: &str) -> bool {
+    let is_operator = !name.starts_with(|char: char| char.is_ascii_alphabetic());
+    is_operator || matches!(name, "flatten" | "size" | "sort")
+}
+
 /// Name, signatures and implementation.
 type Row = (&'static str, &'static [&'static str], Implementation);
 

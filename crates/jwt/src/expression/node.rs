@@ -3,6 +3,7 @@
 use regex::Regex;
 
 use super::functions::Implementation;
+use super::types::Type;
 use super::value::Value;
 
 #[derive(Debug)]
@@ -21,7 +22,12 @@ pub(super) enum Node {
     Conditional(Box<[Self; 3]>),
     List(Vec<Element>),
     Map(Vec<(Self, Element)>),
-    Call(Implementation, Vec<Self>),
+    Call {
+        implementation: Implementation,
+        /// Types of the one signature that the checker has chosen, if values of others are then an error.
+        chosen: Option<Vec<Type>>,
+        arguments: Vec<Self>,
+    },
     /// `matches`, `find` and `findAll`, whose pattern is known.
     Match {
         subject: Box<Self>,
@@ -70,6 +76,12 @@ pub(super) enum Match {
 pub(super) struct Element {
     pub(super) node: Node,
     pub(super) is_optional: bool,
+}
+
+impl Element {
+    pub(super) fn is_constant(&self) -> bool {
+        !self.is_optional && matches!(self.node, Node::Constant(_))
+    }
 }
 
 /// A macro over the elements of a list or the keys of a map.

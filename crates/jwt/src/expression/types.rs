@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::value::Value;
+
 /// What is known of a value before there are claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Type {
@@ -63,6 +65,27 @@ impl Type {
             self,
             Self::Null | Self::Any | Self::Optional(_) | Self::User
         )
+    }
+
+    /// Whether a function that is declared for this type takes the value; of a list, the first element stands for all
+    /// (cel-go `IsAssignableRuntimeType`).
+    pub(super) fn admits(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Dyn | Self::Any | Self::Open(_), _)
+            | (Self::Null, Value::Null)
+            | (Self::Bool, Value::Bool(_))
+            | (Self::Int, Value::Int(_))
+            | (Self::Uint, Value::Uint(_))
+            | (Self::Double, Value::Double(_))
+            | (Self::String, Value::String(_))
+            | (Self::Map(..), Value::Map(_))
+            | (Self::Optional(_), Value::Optional(_))
+            | (Self::Meta, Value::Type(_)) => true,
+            (Self::List(element), Value::List(elements)) => {
+                elements.first().is_none_or(|first| element.admits(first))
+            }
+            _ => false,
+        }
     }
 
     fn parts(&self) -> Vec<&Self> {

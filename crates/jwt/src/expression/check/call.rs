@@ -8,6 +8,7 @@ use crate::expression::functions::{self, Function, Signature, special};
 use crate::expression::node::{Access, Node};
 use crate::expression::source::CompileError;
 use crate::expression::types::Type;
+use crate::expression::value::Value;
 
 impl<'s> Checker<'s> {
     pub(super) fn call(
@@ -133,8 +134,15 @@ impl<'s> Checker<'s> {
             return Err(self.undeclared(expression, name));
         };
         let signatures = function.signatures.iter().cloned();
-        let type_ = self.resolve(expression, name, signatures, has_receiver, &types)?;
-        let node = self.computed(expression, name, function, nodes)?;
+        let (type_, chosen) = self.resolve(expression, name, signatures, has_receiver, &types)?;
+        if let Some(constant) = self.converted(expression, name, function, &nodes)? {
+            return Ok((constant, type_));
+        }
+        let node = Node::Call {
+            implementation: function.implementation,
+            chosen: chosen.filter(|_| !functions::takes_any_values(name)),
+            arguments: nodes,
+        };
         Ok((node, type_))
     }
 
@@ -149,7 +157,7 @@ impl<'s> Checker<'s> {
         let ([node], [type_]) = (nodes, types) else {
             return Ok(());
         };
-        let is_empty = matches!(node, Node::List(elements) if elements.is_empty());
+        let is_empty = matches!(node, Node::Constant(Value::List(elements)) if elements.is_empty());
         let is_known = !matches!(
             self.unifier.resolve(type_),
             Type::List(element) if matches!(*element, Type::Open(_))
@@ -165,23 +173,23 @@ impl<'s> Checker<'s> {
     }
 
     /// Kubernetes converts literals when it compiles, and refuses those that cannot be converted.
-    fn computed(
+    fn converted(
         &self,
         expression: &IdedExpr,
         name: &str,
         function: &Function,
-        nodes: Vec<Node>,
-    ) -> Result<Node, CompileError> {
-        match nodes.as_slice() {
+        nodes: &[Node],
+    ) -> Result<Option<Node>, CompileError> {
+        match nodes {
             [Node::Constant(value)] if functions::is_conversion(name) => {
                 (function.implementation)(std::slice::from_ref(value), &mut Budget::full())
-                    .map(Node::Constant)
+                    .map(|value| Some(Node::Constant(value)))
                     .map_err(|error| {
                         let message = format!("program instantiation failed: {error}");
                         self.source.issue(expression, message)
                     })
             }
-            _ => Ok(Node::Call(function.implementation, nodes)),
+            _ => Ok(None),
         }
     }
 
@@ -220,9 +228,10 @@ impl<'s> Checker<'s> {
     ) -> Result<Type, CompileError> {
         let signatures = signatures.iter().filter_map(|text| Signature::parse(text));
         self.resolve(expression, name, signatures, has_receiver, types)
+            .map(|(type_, _)| type_)
     }
 
-    /// What a call gives: of all signatures that may fit, what they give in common.
+    /// What a call gives: of all signatures that may fit, what they give in common. If only one fits, also what it takes.
     fn resolve(
         &mut self,
         expression: &IdedExpr,
@@ -230,18 +239,20 @@ impl<'s> Checker<'s> {
         signatures: impl Iterator<Item = Signature>,
         has_receiver: bool,
         types: &[Type],
-    ) -> Result<Type, CompileError> {
+    ) -> Result<(Type, Option<Vec<Type>>), CompileError> {
         let mut result = None;
-        for signature in signatures.filter(|signature| signature.has_receiver == has_receiver) {
-            let signature = signature.instantiate(&mut self.unifier);
+        for declared in signatures.filter(|signature| signature.has_receiver == has_receiver) {
+            let signature = declared.instantiate(&mut self.unifier);
             if !self.unifier.agree_all(types, &signature.parameters) {
                 continue;
             }
             let type_ = self.unifier.resolve(&signature.result);
             result = match result {
-                None => Some(type_),
-                Some(earlier) if earlier == type_ || earlier.is_dynamic() => Some(earlier),
-                Some(_) => Some(Type::Dyn),
+                None => Some((type_, Some(declared.parameters))),
+                Some((earlier, _)) if earlier == type_ || earlier.is_dynamic() => {
+                    Some((earlier, None))
+                }
+                Some(_) => Some((Type::Dyn, None)),
             };
         }
         result.ok_or_else(|| {

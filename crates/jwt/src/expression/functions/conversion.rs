@@ -81,7 +81,10 @@ pub(super) const FUNCTIONS: &[Row] = &[
 
 /// Whether Kubernetes computes a call with a literal as argument when it compiles, and fails then.
 pub(in super::super) fn is_conversion(name: &str) -> bool {
-    matches!(name, "int" | "uint" | "double" | "bool" | "string")
+    matches!(
+        name,
+        "bool" | "double" | "dyn" | "int" | "string" | "type" | "uint"
+    )
 }
 
 fn from_text(to: &'static str) -> EvaluationError {
