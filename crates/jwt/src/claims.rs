@@ -353,28 +353,17 @@ impl Evaluation<'_> {
         }
     }
 
-    /// What an expression gives, as texts. Empty ones are dropped (Kubernetes `convertCELValueToStringList`).
+    /// What an expression gives, as texts.
     fn texts(
         &mut self,
         expression: &Expression,
         purpose: Purpose,
     ) -> Result<Vec<String>, ClaimError> {
-        let refuse = || ClaimError::NoTexts {
+        let value = self.evaluate(expression, purpose)?;
+        value.to_texts().ok_or_else(|| ClaimError::NoTexts {
             purpose,
             expression: expression.text().to_owned(),
-        };
-        let values = match self.evaluate(expression, purpose)? {
-            Value::Null => return Ok(Vec::new()),
-            Value::List(values) => values.to_vec(),
-            value => vec![value],
-        };
-        let texts = values.into_iter().map(|value| match value {
-            Value::String(text) => Ok(text.to_string()),
-            _ => Err(refuse()),
-        });
-        texts
-            .filter(|text| !matches!(text, Ok(text) if text.is_empty()))
-            .collect()
+        })
     }
 
     fn evaluate(&mut self, expression: &Expression, purpose: Purpose) -> Result<Value, ClaimError> {

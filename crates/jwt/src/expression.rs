@@ -60,25 +60,38 @@ pub(crate) struct Expression {
 impl Expression {
     /// Compiles an expression that gives any value.
     pub(crate) fn compile(text: &str, variable: Variable) -> Result<Self, CompileError> {
-        Self::of_type(text, variable, |_| Ok(()))
+        Self::of_type(text, variable, |_, _| Ok(()))
     }
 
     /// Compiles an expression that gives true or false.
     pub(crate) fn compile_rule(text: &str, variable: Variable) -> Result<Self, CompileError> {
-        Self::of_type(text, variable, |type_| match type_ {
+        Self::of_type(text, variable, |_, type_| match type_ {
             Type::Bool => Ok(()),
             _ => Err(CompileError::NotBool),
+        })
+    }
+
+    /// Compiles an expression that gives a text or a list of texts.
+    pub(crate) fn compile_texts(text: &str, variable: Variable) -> Result<Self, CompileError> {
+        Self::of_type(text, variable, |source, _| match split(source.root()) {
+            None => Ok(()),
+            Some((call, name)) => {
+                let message = format!(
+                    "the list that '{name}' makes, as a whole, is not supported by Haulout, and refused by Kubernetes at each login; append .map(x, x)"
+                );
+                Err(source.issue(call, message))
+            }
         })
     }
 
     fn of_type(
         text: &str,
         variable: Variable,
-        check_type: impl Fn(&Type) -> Result<(), CompileError>,
+        check_result: impl Fn(&Source, &Type) -> Result<(), CompileError>,
     ) -> Result<Self, CompileError> {
         let source = Source::parse(text)?;
         let (node, type_) = check::check(&source, variable)?;
-        check_type(&type_)?;
+        check_result(&source, &type_)?;
         let claims = ["email", "email_verified"];
         let claims = claims
             .into_iter()
@@ -149,6 +162,20 @@ fn selects(expression: &IdedExpr, claim: &str) -> bool {
             EntryExpr::StructField(_) => false,
         }),
         _ => false,
+    }
+}
+
+/// The call of `split` or `findAll` whose list `expression` may give as it is. What passes through other functions is seen
+/// only when it is evaluated.
+fn split(expression: &IdedExpr) -> Option<(&IdedExpr, &str)> {
+    let Expr::Call(call) = &expression.expr else {
+        return None;
+    };
+    match (call.func_name.as_str(), call.args.as_slice()) {
+        (name @ ("split" | "findAll"), _) => Some((expression, name)),
+        (operators::CONDITIONAL, [_, yes, no]) => split(yes).or_else(|| split(no)),
+        ("dyn" | "orValue", [value]) => split(value),
+        _ => None,
     }
 }
 

@@ -108,11 +108,13 @@ impl ClaimRules {
             "username",
             [&claims.username, &claims.username_expression],
             DEFAULT_USERNAME_CLAIM,
+            Expression::compile,
         );
         let groups = errors.mapping(
             "groups",
             [&claims.groups, &claims.groups_expression],
             DEFAULT_GROUPS_CLAIM,
+            Expression::compile_texts,
         );
         let extra = errors.extra(claims);
         let extras = extra.iter().map(|(_, expression)| expression);
@@ -193,12 +195,13 @@ impl Errors {
         name: &str,
         claim_and_expression: [&str; 2],
         default: &str,
+        compile: impl Fn(&str, Variable) -> Result<Expression, CompileError>,
     ) -> Option<Mapping> {
         match claim_and_expression {
             ["", ""] => Some(Mapping::Claim(default.to_owned())),
             [claim, ""] => Some(Mapping::Claim(claim.to_owned())),
             ["", expression] => {
-                let compiled = Expression::compile(expression, Variable::Claims);
+                let compiled = compile(expression, Variable::Claims);
                 self.compiled(format!("claims.{name}Expression"), expression, compiled)
                     .map(Mapping::Expression)
             }
@@ -224,7 +227,7 @@ impl Errors {
                 self.required(field("valueExpression"), "");
                 continue;
             }
-            let compiled = Expression::compile(expression, Variable::Claims);
+            let compiled = Expression::compile_texts(expression, Variable::Claims);
             let compiled = self.compiled(field("valueExpression"), expression, compiled);
             extra.extend(compiled.map(|compiled| (mapping.key.clone(), compiled)));
         }

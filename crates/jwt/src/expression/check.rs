@@ -8,6 +8,7 @@ use cel::common::ast::{EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExp
 
 use super::Variable;
 use super::budget::Budget;
+use super::escape::is_escaped;
 use super::evaluate::evaluate;
 use super::node::{Access, Element, Node};
 use super::source::{CompileError, Source};
@@ -167,6 +168,8 @@ impl<'s> Checker<'s> {
             Type::Optional(value) => (*value, true),
             other => (other, false),
         };
+        let key = Node::Constant(Value::text(field));
+        let node = self.access(expression, (operand, &target), key, mode)?;
         let type_ = match target {
             Type::Map(_, value) => *value,
             Type::User => match field {
@@ -193,12 +196,34 @@ impl<'s> Checker<'s> {
             Access::Value if !is_optional => self.unifier.resolve(&type_),
             Access::Value | Access::Optional => Type::optional(self.unifier.resolve(&type_)),
         };
-        let node = Node::Access {
-            operand: Box::new(operand),
-            key: Box::new(Node::Constant(Value::text(field))),
-            mode,
-        };
         Ok((node, type_))
+    }
+
+    /// The node that takes `key` out of `operand`.
+    pub(super) fn access(
+        &self,
+        expression: &IdedExpr,
+        (operand, type_): (Node, &Type),
+        key: Node,
+        mode: Access,
+    ) -> Result<Node, CompileError> {
+        let unescapes = operand.is_path();
+        match &key {
+            Node::Constant(Value::String(name))
+                if !unescapes && !matches!(type_, Type::Map(..)) && is_escaped(name) =>
+            {
+                let what = format!(
+                    "the escaped name '{name}' outside of a path from 'claims' (write the name itself in brackets)"
+                );
+                Err(self.unsupported(expression, &what))
+            }
+            _ => Ok(Node::Access {
+                operand: Box::new(operand),
+                key: Box::new(key),
+                mode,
+                unescapes,
+            }),
+        }
     }
 
     fn list(&mut self, list: &'s ListExpr) -> Result<(Node, Type), CompileError> {

@@ -60,6 +60,11 @@ pub(super) fn unescape(name: &str) -> Option<String> {
     Some(plain)
 }
 
+/// Whether `name` stands for anything but itself.
+pub(super) fn is_escaped(name: &str) -> bool {
+    unescape(name).is_none_or(|plain| plain != name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,11 @@ pub enum EvaluationError {
     /// Something is looked up by a value that is no key.
     #[error("invalid qualifier type: {0}")]
     NoKey(&'static str),
+    /// A name is escaped where escapes may mean nothing.
+    #[error(
+        "the escaped name '{0}' outside of a path from 'claims' is not supported by Haulout; write the name itself in brackets"
+    )]
+    EscapedName(String),
     /// A function or operator cannot take a value of this type.
     #[error("no such overload")]
     NoSuchOverload,
@@ -91,7 +96,12 @@ impl Evaluation<'_> {
                 let value = self.variables.get(*place);
                 value.cloned().ok_or(EvaluationError::NoSuchOverload)
             }
-            Node::Access { operand, key, mode } => self.access(operand, key, *mode),
+            Node::Access {
+                operand,
+                key,
+                mode,
+                unescapes,
+            } => self.access(operand, key, *mode, *unescapes),
             Node::And(one, other) => self.logical(one, other, false),
             Node::Or(one, other) => self.logical(one, other, true),
             Node::Conditional(parts) => {
@@ -165,6 +175,7 @@ impl Evaluation<'_> {
         operand: &Node,
         key: &Node,
         mode: Access,
+        unescapes: bool,
     ) -> Result<Value, EvaluationError> {
         let (target, is_optional) = match self.value(operand)? {
             Value::Optional(None) if mode == Access::Presence => return Ok(Value::Bool(false)),
@@ -175,6 +186,9 @@ impl Evaluation<'_> {
         let key = self.value(key)?;
         if !key.can_be_key() {
             return Err(EvaluationError::NoKey(key.type_name()));
+        }
+        if let (false, Value::Map(map)) = (unescapes, &target) {
+            map.takes_as_written(&key)?;
         }
         let is_strict = mode == Access::Value && !is_optional;
         let found = find(&target, &key, is_strict)?;
@@ -272,7 +286,7 @@ impl Evaluation<'_> {
                     self.budget.spend(cost(subject.len() - found.end()))?;
                     all.push(Value::text(found.as_str()));
                 }
-                Ok(Value::list(all))
+                Ok(Value::split(all))
             }
         }
     }

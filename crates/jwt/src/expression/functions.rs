@@ -65,6 +65,43 @@ fn rows() -> impl Iterator<Item = &'static Row> {
     .flatten()
 }
 
+/// What `optional.ofNonZeroValue` takes an empty list or map for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Emptiness {
+    /// For nothing, as other zero values.
+    Nothing,
+    /// For something: Kubernetes wraps the lists and maps of claims in values that are never zero.
+    Something,
+    /// It may be either.
+    Unknown,
+}
+
+/// `optional.ofNonZeroValue`, where it is known what an empty list or map is.
+pub(super) const fn of_non_zero_value(emptiness: Emptiness) -> Implementation {
+    match emptiness {
+        Emptiness::Nothing => |arguments, _| match arguments {
+            [value] if value.is_zero() => Ok(Value::Optional(None)),
+            [value] => Ok(Value::some(value.clone())),
+            _ => Err(EvaluationError::NoSuchOverload),
+        },
+        Emptiness::Something => |arguments, _| match arguments {
+            [value @ (Value::List(_) | Value::Map(_))] => Ok(Value::some(value.clone())),
+            [value] if value.is_zero() => Ok(Value::Optional(None)),
+            [value] => Ok(Value::some(value.clone())),
+            _ => Err(EvaluationError::NoSuchOverload),
+        },
+        Emptiness::Unknown => |arguments, _| match arguments {
+            [Value::List(_) | Value::Map(_)] if arguments.iter().all(Value::is_zero) => {
+                let message = "optional.ofNonZeroValue of an empty list or map that may be a claim's is not supported by Haulout; compare with [] or {}";
+                Err(EvaluationError::Argument(message.to_owned()))
+            }
+            [value] if value.is_zero() => Ok(Value::Optional(None)),
+            [value] => Ok(Value::some(value.clone())),
+            _ => Err(EvaluationError::NoSuchOverload),
+        },
+    }
+}
+
 const OPTIONALS: &[Row] = &[
     (
         "optional.of",
@@ -77,11 +114,7 @@ const OPTIONALS: &[Row] = &[
     (
         "optional.ofNonZeroValue",
         &["(A) -> optional(A)"],
-        |arguments, _| match arguments {
-            [value] if value.is_zero() => Ok(Value::Optional(None)),
-            [value] => Ok(Value::some(value.clone())),
-            _ => Err(EvaluationError::NoSuchOverload),
-        },
+        of_non_zero_value(Emptiness::Nothing),
     ),
     ("optional.none", &["() -> optional(A)"], |_, _| {
         Ok(Value::Optional(None))

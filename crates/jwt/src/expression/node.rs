@@ -16,6 +16,8 @@ pub(super) enum Node {
         operand: Box<Self>,
         key: Box<Self>,
         mode: Access,
+        /// Whether this is a path from `claims` or `user`, in which `__dot__` and the like stand for characters.
+        unescapes: bool,
     },
     And(Box<Self>, Box<Self>),
     Or(Box<Self>, Box<Self>),
@@ -51,6 +53,18 @@ pub(super) enum Node {
         /// Whether the body gives an optional itself.
         flat: bool,
     },
+}
+
+impl Node {
+    /// Whether it is `claims` or `user`, or taken out of it by names and indices alone. In Kubernetes, what macros and
+    /// functions take out of a claim is another kind of value.
+    pub(super) fn is_path(&self) -> bool {
+        match self {
+            Self::Variable(place) => *place == 0,
+            Self::Access { unescapes, .. } => *unescapes,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,13 +2,16 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use haulout_api::identity::UserInfo;
 use serde_json::Value as Json;
 
 use super::budget::Budget;
+use super::escape::{is_escaped, unescape};
 use super::evaluate::EvaluationError;
+use crate::foreign;
 
 /// A value.
 #[derive(Clone, Debug)]
@@ -26,13 +29,21 @@ pub(crate) enum Value {
     /// Text.
     String(Arc<str>),
     /// A list.
-    List(Arc<Vec<Self>>),
+    List(Arc<List>),
     /// A map.
     Map(Arc<Map>),
     /// A value that may be absent.
     Optional(Option<Arc<Self>>),
     /// A type, by its name.
     Type(&'static str),
+}
+
+/// A list.
+#[derive(Clone, Debug)]
+pub(crate) struct List {
+    elements: Vec<Value>,
+    /// Whether `split` or `findAll` made it, whose kind of list Kubernetes takes neither for groups nor for extra.
+    is_split: bool,
 }
 
 /// A map, and how its keys are looked up.
@@ -69,7 +80,14 @@ impl Value {
     }
 
     pub(super) fn list(elements: Vec<Self>) -> Self {
-        Self::List(Arc::new(elements))
+        let is_split = false;
+        Self::List(Arc::new(List { elements, is_split }))
+    }
+
+    /// What `split` and `findAll` give.
+    pub(super) fn split(elements: Vec<Self>) -> Self {
+        let is_split = true;
+        Self::List(Arc::new(List { elements, is_split }))
     }
 
     pub(super) fn some(value: Self) -> Self {
@@ -126,6 +144,30 @@ impl Value {
         }
     }
 
+    /// As a list of texts, where it is one (Kubernetes `convertCELValueToStringList`). Empty ones are dropped.
+    pub(crate) fn to_texts(&self) -> Option<Vec<String>> {
+        let mut texts = match self {
+            Self::Null => Vec::new(),
+            Self::String(text) => vec![text.to_string()],
+            Self::List(list) if !list.is_split => {
+                list.iter().map(Self::to_text).collect::<Option<_>>()?
+            }
+            _ => return None,
+        };
+        texts.retain(|text| !text.is_empty());
+        Some(texts)
+    }
+
+    /// The text that Kubernetes sees in an element of a list, which is also the value of an optional and a type's name.
+    fn to_text(&self) -> Option<String> {
+        match self {
+            Self::String(text) => Some(text.to_string()),
+            Self::Optional(Some(value)) => value.to_text(),
+            Self::Type(name) => Some((*name).to_owned()),
+            _ => None,
+        }
+    }
+
     /// Name of its type, as `type()` gives it.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
@@ -161,8 +203,7 @@ impl Value {
             Self::String(text) => text.is_empty(),
             Self::List(elements) => elements.is_empty(),
             Self::Map(map) => map.entries.is_empty(),
-            Self::Optional(value) => value.as_ref().is_none_or(|value| value.is_zero()),
-            Self::Type(_) => false,
+            Self::Optional(_) | Self::Type(_) => false,
         }
     }
 
@@ -197,7 +238,9 @@ impl Value {
                     return Ok(false);
                 }
                 for (key, one) in &one.entries {
-                    let Some(other) = other.find(&key.to_value()) else {
+                    let key = key.to_value();
+                    other.takes_as_written(&key)?;
+                    let Some(other) = other.find(&key) else {
                         return Ok(false);
                     };
                     if !one.equals(other, budget)? {
@@ -250,12 +293,20 @@ impl Value {
     }
 }
 
+impl Deref for List {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.elements
+    }
+}
+
 impl Map {
     /// The value of a key. Numbers find one another whatever their types.
     pub(super) fn find(&self, key: &Value) -> Option<&Value> {
         let unescaped = match (self.names, key) {
             (Names::Plain, _) => None,
-            (names, Value::String(name)) => match (super::escape::unescape(name), names) {
+            (names, Value::String(name)) => match (unescape(name), names) {
                 (None, Names::Strict) => return None,
                 (unescaped, _) => unescaped,
             },
@@ -264,6 +315,16 @@ impl Map {
         match unescaped {
             Some(name) => self.entries.get(&Key::text(&name)),
             None => Key::candidates(key).find_map(|key| self.entries.get(&key)),
+        }
+    }
+
+    /// Refuses an escaped name where it depends on how Kubernetes came by the map whether it stands for itself.
+    pub(super) fn takes_as_written(&self, key: &Value) -> Result<(), EvaluationError> {
+        match key {
+            Value::String(name) if self.names != Names::Plain && is_escaped(name) => {
+                Err(EvaluationError::EscapedName(foreign(name)))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 
 use super::Checker;
 use crate::expression::budget::Budget;
-use crate::expression::functions::{self, Function, Signature, special};
+use crate::expression::functions::{self, Emptiness, Function, Signature, special};
 use crate::expression::node::{Access, Node};
 use crate::expression::source::CompileError;
 use crate::expression::types::Type;
@@ -86,16 +86,12 @@ impl<'s> Checker<'s> {
         };
         let types = [operand_type, key_type];
         let type_ = self.resolve_texts(expression, name, signatures, false, &types)?;
-        let [_, key_type] = types.map(|type_| self.unifier.resolve(&type_));
+        let [operand_type, key_type] = types.map(|type_| self.unifier.resolve(&type_));
         if !key_type.can_be_key() {
             let message = format!("invalid qualifier type: {key_type}");
             return Err(self.source.issue(expression, message));
         }
-        let node = Node::Access {
-            operand: Box::new(operand),
-            key: Box::new(key),
-            mode,
-        };
+        let node = self.access(expression, (operand, &operand_type), key, mode)?;
         Ok((node, type_))
     }
 
@@ -138,12 +134,32 @@ impl<'s> Checker<'s> {
         if let Some(constant) = self.converted(expression, name, function, &nodes)? {
             return Ok((constant, type_));
         }
+        let implementation = match (name, nodes.as_slice(), types.as_slice()) {
+            ("optional.ofNonZeroValue", [node], [type_]) => {
+                functions::of_non_zero_value(self.emptiness(node, type_))
+            }
+            _ => function.implementation,
+        };
         let node = Node::Call {
-            implementation: function.implementation,
+            implementation,
             chosen: chosen.filter(|_| !functions::takes_any_values(name)),
             arguments: nodes,
         };
         Ok((node, type_))
+    }
+
+    /// What an empty list or map is, as the argument of `optional.ofNonZeroValue`.
+    fn emptiness(&self, node: &Node, type_: &Type) -> Emptiness {
+        match node {
+            path if path.is_path() => Emptiness::Something,
+            Node::Constant(_) | Node::List(_) | Node::Map(_) | Node::Fold(_) => Emptiness::Nothing,
+            _ => match self.unifier.resolve(type_) {
+                Type::Bool | Type::Int | Type::Uint | Type::Double | Type::String => {
+                    Emptiness::Nothing
+                }
+                _ => Emptiness::Unknown,
+            },
+        }
     }
 
     /// For a list of which nothing is known, Kubernetes picks the function that takes whole numbers, and fails at the login.

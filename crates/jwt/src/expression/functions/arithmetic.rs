@@ -139,9 +139,12 @@ fn add(arguments: &[Value], budget: &mut Budget) -> Result<Value, EvaluationErro
             budget.spend_bytes(one.len() + other.len())?;
             Ok(Value::String([&**one, &**other].concat().into()))
         }
+        // An empty list leaves the other as it is, down to its kind.
+        [List(one), other @ List(_)] if one.is_empty() => Ok(other.clone()),
+        [one @ List(_), List(other)] if other.is_empty() => Ok(one.clone()),
         [List(one), List(other)] => {
             budget.spend_elements(one.len() + other.len())?;
-            Ok(Value::list([one.as_slice(), other.as_slice()].concat()))
+            Ok(Value::list([&***one, &***other].concat()))
         }
         _ => Err(NoSuchOverload),
     }

@@ -104,15 +104,24 @@ pub(super) const FUNCTIONS: &[Row] = &[
         extreme(arguments, budget, "max", Ordering::Less)
     }),
     ("sort", SORT, |arguments, budget| {
+        if let [empty @ List(elements)] = arguments
+            && elements.is_empty()
+        {
+            return Ok(empty.clone());
+        }
         let elements = ordered(arguments, budget)?;
         budget.spend_elements(elements.len().saturating_mul(16))?;
         // Whether all can be compared is seen first, since a sort cannot stop.
-        for element in elements.iter() {
-            if let Some(first) = elements.first() {
+        if let Some(first) = elements.first() {
+            for element in elements {
                 first.compare(element)?;
+                if first.type_name() != element.type_name() {
+                    let message = "list elements must have the same type";
+                    return Err(Argument(message.to_owned()));
+                }
             }
         }
-        let mut sorted = Vec::clone(elements);
+        let mut sorted = elements.to_vec();
         sorted.sort_by(|one, other| one.compare(other).unwrap_or(Ordering::Equal));
         Ok(Value::list(sorted))
     }),
@@ -128,6 +137,11 @@ pub(super) const FUNCTIONS: &[Row] = &[
         "distinct",
         &["list(A).() -> list(A)"],
         |arguments, budget| {
+            if let [empty @ List(elements)] = arguments
+                && elements.is_empty()
+            {
+                return Ok(empty.clone());
+            }
             let mut distinct: Vec<Value> = Vec::new();
             for element in list(arguments, budget)?.iter() {
                 if !contains(&distinct, element, budget)? {
@@ -227,10 +241,7 @@ fn size(arguments: &[Value], budget: &mut Budget) -> Result<Value, EvaluationErr
     Ok(Int(i64::try_from(size).unwrap_or(i64::MAX)))
 }
 
-fn list<'a>(
-    arguments: &'a [Value],
-    budget: &mut Budget,
-) -> Result<&'a Vec<Value>, EvaluationError> {
+fn list<'a>(arguments: &'a [Value], budget: &mut Budget) -> Result<&'a [Value], EvaluationError> {
     match arguments {
         [List(elements)] => {
             budget.spend_elements(elements.len())?;
@@ -244,7 +255,7 @@ fn list<'a>(
 fn ordered<'a>(
     arguments: &'a [Value],
     budget: &mut Budget,
-) -> Result<&'a Vec<Value>, EvaluationError> {
+) -> Result<&'a [Value], EvaluationError> {
     let elements = list(arguments, budget)?;
     for element in elements {
         match element {

@@ -179,7 +179,7 @@ fn split(arguments: &[Value], budget: &mut Budget) -> Result<Value, EvaluationEr
             text.splitn(most, &**separator).map(Value::text).collect()
         }
     };
-    Ok(Value::list(parts))
+    Ok(Value::split(parts))
 }
 
 /// At most `most` parts of one character each, the last of them with all that is left.
