@@ -5,6 +5,7 @@ mod api_server;
 mod cel;
 mod controller;
 mod discovery;
+mod examples;
 mod hostile;
 mod keys;
 mod proxy;
