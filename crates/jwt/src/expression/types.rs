@@ -18,6 +18,8 @@ pub(super) enum Type {
     Uint,
     Double,
     String,
+    /// No value has it, but Kubernetes takes it for what is not known where it is the first that fits.
+    Bytes,
     List(Box<Self>),
     Map(Box<Self>, Box<Self>),
     Optional(Box<Self>),
@@ -51,6 +53,7 @@ impl Type {
         !matches!(
             self,
             Self::Null
+                | Self::Bytes
                 | Self::List(_)
                 | Self::Map(..)
                 | Self::Optional(_)
@@ -141,6 +144,7 @@ impl fmt::Display for Type {
             Self::Uint => f.write_str("uint"),
             Self::Double => f.write_str("double"),
             Self::String => f.write_str("string"),
+            Self::Bytes => f.write_str("bytes"),
             Self::List(element) => write!(f, "list({element})"),
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
             Self::Optional(value) => write!(f, "optional_type({value})"),

@@ -152,7 +152,11 @@ impl<'s> Checker<'s> {
     fn emptiness(&self, node: &Node, type_: &Type) -> Emptiness {
         match node {
             path if path.is_path() => Emptiness::Something,
-            Node::Constant(_) | Node::List(_) | Node::Map(_) | Node::Fold(_) => Emptiness::Nothing,
+            Node::Constant(_)
+            | Node::List(_)
+            | Node::Map(_)
+            | Node::Fold(_)
+            | Node::Match { .. } => Emptiness::Nothing,
             _ => match self.unifier.resolve(type_) {
                 Type::Bool | Type::Int | Type::Uint | Type::Double | Type::String => {
                     Emptiness::Nothing

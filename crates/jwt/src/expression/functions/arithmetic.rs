@@ -23,10 +23,11 @@ const ORDER: &[&str] = &[
     "(string, string) -> bool",
 ];
 
+// The first that fits decides about types that are not known, so the order is cel-go's, here and below.
 const NUMBERS: &[&str] = &[
+    "(double, double) -> double",
     "(int, int) -> int",
     "(uint, uint) -> uint",
-    "(double, double) -> double",
 ];
 
 pub(super) const FUNCTIONS: &[Row] = &[
@@ -51,11 +52,12 @@ pub(super) const FUNCTIONS: &[Row] = &[
     (
         "_+_",
         &[
-            "(int, int) -> int",
-            "(uint, uint) -> uint",
+            "(bytes, bytes) -> bytes",
             "(double, double) -> double",
-            "(string, string) -> string",
+            "(int, int) -> int",
             "(list(A), list(A)) -> list(A)",
+            "(string, string) -> string",
+            "(uint, uint) -> uint",
         ],
         add,
     ),
@@ -90,7 +92,7 @@ pub(super) const FUNCTIONS: &[Row] = &[
     ),
     (
         "-_",
-        &["(int) -> int", "(double) -> double"],
+        &["(double) -> double", "(int) -> int"],
         |arguments, _| match arguments {
             [Int(int)] => int.checked_neg().map(Int).ok_or(Overflow),
             [Double(double)] => Ok(Double(-double)),

@@ -56,6 +56,7 @@ pub(super) const FUNCTIONS: &[Row] = &[
         &[
             "(string) -> string",
             "(bool) -> string",
+            "(bytes) -> string",
             "(double) -> string",
             "(int) -> string",
             "(uint) -> string",

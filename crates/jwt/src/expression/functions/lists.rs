@@ -40,12 +40,14 @@ pub(super) const FUNCTIONS: &[Row] = &[
     (
         "size",
         &[
-            "(string) -> int",
-            "string.() -> int",
+            "(bytes) -> int",
+            "bytes.() -> int",
             "(list(A)) -> int",
             "list(A).() -> int",
             "(map(A, B)) -> int",
             "map(A, B).() -> int",
+            "(string) -> int",
+            "string.() -> int",
         ],
         size,
     ),

@@ -92,6 +92,7 @@ fn scalar_type(name: &str) -> Option<Type> {
         "uint" => Type::Uint,
         "double" => Type::Double,
         "string" => Type::String,
+        "bytes" => Type::Bytes,
         "type" => Type::Meta,
         _ => return None,
     })
