@@ -91,7 +91,7 @@ pub(super) const fn of_non_zero_value(emptiness: Emptiness) -> Implementation {
             _ => Err(EvaluationError::NoSuchOverload),
         },
         Emptiness::Unknown => |arguments, _| match arguments {
-            [Value::List(_) | Value::Map(_)] if arguments.iter().all(Value::is_zero) => {
+            [value @ (Value::List(_) | Value::Map(_))] if value.is_zero() => {
                 let message = "optional.ofNonZeroValue of an empty list or map that may be a claim's is not supported by Haulout; compare with [] or {}";
                 Err(EvaluationError::Argument(message.to_owned()))
             }

@@ -205,3 +205,41 @@ fn refusals_are_worded_as_in_kubernetes() {
     }
     assert!(other.is_empty(), "{}", other.join("\n"));
 }
+
+#[test]
+fn list_of_split_is_seen_wherever_it_may_come_out() {
+    for (text, is_refused) in [
+        ("claims.roles.split(',')", true),
+        ("claims.roles.findAll('a')", true),
+        ("dyn(claims.t ? [] : claims.roles.split(','))", true),
+        ("claims.?groups.orValue(claims.roles.split(','))", true),
+        ("claims.roles.split(',').map(x, x)", false),
+        ("claims.roles.split(',') + ['a']", false),
+        ("claims.roles.split(',')[0]", false),
+    ] {
+        let compiled = Expression::compile_texts(text, Variable::Claims);
+        assert_eq!(compiled.is_err(), is_refused, "{text}");
+    }
+}
+
+/// What only the login shows.
+#[test]
+fn values_of_other_kinds_than_the_checker_took_them_for_are_refused() {
+    let claims = Value::claims(&recorded().claims);
+    for (text, gives_texts) in [
+        ("[claims.roles.split(',')][0]", false),
+        ("claims.roles.split(',') + []", false),
+        ("[?claims.?s]", true),
+        ("[claims.?s]", true),
+        ("[claims.?missing]", false),
+        ("[string(claims.groups.distinct()[0])]", true),
+        ("(claims.groups + [1]).map(x, string(x))", false),
+        ("dyn(claims.groups + [1]).map(x, string(x))", true),
+        ("dyn([claims.o]).map(x, x[claims.s + '__dot__'])", false),
+    ] {
+        let expression = Expression::compile(text, Variable::Claims).unwrap();
+        let value = expression.evaluate(claims.clone(), &mut Budget::full());
+        let texts = value.ok().and_then(|value| value.to_texts());
+        assert_eq!(texts.is_some(), gives_texts, "{text}");
+    }
+}
