@@ -21,13 +21,22 @@ pub enum CallError {
     #[error(transparent)]
     Call(#[from] haulout_https::CallError),
     /// The answer is another than 200; redirects are not followed.
-    #[error("{status} {body}")]
+    #[error("{status}{}", of_answer(.status, .body))]
     Status {
         /// Status line as Go prints it, for example `404 Not Found`.
         status: StatusCode,
         /// Beginning of the body, escaped.
         body: String,
     },
+}
+
+/// What else there is to say of an answer that is not 200.
+fn of_answer(status: &StatusCode, body: &str) -> String {
+    match (status.is_redirection(), body) {
+        (true, _) => ": redirects are not followed; use the URL that they lead to".to_owned(),
+        (false, "") => String::new(),
+        (false, body) => format!(" {body}"),
+    }
 }
 
 /// Calls one issuer, within [`CALL_TIMEOUT`] and [`BODY_LIMIT`].

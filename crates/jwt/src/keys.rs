@@ -132,7 +132,14 @@ impl KeyCache {
                     Ok(()) => REFRESH_INTERVAL,
                     Err(error) => {
                         let error: &(dyn Error + 'static) = &*error;
-                        tracing::warn!(error, "failed to fetch keys of an issuer");
+                        let url = &self.jwks_uri;
+                        // Neither a password nor what it asks for.
+                        let place = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
+                        tracing::warn!(
+                            jwks_uri = place,
+                            error,
+                            "failed to fetch keys of an issuer"
+                        );
                         RETRY_INTERVAL
                     }
                 };

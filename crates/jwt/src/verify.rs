@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use haulout_api::authenticator::SigningAlgorithm;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::algorithms::AcceptedAlgorithms;
 use crate::foreign;
-use crate::keys::{KeyCache, KeySet};
+use crate::keys::{FetchError, KeyCache, KeySet};
 use compact::CompactToken;
 
 pub use error::TokenError;
@@ -68,6 +69,11 @@ impl Verifier {
         Self { expectations, keys }
     }
 
+    /// Why the latest call for the issuer's keys failed, or `None` if it did not.
+    pub fn last_fetch_error(&self) -> Option<Arc<FetchError>> {
+        self.keys.last_error()
+    }
+
     /// The claims of `token`, if it is good at `now`. Waits only when the issuer's keys must be fetched for it.
     ///
     /// # Errors
@@ -76,7 +82,7 @@ impl Verifier {
         let check = |keys: Option<&KeySet>| self.expectations.check(token, keys, now);
         let seen = self.keys.current(now);
         match check(seen.as_deref()) {
-            Err(error) if error.may_pass_with_newer_keys() || error == TokenError::KeysOutdated => {
+            Err(error) if error.may_pass_with_newer_keys() => {
                 match self.keys.newer(seen.as_ref(), now).await {
                     Some(newer) => check(Some(&newer)),
                     None => Err(error),
@@ -163,14 +169,30 @@ fn check_time(claims: &Map<String, Value>, now: SystemTime) -> Result<(), TokenE
         .as_secs_f64();
     let expiry = numeric_date(claims, "exp")?.ok_or(TokenError::MissingClaim("exp"))?;
     if now >= expiry {
-        return Err(TokenError::Expired(expiry.to_string()));
+        return Err(TokenError::Expired {
+            expiry: date(expiry),
+            now: date(now),
+        });
     }
     match numeric_date(claims, "nbf")? {
         Some(start) if now + NOT_BEFORE_LEEWAY.as_secs_f64() < start => {
-            Err(TokenError::NotYetValid(start.to_string()))
+            Err(TokenError::NotYetValid {
+                start: date(start),
+                now: date(now),
+            })
         }
         _ => Ok(()),
     }
+}
+
+/// For people (RFC 3339), as far as there is such a date.
+fn date(seconds: f64) -> String {
+    // A number that is too large becomes the largest, of which there is no date.
+    let date = Timestamp::from_second(seconds as i64);
+    date.map_or_else(
+        |_| format!("{seconds} in seconds since 1970"),
+        |date| date.to_string(),
+    )
 }
 
 /// Seconds since 1970, with or without a fraction (RFC 7519, 2, `NumericDate`).

@@ -493,6 +493,27 @@ async fn an_issuer_that_could_not_be_asked_for_an_hour_is_not_believed_any_more(
     assert!(!replica.knows("a"));
 }
 
+/// Whoever looks up such a login finds the issuer's fault, and not only that a key is not known.
+#[tokio::test]
+async fn a_token_of_keys_that_cannot_be_fetched_says_so() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.apply("a", &spec(&issuer));
+    let replica = Replica::leader(&api);
+    until("ready", || is_phase(&api, "a", "Ready")).await;
+    issuer.rotate_keys().unwrap();
+    issuer.set_faults(Faults {
+        keys: Fault::Broken,
+        ..Faults::default()
+    });
+    let authenticator = replica.registry.get(&AuthenticatorKey::jwt("a")).unwrap();
+    let token = issuer.cluster_token("alice", &[], AUDIENCE).unwrap().into();
+    let error = authenticator.authenticate(&token, Clock::system().now());
+    let error = error.await.unwrap_err().to_string();
+    let cause =
+        "; the latest call for its keys failed: oidc: get keys failed: 500 Internal Server Error";
+    assert!(error.contains(cause), "{error}");
+}
+
 #[tokio::test]
 async fn objects_of_one_issuer_share_its_keys() {
     let (api, issuer) = (ApiServer::start().await, issuer().await);

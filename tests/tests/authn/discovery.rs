@@ -106,11 +106,9 @@ async fn other_answers_than_200_are_errors() {
 /// The target of the redirect would answer well.
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    assert!(
-        fault(Fault::Redirect)
-            .await
-            .to_string()
-            .starts_with("302 Found")
+    assert_eq!(
+        fault(Fault::Redirect).await.to_string(),
+        "302 Found: redirects are not followed; use the URL that they lead to"
     );
 }
 

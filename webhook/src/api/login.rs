@@ -15,7 +15,6 @@ use base64::prelude::BASE64_STANDARD;
 use haulout_api::credential::{
     AUTHENTICATION_FAILED, AuthenticatorReference, ClusterCredential, TokenCredentialRequestStatus,
 };
-use haulout_api::group::ApiGroupSuffix;
 use haulout_api::identity::UserInfo;
 use haulout_api::signing::{CertificateRequest, CertificateResponse};
 use haulout_operate::error::chain;
@@ -186,7 +185,7 @@ impl Login<'_> {
         let authenticator = key
             .and_then(|key| self.logins.authenticators.get(key))
             .ok_or_else(|| LoginError::NoSuchAuthenticator {
-                hint: hint(key, &self.logins.suffix),
+                hint: hint(key, &self.logins),
             })?;
         let user = authenticator
             .authenticate(self.token, self.logins.clock.now())
@@ -276,24 +275,21 @@ impl Drop for Login<'_> {
     }
 }
 
-/// What to do about an authenticator that is not there; repeats nothing that the client sent.
-fn hint(key: Option<&AuthenticatorKey>, suffix: &ApiGroupSuffix) -> String {
-    match key {
-        Some(key) if key.api_group == API_GROUP => match key.kind.as_str() {
-            JWT_KIND => {
-                "no JWTAuthenticator of that name is in force; see kubectl get jwtauthenticators"
-                    .to_owned()
-            }
-            WEBHOOK_KIND => {
-                "no WebhookAuthenticator of that name is in force; see kubectl get webhookauthenticators"
-                    .to_owned()
-            }
-            _ => "that kind is no authenticator's; use JWTAuthenticator or WebhookAuthenticator"
-                .to_owned(),
-        },
-        _ => format!(
+/// What to do about an authenticator that is not there; repeats nothing that only the client says.
+fn hint(key: Option<&AuthenticatorKey>, logins: &Logins) -> String {
+    let Some(key) = key.filter(|key| key.api_group == API_GROUP) else {
+        return format!(
             "that API group is no authenticator's; use {}",
-            suffix.authentication_group()
-        ),
+            logins.suffix.authentication_group()
+        );
+    };
+    if ![JWT_KIND, WEBHOOK_KIND].contains(&key.kind.as_str()) {
+        return "that kind is no authenticator's; use JWTAuthenticator or WebhookAuthenticator"
+            .to_owned();
+    }
+    let kind = &key.kind;
+    match logins.authenticators.fault(key) {
+        Some(fault) => format!("the {kind} is not in force: {fault}"),
+        None => format!("there is no {kind} of that name, or it is not judged yet"),
     }
 }

@@ -9,6 +9,7 @@ use haulout_api::identity::UserInfo;
 use haulout_jwt::claims::{ClaimError, ClaimRules};
 use haulout_jwt::expression::Budget;
 use haulout_jwt::verify::{Claims, Verifier};
+use haulout_operate::error::chain;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
@@ -67,7 +68,18 @@ impl JwtAuthenticator {
             Err(error) if error.is_foreign() => {
                 Err(AuthenticationError::rejection(error.reason(), error))
             }
-            Err(error) => Err(AuthenticationError::new(error.reason(), error)),
+            Err(error) => {
+                let cause = match self.verifier.last_fetch_error() {
+                    Some(fetch) if error.may_pass_with_newer_keys() => {
+                        format!(
+                            "{error}; the latest call for its keys failed: {}",
+                            chain(&fetch)
+                        )
+                    }
+                    _ => error.to_string(),
+                };
+                Err(AuthenticationError::new(error.reason(), cause))
+            }
         }
     }
 }

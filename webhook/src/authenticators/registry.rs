@@ -1,6 +1,8 @@
-//! Authenticators in force, read without a lock by every login.
+//! Authenticators in force, read without a lock by every login, and why others are not.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -12,16 +14,38 @@ type Authenticators = HashMap<AuthenticatorKey, Arc<dyn TokenAuthenticator>>;
 #[derive(Default)]
 pub struct AuthenticatorRegistry {
     authenticators: ArcSwap<Authenticators>,
+    faults: Mutex<HashMap<AuthenticatorKey, String>>,
 }
 
 impl AuthenticatorRegistry {
     /// Puts `authenticator` in force, in place of an earlier one of the same key.
     pub fn insert(&self, key: &AuthenticatorKey, authenticator: &Arc<dyn TokenAuthenticator>) {
+        let known = self.get(key);
+        if known.is_some_and(|known| Arc::ptr_eq(&known, authenticator)) {
+            return;
+        }
         self.authenticators.rcu(|current| {
             let mut next = Authenticators::clone(current);
             next.insert(key.clone(), Arc::clone(authenticator));
             next
         });
+    }
+
+    /// Remembers why the object of `key` is not in force, for logins that ask for it; `None` forgets.
+    pub(crate) fn explain(&self, key: &AuthenticatorKey, fault: Option<&str>) {
+        match fault {
+            Some(fault) => self.faults().insert(key.clone(), fault.to_owned()),
+            None => self.faults().remove(key),
+        };
+    }
+
+    /// Why the object of `key`, which exists, is not in force.
+    pub(crate) fn fault(&self, key: &AuthenticatorKey) -> Option<String> {
+        self.faults().get(key).cloned()
+    }
+
+    fn faults(&self) -> MutexGuard<'_, HashMap<AuthenticatorKey, String>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the authenticator of `key` out of force.

@@ -78,13 +78,23 @@ pub enum TokenError {
         found: String,
     },
     /// It is no longer valid.
-    #[error("oidc: verify token: oidc: token is expired (Token Expiry: {0} in seconds since 1970)")]
-    Expired(String),
+    #[error("oidc: verify token: oidc: token is expired (Token Expiry: {expiry}; it is now {now})")]
+    Expired {
+        /// Its end.
+        expiry: String,
+        /// This machine's time.
+        now: String,
+    },
     /// It is not valid yet.
     #[error(
-        "oidc: verify token: oidc: current time is before the nbf (not before) time: {0} in seconds since 1970"
+        "oidc: verify token: oidc: current time {now} is before the nbf (not before) time: {start}"
     )]
-    NotYetValid(String),
+    NotYetValid {
+        /// Its beginning.
+        start: String,
+        /// This machine's time.
+        now: String,
+    },
     /// The issuer publishes no key that the token can have been signed with.
     #[error("oidc: verify token: failed to verify signature: the issuer has no key for it{}", of_key(.0))]
     UnknownKey(Option<String>),
@@ -117,8 +127,8 @@ impl TokenError {
             Self::MissingClaim(_) => "MissingClaim",
             Self::ClaimType(_) => "WrongClaimType",
             Self::Audience { .. } => "WrongAudience",
-            Self::Expired(_) => "Expired",
-            Self::NotYetValid(_) => "NotYetValid",
+            Self::Expired { .. } => "Expired",
+            Self::NotYetValid { .. } => "NotYetValid",
             Self::UnknownKey(_) => "UnknownKey",
             Self::Signature(_) => "WrongSignature",
             Self::KeysOutdated => "KeysOutdated",
@@ -132,9 +142,12 @@ impl TokenError {
         matches!(self, Self::NotJwt | Self::OtherIssuer { .. })
     }
 
-    /// Whether the token may be good under keys that the issuer has published since.
-    pub(super) fn may_pass_with_newer_keys(&self) -> bool {
-        matches!(self, Self::UnknownKey(_) | Self::Signature(None))
+    /// Whether the token may be good under keys that are not at hand: published since, or out of reach.
+    pub fn may_pass_with_newer_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownKey(_) | Self::Signature(None) | Self::KeysOutdated
+        )
     }
 }
 

@@ -383,10 +383,9 @@ async fn authenticators_are_found_by_exact_group_kind_and_name() {
     };
     let (found, missing) = (
         "",
-        "no JWTAuthenticator of that name is in force; see kubectl get jwtauthenticators",
+        "there is no JWTAuthenticator of that name, or it is not judged yet",
     );
-    let webhook =
-        "no WebhookAuthenticator of that name is in force; see kubectl get webhookauthenticators";
+    let webhook = "there is no WebhookAuthenticator of that name, or it is not judged yet";
     let no_kind = "that kind is no authenticator's; use JWTAuthenticator or WebhookAuthenticator";
     let group = "that API group is no authenticator's; use authentication.concierge.pinniped.dev";
     let custom_group =
@@ -431,6 +430,20 @@ async fn authenticators_are_found_by_exact_group_kind_and_name() {
             assert!(setup.counted("failure", "NoSuchAuthenticator"));
         }
     }
+}
+
+#[tokio::test]
+async fn who_asks_for_a_broken_authenticator_leaves_its_fault_in_the_log() {
+    let setup = setup(Says::User(alice()), GOOD, "pinniped.dev").await;
+    let key = AuthenticatorKey::jwt("main");
+    let authenticators = &setup.logins.as_ref().unwrap().authenticators;
+    authenticators.remove(&key);
+    authenticators.explain(&key, Some("could not fetch keys: no answer"));
+    setup.log_in(reference(Some(API_GROUP), "main")).await;
+    assert_eq!(
+        setup.outcome()["hint"],
+        "the JWTAuthenticator is not in force: could not fetch keys: no answer"
+    );
 }
 
 #[tokio::test]

@@ -184,6 +184,9 @@ impl<'a, K: AuthenticatorKind> Tended<'a, K> {
         if findings != self.findings {
             report(&self.place.key, &findings, authenticator.is_some());
         }
+        let fault = findings.first_fault().map(|(_, message)| message);
+        let fault = fault.filter(|_| authenticator.is_none());
+        self.place.registry.explain(&self.place.key, fault);
         self.counted.set_phase(findings.phase());
         self.failures = if may_heal { self.failures + 1 } else { 0 };
         // A bundle that is found nowhere may come, and the watch that would tell be broken.
@@ -248,6 +251,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         if !self.end.is_cancelled() {
             self.registry.remove(&self.key);
+            self.registry.explain(&self.key, None);
         }
     }
 }
