@@ -45,7 +45,8 @@ pub struct JwtAuthenticatorSpec {
     /// How the issuer's TLS certificate is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
-    /// Signature algorithms that are accepted, in place of the default `RS256` and `ES256`.
+    /// Signature algorithms that are accepted, in place of the default `RS256` and `ES256`; others are `RS384`, `RS512`,
+    /// `PS256`, `ES384` and `EdDSA`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7), extend("x-kubernetes-list-type" = "set"))]
     pub signing_algorithms: Vec<SigningAlgorithm>,
@@ -109,16 +110,17 @@ impl SigningAlgorithm {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JwtTokenClaims {
-    /// Name of the claim that holds the username; `username` when neither it nor `usernameExpression` is set.
+    /// Name of the claim that holds the username; `username` when neither it nor `usernameExpression` is set. The claim
+    /// `email` counts only if `email_verified` is true or absent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub username: String,
-    /// CEL expression that gives the username. Mutually exclusive with `username`.
+    /// CEL expression over `claims` that gives the username. Mutually exclusive with `username`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub username_expression: String,
     /// Name of the claim that holds the groups; `groups` when neither it nor `groupsExpression` is set.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub groups: String,
-    /// CEL expression that gives the groups. Mutually exclusive with `groups`.
+    /// CEL expression over `claims` that gives the groups. Mutually exclusive with `groups`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub groups_expression: String,
     /// Additional keys and values of the user.
@@ -239,7 +241,7 @@ pub struct TlsSpec {
 pub struct CertificateAuthorityDataSource {
     /// Kind of the object: `Secret` (type `Opaque` or `kubernetes.io/tls`) or `ConfigMap`.
     pub kind: CertificateAuthorityDataSourceKind,
-    /// Name of the object.
+    /// Name of the object, in Haulout's own namespace.
     #[schemars(length(min = 1))]
     pub name: String,
     /// Key within the object whose value is a PEM bundle.
