@@ -105,8 +105,8 @@ impl ApiServer {
         self.shared.store(&mut objects, "MODIFIED", name, object);
     }
 
-    pub(crate) fn refuse_status(&self) {
-        self.shared.objects().refuse_status = true;
+    pub(crate) fn refuse_status(&self, refuse: bool) {
+        self.shared.objects().refuse_status = refuse;
     }
 
     pub(crate) fn status_writes(&self) -> u32 {

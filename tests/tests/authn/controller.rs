@@ -423,7 +423,7 @@ async fn an_edit_takes_effect_and_a_mistake_takes_out_of_force() {
     let user = replica.log_in("a", token).await.unwrap();
     assert!(user.groups.is_empty(), "groups come from another claim now");
 
-    api.refuse_status();
+    api.refuse_status(true);
     edited["userValidationRules"] = json!([{"expression": "mistaken"}]);
     api.apply("a", &edited);
     until("out of force although no status can be written", || {
@@ -545,6 +545,18 @@ async fn a_follower_fills_its_registry_and_writes_nothing() {
     assert_eq!(api.status_writes(), 0);
     let _leader = Replica::leader(&api);
     until("written by the leader", || is_phase(&api, "a", "Ready")).await;
+}
+
+#[tokio::test]
+async fn a_status_that_could_not_be_written_is_written_later() {
+    let (api, issuer) = (ApiServer::start().await, issuer().await);
+    api.refuse_status(true);
+    api.apply("a", &spec(&issuer));
+    let _replica = Replica::leader(&api);
+    until("tried", || api.status_writes() == 1).await;
+    api.refuse_status(false);
+    until("ready", || is_phase(&api, "a", "Ready")).await;
+    assert_eq!((api.status_writes(), issuer.discovery_calls()), (2, 1));
 }
 
 #[tokio::test]

@@ -50,6 +50,9 @@ const NODE: [Requirement; 2] = [
     },
 ];
 
+/// What `package.json` of oidc-provider demands.
+const OLDEST_NODE: u32 = 20;
+
 /// Needed for Keycloak.
 const JAVA: [Requirement; 3] = [
     Requirement {
@@ -75,6 +78,12 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
     if !missing.is_empty() {
         install(&missing).await?;
     }
+    if stages
+        .iter()
+        .any(|stage| stage.needs == Needs::KubernetesAndNode)
+    {
+        ensure_node().await?;
+    }
     let go = stages.iter().any(|stage| stage.needs == Needs::Go);
     let kubernetes = stages.iter().any(|stage| stage.needs != Needs::Nothing);
     let given = ["HAULOUT_KUBE_BIN", "KUBEBUILDER_ASSETS"]
@@ -91,6 +100,24 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
          kube-controller-manager, kube-scheduler and kubectl, or run `cargo xtask test --quick`"
     );
     Ok(())
+}
+
+/// Debian 12's own Node.js is too old for oidc-provider.
+async fn ensure_node() -> anyhow::Result<()> {
+    let output = Command::new("node").arg("--version").output().await;
+    let output = output.context("failed to run node")?;
+    let version = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        major(&version).is_some_and(|major| major >= OLDEST_NODE),
+        "`node` is {}: install Node.js {OLDEST_NODE} or later",
+        version.trim()
+    );
+    Ok(())
+}
+
+/// 20 of `v20.20.2`.
+fn major(version: &str) -> Option<u32> {
+    version.strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
 /// What the stages need, but for the Kubernetes programs, and is not installed.
@@ -181,5 +208,12 @@ mod tests {
         assert!(!is_installed("no-such-program"));
         assert!(!is_program(Path::new("/etc/passwd")));
         assert!(!is_program(Path::new("/etc")));
+    }
+
+    #[test]
+    fn versions_of_node_are_read() {
+        assert_eq!(major("v20.20.2\n"), Some(20));
+        assert_eq!(major("v18.0.0"), Some(18));
+        assert_eq!(major("command not found"), None);
     }
 }
