@@ -185,7 +185,7 @@ impl Login<'_> {
         let authenticator = key
             .and_then(|key| self.logins.authenticators.get(key))
             .ok_or_else(|| LoginError::NoSuchAuthenticator {
-                hint: hint(key, &self.logins),
+                hint: hint(key, self.logins),
             })?;
         let user = authenticator
             .authenticate(self.token, self.logins.clock.now())
