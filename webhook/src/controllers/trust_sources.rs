@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use haulout_api::authenticator::{
     CertificateAuthorityDataSource, CertificateAuthorityDataSourceKind, TlsSpec,
 };
+use haulout_api::group::is_dns1123_subdomain;
 use haulout_https::TrustRoots;
 use haulout_operate::cluster::{CallError, call};
 use haulout_operate::controller::watch_fault;
@@ -126,6 +127,10 @@ impl TrustSources {
         name: &str,
         data: impl FnOnce(K) -> SourceData,
     ) -> Result<Option<(String, SourceData)>, CallError> {
+        // Anything else would become another path than that of an object.
+        if !is_dns1123_subdomain(name) {
+            return Ok(None);
+        }
         let api = Api::<K>::namespaced(self.client.clone(), &self.namespace);
         match call(api.get(name)).await {
             Ok(object) => {

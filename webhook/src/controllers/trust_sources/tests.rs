@@ -111,6 +111,20 @@ async fn only_a_call_that_failed_may_heal_by_itself() {
     }
 }
 
+#[tokio::test]
+async fn names_that_no_object_has_are_not_asked_for() {
+    for name in ["", "../pods", "a?watch=1", "A"] {
+        let (sources, mut server) = unwatched();
+        let mut tls = tls(CertificateAuthorityDataSourceKind::ConfigMap);
+        let source = tls.certificate_authority_data_source.as_mut().unwrap();
+        source.name = name.to_owned();
+        let (roots, _) = sources.read(Some(&tls)).await;
+        let error = roots.unwrap_err().to_string();
+        assert!(error.ends_with("not found"), "{error}");
+        server.expect_silence();
+    }
+}
+
 #[test]
 fn a_source_counts_as_changed_when_it_is_not_what_was_read() {
     let present = |version: &str| Sight::Present(version.to_owned());
