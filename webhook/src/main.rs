@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use haulout_https::MAX_LOOKUPS;
 use haulout_operate::audit::AuditLog;
 use haulout_operate::clock::Clock;
 use haulout_operate::cluster;
@@ -19,6 +20,10 @@ use haulout_webhook::{SERVE_ON, Webhook};
 
 /// How long tasks may take to end after the listeners have.
 const FINISH: Duration = Duration::from_secs(2);
+
+/// Threads for work that blocks, beside those that may all hang in look-ups of authenticators' peers: small files, long
+/// evaluations, and look-ups of the API server and the agents, which are a few at a time. A thread lives while it is used.
+const OTHER_BLOCKING_THREADS: usize = 32;
 
 /// Exchanges tokens for short-lived client certificates, as an aggregated API of Kubernetes.
 #[derive(Debug, Parser)]
@@ -62,13 +67,15 @@ fn start(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
     install_crypto_provider();
     // One thread serves everything: a login is a tenth of a millisecond of work in small steps, and handing these between
     // threads costs more than a second thread gains. It is good for several thousand logins a second.
-    tokio::runtime::Builder::new_current_thread()
-        // Look-ups of names, some of which hang, and small files. They live while they are used.
-        .max_blocking_threads(16)
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(MAX_LOOKUPS + OTHER_BLOCKING_THREADS)
         .enable_all()
         .build()
-        .context("failed to start the runtime")?
-        .block_on(run(config, kubeconfig))
+        .context("failed to start the runtime")?;
+    let outcome = runtime.block_on(run(config, kubeconfig));
+    // A look-up that hangs has nothing left to do.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn run(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {

@@ -12,6 +12,7 @@ use url::Url;
 use crate::body::{BodyError, read_body};
 use crate::connection::{self, ConnectionError};
 use crate::error::{CallError, CallFault, ClientError};
+use crate::lookup::Resolver;
 use crate::tls::{TrustRoots, client_config};
 
 /// Longest time that connecting may take.
@@ -34,6 +35,7 @@ pub struct Limits {
 pub struct HttpsClient {
     http: Client,
     tls: Arc<ClientConfig>,
+    resolver: Resolver,
     limits: Limits,
 }
 
@@ -43,10 +45,19 @@ impl HttpsClient {
     /// # Errors
     /// A certificate is no trust anchor, or the system has no roots at all.
     pub fn new(roots: &TrustRoots, limits: Limits) -> Result<Self, ClientError> {
+        Self::with_resolver(roots, limits, Resolver::of_process())
+    }
+
+    fn with_resolver(
+        roots: &TrustRoots,
+        limits: Limits,
+        resolver: Resolver,
+    ) -> Result<Self, ClientError> {
         let tls = client_config(roots).map_err(ClientError::Roots)?;
         let http = Client::builder()
             .https_only(true)
             .tls_backend_preconfigured(tls.clone())
+            .dns_resolver(resolver.clone())
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(limits.time)
@@ -56,6 +67,7 @@ impl HttpsClient {
         Ok(Self {
             http,
             tls: Arc::new(tls),
+            resolver,
             limits,
         })
     }
@@ -90,7 +102,7 @@ impl HttpsClient {
     /// # Errors
     /// [`ConnectionError`].
     pub async fn check_connection(&self, url: &Url) -> Result<(), ConnectionError> {
-        connection::check(Arc::clone(&self.tls), url).await
+        connection::check(Arc::clone(&self.tls), &self.resolver, url).await
     }
 
     async fn call(&self, verb: &'static str, request: Request) -> Result<Answer, CallError> {
@@ -127,5 +139,90 @@ impl fmt::Debug for Answer {
         f.debug_struct("Answer")
             .field("status", &self.status)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        time: Duration::from_secs(10),
+        body: 1024,
+    };
+
+    fn parsed(url: &str) -> Url {
+        Url::parse(url).unwrap()
+    }
+
+    /// All of them: calls of two clients and the check of a connection.
+    #[tokio::test]
+    async fn calls_to_a_name_that_hangs_share_one_lookup_and_hinder_no_other() {
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let (finish, hang) = mpsc::channel::<()>();
+        let hang = std::sync::Mutex::new(hang);
+        let resolver = Resolver::new({
+            let lookups = Arc::clone(&lookups);
+            move |host| match host {
+                "hangs.example.com" => {
+                    lookups.fetch_add(1, Ordering::SeqCst);
+                    let _dropped = hang.lock().unwrap().recv();
+                    Err(std::io::Error::other("the resolver is silent"))
+                }
+                _ => Err(std::io::Error::other("no such host")),
+            }
+        });
+        let roots = TrustRoots::Only(Vec::new());
+        let client = || HttpsClient::with_resolver(&roots, LIMITS, resolver.clone()).unwrap();
+        let (one, other) = (client(), client());
+        let hanging = parsed("https://hangs.example.com/");
+        let others = async {
+            while lookups.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            let error = other.get_json(parsed("https://w.example.com/")).await;
+            assert_eq!(
+                error.unwrap_err().to_string(),
+                "Get \"https://w.example.com/\": no such host"
+            );
+            let url = parsed("https://w.example.com:8443/");
+            let error = other.check_connection(&url).await.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "dial tcp: lookup w.example.com:8443: no such host"
+            );
+            drop(finish);
+        };
+        let (calls, more_calls, check, ()) = tokio::join!(
+            join_all((0..500).map(|_| one.get_json(hanging.clone()))),
+            join_all((0..500).map(|_| other.get_json(hanging.clone()))),
+            one.check_connection(&hanging),
+            others,
+        );
+        for error in calls.into_iter().chain(more_calls) {
+            let text = error.unwrap_err().to_string();
+            assert!(text.ends_with("the resolver is silent"), "{text}");
+        }
+        let text = check.unwrap_err().to_string();
+        assert!(text.ends_with("the resolver is silent"), "{text}");
+        assert_eq!(lookups.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn addresses_are_not_looked_up() {
+        let resolver = Resolver::new(|host| panic!("{host}"));
+        let roots = TrustRoots::Only(Vec::new());
+        let client = HttpsClient::with_resolver(&roots, LIMITS, resolver).unwrap();
+        for url in ["https://127.0.0.1:1/", "https://[::1]:1/"] {
+            let error = client.get_json(parsed(url)).await.unwrap_err().to_string();
+            assert!(!error.contains("lookup"), "{error}");
+            let error = client.check_connection(&parsed(url)).await.unwrap_err();
+            assert!(matches!(error, ConnectionError::Connect { .. }), "{error}");
+        }
     }
 }

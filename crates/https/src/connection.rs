@@ -1,6 +1,7 @@
 //! Whether a server can be reached and its certificate is accepted, found out without a request.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use crate::error::tls_text;
+use crate::lookup::{LookupError, Resolver};
 
 /// Longest time for name lookup, TCP and TLS together.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,8 +29,8 @@ pub enum ConnectionError {
     Lookup {
         /// Host and port.
         address: String,
-        /// What the resolver says.
-        cause: io::Error,
+        /// Why not.
+        cause: LookupError,
     },
     /// Nothing can be reached at the address.
     #[error("dial tcp {address}: connect: {cause}")]
@@ -51,47 +53,81 @@ pub enum ConnectionError {
 }
 
 /// Connects to the server of `url` directly, sees whether `tls` accepts it, and hangs up.
-pub(crate) async fn check(tls: Arc<ClientConfig>, url: &Url) -> Result<(), ConnectionError> {
-    let (name, address) = server(url).ok_or(ConnectionError::Host)?;
-    let connected = connect(tls, name, &address);
-    match tokio::time::timeout(CONNECTION_TIMEOUT, connected).await {
+pub(crate) async fn check(
+    tls: Arc<ClientConfig>,
+    resolver: &Resolver,
+    url: &Url,
+) -> Result<(), ConnectionError> {
+    let server = Server::of(url).ok_or(ConnectionError::Host)?;
+    match tokio::time::timeout(CONNECTION_TIMEOUT, server.connect(tls, resolver)).await {
         Ok(outcome) => outcome,
-        Err(_elapsed) => Err(ConnectionError::TimedOut { address }),
+        Err(_elapsed) => Err(ConnectionError::TimedOut {
+            address: server.address(),
+        }),
     }
 }
 
-/// Whom the server's certificate must be for, and where it listens.
-fn server(url: &Url) -> Option<(ServerName<'static>, String)> {
-    let host = url.host()?;
-    let name = match host {
-        Host::Domain(name) => ServerName::try_from(name.to_owned()).ok()?,
-        Host::Ipv4(address) => ServerName::from(address),
-        Host::Ipv6(address) => ServerName::from(address),
-    };
-    Some((name, format!("{host}:{}", url.port_or_known_default()?)))
+/// Whom to connect to.
+struct Server<'a> {
+    host: Host<&'a str>,
+    port: u16,
+    /// Whom its certificate must be for.
+    name: ServerName<'static>,
 }
 
-async fn connect(
-    tls: Arc<ClientConfig>,
-    name: ServerName<'static>,
-    address: &str,
-) -> Result<(), ConnectionError> {
-    let address = || address.to_owned();
-    let found = tokio::net::lookup_host(address()).await;
-    let found = found.map_err(|cause| ConnectionError::Lookup {
-        address: address(),
-        cause,
-    })?;
-    let found: Vec<_> = found.collect();
-    let connected = TcpStream::connect(found.as_slice()).await;
-    let stream = connected.map_err(|cause| ConnectionError::Connect {
-        address: address(),
-        cause,
-    })?;
-    let secured = TlsConnector::from(tls).connect(name, stream).await;
-    // The server has shown all that was asked of it.
-    let _hung_up = secured.map_err(ConnectionError::Tls)?.shutdown().await;
-    Ok(())
+impl<'a> Server<'a> {
+    fn of(url: &'a Url) -> Option<Self> {
+        let host = url.host()?;
+        let name = match host {
+            Host::Domain(name) => ServerName::try_from(name.to_owned()).ok()?,
+            Host::Ipv4(address) => ServerName::from(address),
+            Host::Ipv6(address) => ServerName::from(address),
+        };
+        let port = url.port_or_known_default()?;
+        Some(Self { host, port, name })
+    }
+
+    /// Where it listens, for messages.
+    fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    async fn connect(
+        &self,
+        tls: Arc<ClientConfig>,
+        resolver: &Resolver,
+    ) -> Result<(), ConnectionError> {
+        let found = self.addresses(resolver).await;
+        let found = found.map_err(|cause| ConnectionError::Lookup {
+            address: self.address(),
+            cause,
+        })?;
+        let found: Vec<_> = found
+            .iter()
+            .map(|&address| SocketAddr::new(address, self.port))
+            .collect();
+        let connected = TcpStream::connect(found.as_slice()).await;
+        let stream = connected.map_err(|cause| ConnectionError::Connect {
+            address: self.address(),
+            cause,
+        })?;
+        let secured = TlsConnector::from(tls).connect(self.name.clone(), stream);
+        // The server has shown all that was asked of it.
+        let _hung_up = secured
+            .await
+            .map_err(ConnectionError::Tls)?
+            .shutdown()
+            .await;
+        Ok(())
+    }
+
+    async fn addresses(&self, resolver: &Resolver) -> Result<Arc<[IpAddr]>, LookupError> {
+        match self.host {
+            Host::Domain(name) => resolver.lookup(name).await,
+            Host::Ipv4(address) => Ok(Arc::new([address.into()])),
+            Host::Ipv6(address) => Ok(Arc::new([address.into()])),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -120,14 +156,18 @@ mod tests {
                 "[2001:db8::1]:8443",
             ),
         ] {
-            let found = server(&Url::parse(url).unwrap()).unwrap();
-            assert_eq!((&*found.0.to_str(), found.1.as_str()), (name, address));
+            let url = Url::parse(url).unwrap();
+            let found = Server::of(&url).unwrap();
             assert_eq!(
-                matches!(found.0, ServerName::IpAddress(_)),
-                address.parse::<std::net::SocketAddr>().is_ok(),
+                (&*found.name.to_str(), found.address().as_str()),
+                (name, address)
+            );
+            assert_eq!(
+                matches!(found.name, ServerName::IpAddress(_)),
+                address.parse::<SocketAddr>().is_ok(),
                 "an address is compared as one"
             );
         }
-        assert!(server(&Url::parse("unix:/run/x").unwrap()).is_none());
+        assert!(Server::of(&Url::parse("unix:/run/x").unwrap()).is_none());
     }
 }

@@ -10,6 +10,7 @@ mod body;
 mod client;
 mod connection;
 mod error;
+mod lookup;
 mod proxy;
 mod tls;
 
@@ -17,6 +18,7 @@ pub use body::{BodyError, read_body};
 pub use client::{Answer, HttpsClient, Limits};
 pub use connection::ConnectionError;
 pub use error::{CallError, CallFault, ClientError, causes};
+pub use lookup::{LookupError, MAX_LOOKUPS};
 pub use proxy::{ProxyError, ProxyRules};
 pub use tls::TrustRoots;
 
