@@ -76,6 +76,8 @@ struct State {
     /// For all calls after those of `next`.
     fault: Option<Fault>,
     next: VecDeque<Fault>,
+    /// For calls with these tokens, before any other.
+    by_token: BTreeMap<String, Fault>,
     received: Vec<Received>,
     handshakes: usize,
     in_flight: usize,
@@ -132,6 +134,11 @@ impl TokenReviewServer {
     /// Has each of the next calls meet one of these faults.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.state().next.extend(faults);
+    }
+
+    /// Has every call with this token meet a fault.
+    pub fn fail_for(&self, token: &str, fault: Fault) {
+        self.shared.state().by_token.insert(token.to_owned(), fault);
     }
 
     /// The requests so far.
@@ -214,12 +221,13 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> io::Result<Respo
     let (answer, fault) = {
         let mut state = shared.state();
         let answer = state.answer(&review);
+        let fault = state.fault_for(&review);
         state.received.push(Received {
             request_line: format!("{} {}", head.method, head.uri),
             headers: head.headers,
             review,
         });
-        (answer, state.next_fault())
+        (answer, fault)
     };
     let _in_flight = InFlight::new(shared);
     match fault {
@@ -240,16 +248,23 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> io::Result<Respo
 
 impl State {
     fn answer(&self, review: &Value) -> Value {
-        let token = review.pointer("/spec/token").and_then(Value::as_str);
         let unknown = json!({"authenticated": false});
-        let known = token.and_then(|token| self.users.get(token));
+        let known = token(review).and_then(|token| self.users.get(token));
         let api_version = review.get("apiVersion");
         json!({"kind": "TokenReview", "apiVersion": api_version, "status": known.unwrap_or(&unknown)})
     }
 
-    fn next_fault(&mut self) -> Option<Fault> {
-        self.next.pop_front().or_else(|| self.fault.clone())
+    fn fault_for(&mut self, review: &Value) -> Option<Fault> {
+        let of_token = token(review).and_then(|token| self.by_token.get(token));
+        of_token
+            .cloned()
+            .or_else(|| self.next.pop_front())
+            .or_else(|| self.fault.clone())
     }
+}
+
+fn token(review: &Value) -> Option<&str> {
+    review.pointer("/spec/token").and_then(Value::as_str)
 }
 
 /// Counts a request until its answer is made or nobody waits for it any more.

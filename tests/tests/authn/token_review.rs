@@ -456,6 +456,92 @@ async fn a_login_that_is_abandoned_gives_its_place_back() {
     }
 }
 
+/// How often the server was asked about `token`.
+fn calls_for(server: &TokenReviewServer, token: &str) -> usize {
+    let received = server.received();
+    let calls = received
+        .iter()
+        .filter(|call| call.review["spec"]["token"] == token);
+    calls.count()
+}
+
+/// What comes at once: a pause, where a test has one, is longer.
+async fn soon<T>(outcome: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(Duration::from_secs(10), outcome);
+    outcome.await.expect("soon")
+}
+
+#[tokio::test]
+async fn logins_that_pause_keep_no_other_out_and_are_few() {
+    let setup = Setup::new().await;
+    let fault = Fault::Status(500, vec![("retry-after", "18")]);
+    setup.server.fail_for("bad", fault);
+    let mut logins = JoinSet::new();
+    for wave in 1..=3 {
+        for _ in 0..64 {
+            logins.spawn(setup.log_in_as("bad".to_owned()));
+        }
+        while calls_for(&setup.server, "bad") < wave * 64 || setup.server.in_flight() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(soon(setup.log_in(TOKEN)).await.unwrap().is_some());
+    }
+    for _ in 0..2 * 64 {
+        let error = soon(logins.join_next()).await.unwrap().unwrap();
+        assert_eq!(error.unwrap_err().reason(), "TokenReviewFailed");
+    }
+    assert!(logins.try_join_next().is_none(), "the others pause");
+    assert_eq!(logins.len(), 64);
+}
+
+/// Takes all turns but `left` with calls that hang.
+async fn occupy(setup: &Setup, left: usize) -> JoinSet<()> {
+    setup.server.fail_for("hangs", Fault::Hang);
+    let mut logins = JoinSet::new();
+    for _ in left..64 {
+        let login = setup.log_in_as("hangs".to_owned());
+        logins.spawn(async { drop(login.await) });
+    }
+    while setup.server.in_flight() < 64 - left {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    logins
+}
+
+#[tokio::test]
+async fn a_login_that_fails_makes_way_for_those_that_wait() {
+    let setup = Setup::new().await;
+    let _others = occupy(&setup, 1).await;
+    let fault = Fault::Status(503, vec![("retry-after", "15")]);
+    setup.server.fail_for("bad", fault);
+    let (bad, good) = tokio::join!(soon(setup.log_in("bad")), soon(setup.log_in(TOKEN)));
+    let error = bad.unwrap_err().to_string();
+    assert!(error.contains("503 Service Unavailable"), "{error}");
+    assert!(good.unwrap().is_some());
+    assert_eq!(calls_for(&setup.server, "bad"), 1);
+}
+
+#[tokio::test]
+async fn a_login_that_paused_waits_for_no_turn() {
+    let setup = Setup::new().await;
+    let _others = occupy(&setup, 1).await;
+    let fault = Fault::Status(503, vec![("retry-after", "2")]);
+    setup.server.fail_for("bad", fault);
+    let meanwhile = async {
+        while calls_for(&setup.server, "bad") == 0 || setup.server.in_flight() > 63 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let _last = occupy(&setup, 63).await;
+        std::future::pending::<()>().await
+    };
+    let error = tokio::select! {
+        outcome = soon(setup.log_in("bad")) => outcome.unwrap_err().to_string(),
+        () = meanwhile => unreachable!(),
+    };
+    assert!(error.contains("503 Service Unavailable"), "{error}");
+    assert_eq!(calls_for(&setup.server, "bad"), 1);
+}
+
 #[tokio::test]
 async fn a_token_longer_than_any_is_not_sent() {
     let setup = Setup::new().await;

@@ -21,7 +21,7 @@ use haulout_api::identity::UserInfo;
 use haulout_https::{ClientError, ConnectionError, HttpsClient, Limits, TrustRoots};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{AuthenticationError, TokenAuthenticator};
@@ -46,8 +46,11 @@ const BODY_LIMIT: usize = 512 * 1024;
 /// Most calls at a time, so that a slow server is not made slower by everybody who tries again.
 const MAX_CALLS: usize = 64;
 
-/// Most logins that wait for their call.
+/// Most logins that wait for their first call.
 const MAX_QUEUED: usize = 256;
+
+/// Most logins that pause before they call once more. They take no turn from others; this bounds the tokens that are held.
+const MAX_PAUSED: usize = 64;
 
 /// One TokenReview server, with whom it is trusted to be.
 #[derive(Clone, Debug)]
@@ -101,9 +104,9 @@ pub struct TokenReviewAuthenticator {
     username_prefix: String,
     groups_prefix: String,
     certificate_lifetime_seconds: Option<u32>,
-    /// One for each login that waits or calls.
-    places: Semaphore,
     calls: Semaphore,
+    queue: Semaphore,
+    pauses: Semaphore,
     refused: Mutex<RefusedTokens>,
 }
 
@@ -120,8 +123,9 @@ impl TokenReviewAuthenticator {
             username_prefix: spec.username_prefix.clone(),
             groups_prefix: spec.groups_prefix.clone(),
             certificate_lifetime_seconds: spec.certificate_lifetime_seconds,
-            places: Semaphore::new(MAX_CALLS + MAX_QUEUED),
             calls: Semaphore::new(MAX_CALLS),
+            queue: Semaphore::new(MAX_QUEUED),
+            pauses: Semaphore::new(MAX_PAUSED),
             refused: Mutex::default(),
         }
     }
@@ -134,47 +138,63 @@ impl TokenReviewAuthenticator {
         if self.refused().contains(&hash, Instant::now()) {
             return Ok(None);
         }
-        let user = self.in_turn(token).await?;
+        let user = self.review(token).await?;
         if user.is_none() {
             self.refused().insert(hash, Instant::now());
         }
         Ok(user.map(|user| self.prefixed(user)))
     }
 
-    /// Waits for its turn. A login keeps it during pauses too: a server that fails is better called by few.
-    async fn in_turn(&self, token: &SecretString) -> Result<Option<UserInfo>, ReviewError> {
+    /// Asks when its turn comes. A failing call is made once more only where that keeps nobody waiting: for some tokens a
+    /// server may fail each time, and they could come in numbers.
+    async fn review(&self, token: &SecretString) -> Result<Option<UserInfo>, ReviewError> {
         let deadline = Instant::now() + DEADLINE;
-        let _place = self
-            .places
-            .try_acquire()
-            .map_err(|_full| ReviewError::QueueFull)?;
-        let _turn = timeout_at(deadline, self.calls.acquire())
-            .await
-            .map_err(|_elapsed| ReviewError::QueuedTooLong)?;
-        timeout_at(deadline, self.review(token, deadline))
-            .await
-            .map_err(|_elapsed| ReviewError::TimedOut)?
-    }
-
-    async fn review(
-        &self,
-        token: &SecretString,
-        deadline: Instant,
-    ) -> Result<Option<UserInfo>, ReviewError> {
+        let mut turn = self.first_turn(deadline).await?;
         let mut calls = 0;
         loop {
-            let error = match self.call(token).await {
-                Ok(verdict) => return Ok(verdict),
-                Err(error) => error,
+            let error = match timeout_at(deadline, self.call(token)).await {
+                Ok(Ok(verdict)) => return Ok(verdict),
+                Ok(Err(error)) => error,
+                Err(_elapsed) => return Err(ReviewError::TimedOut),
             };
+            drop(turn);
             calls += 1;
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(pause) = retry::pause(error.failure(), calls, left, chance()) else {
                 return Err(error);
             };
             tracing::debug!(%error, calls, ?pause, "asking the TokenReview server once more");
-            sleep(pause).await;
+            turn = match self.turn_after(pause).await {
+                Some(turn) => turn,
+                None => return Err(error),
+            };
         }
+    }
+
+    async fn first_turn(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, ReviewError> {
+        if let Ok(turn) = self.calls.try_acquire() {
+            return Ok(turn);
+        }
+        let _place = self
+            .queue
+            .try_acquire()
+            .map_err(|_full| ReviewError::QueueFull)?;
+        match timeout_at(deadline, self.calls.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(ReviewError::QueuedTooLong),
+        }
+    }
+
+    /// Another turn after `pause`; none where all are taken, before it or after.
+    async fn turn_after(&self, pause: Duration) -> Option<SemaphorePermit<'_>> {
+        // The turn that was just given back has gone to a login that waited.
+        if self.calls.available_permits() == 0 {
+            return None;
+        }
+        let paused = self.pauses.try_acquire().ok()?;
+        sleep(pause).await;
+        drop(paused);
+        self.calls.try_acquire().ok()
     }
 
     async fn call(&self, token: &SecretString) -> Result<Option<UserInfo>, ReviewError> {
