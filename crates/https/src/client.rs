@@ -21,7 +21,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How much one call may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// From the first packet to the last byte of the answer.
     pub time: Duration,
@@ -34,7 +34,7 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct HttpsClient {
     http: Client,
-    tls: Arc<ClientConfig>,
+    pub(crate) tls: Arc<ClientConfig>,
     resolver: Resolver,
     limits: Limits,
 }

@@ -1,4 +1,5 @@
-//! Calls to HTTPS servers that somebody else runs and that are not trusted: [`HttpsClient`].
+//! Calls to HTTPS servers that somebody else runs and that are not trusted: [`HttpsClient`], and [`HttpsClients`] where many
+//! trust the same roots.
 //!
 //! Each call is bounded in time and size. What a server says stands in a message only as [`foreign`] text.
 //!
@@ -8,6 +9,7 @@
 
 mod body;
 mod client;
+mod clients;
 mod connection;
 mod error;
 mod lookup;
@@ -16,6 +18,7 @@ mod tls;
 
 pub use body::{BodyError, read_body};
 pub use client::{Answer, HttpsClient, Limits};
+pub use clients::HttpsClients;
 pub use connection::ConnectionError;
 pub use error::{CallError, CallFault, ClientError, causes};
 pub use lookup::{LookupError, MAX_LOOKUPS};

@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use haulout_api::authenticator::{TokenReviewVersion, WebhookAuthenticatorSpec};
 use haulout_api::identity::UserInfo;
-use haulout_https::{ClientError, ConnectionError, HttpsClient, Limits, TrustRoots};
+use haulout_https::{ClientError, ConnectionError, HttpsClient, HttpsClients, Limits, TrustRoots};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -52,6 +52,9 @@ const MAX_QUEUED: usize = 256;
 /// Most logins that pause before they call once more. They take no turn from others; this bounds the tokens that are held.
 const MAX_PAUSED: usize = 64;
 
+/// For all servers of this process.
+static CLIENTS: HttpsClients = HttpsClients::new();
+
 /// One TokenReview server, with whom it is trusted to be.
 #[derive(Clone, Debug)]
 pub struct TokenReviewClient {
@@ -74,7 +77,7 @@ impl TokenReviewClient {
             time: DEADLINE,
             body: BODY_LIMIT,
         };
-        let http = HttpsClient::new(roots, limits)?;
+        let http = CLIENTS.client(roots, limits)?;
         Ok(Self { http, endpoint })
     }
 
