@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haulout_https::{HttpsClient, Limits, foreign};
+use haulout_https::{HttpsClient, HttpsClients, Limits, foreign};
 use http::StatusCode;
 use url::Url;
 
@@ -39,6 +39,9 @@ fn of_answer(status: &StatusCode, body: &str) -> String {
     }
 }
 
+/// Issuers of the same roots share a client, since each holds all of them in memory.
+static CLIENTS: HttpsClients = HttpsClients::new();
+
 /// Calls one issuer, within [`CALL_TIMEOUT`] and [`BODY_LIMIT`].
 #[derive(Clone, Debug)]
 pub struct IssuerClient(HttpsClient);
@@ -53,7 +56,7 @@ impl IssuerClient {
             time: CALL_TIMEOUT,
             body: BODY_LIMIT,
         };
-        HttpsClient::new(roots, limits).map(Self)
+        CLIENTS.client(roots, limits).map(Self)
     }
 
     /// The body of a 200 answer.

@@ -8,9 +8,8 @@ use std::time::SystemTime;
 
 use haulout_api::authenticator::{JWTAuthenticator, JwtAuthenticatorSpec, TlsSpec};
 use haulout_api::group::ApiGroupSuffix;
-use haulout_https::{ClientError, TrustRoots};
+use haulout_https::TrustRoots;
 use haulout_jwt::claims::ClaimRules;
-use haulout_jwt::client::IssuerClient;
 use haulout_operate::clock::Clock;
 use kube::Client;
 use tokio::sync::Semaphore;
@@ -45,7 +44,6 @@ pub(super) struct Jwt {
     clock: Clock,
     /// Runs one task for each issuer, which keeps its keys fresh.
     tracker: TaskTracker,
-    clients: Mutex<Vec<(TrustRoots, IssuerClient)>>,
     /// The issuers whose keys are kept, for objects that have them in common.
     sources: Mutex<Vec<Weak<Source>>>,
     /// Held while the expressions of one object are compiled.
@@ -58,24 +56,9 @@ impl Jwt {
         Self {
             clock,
             tracker,
-            clients: Mutex::default(),
             sources: Mutex::default(),
             compiling: Semaphore::new(1),
         }
-    }
-
-    /// A client that trusts `roots`: the same one for as many issuers as have the same roots, since each holds all of
-    /// them in memory.
-    fn client(&self, roots: &TrustRoots) -> Result<IssuerClient, ClientError> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(known, _)| known == roots) {
-            return Ok(client.clone());
-        }
-        let client = IssuerClient::new(roots)?;
-        clients.push((roots.clone(), client.clone()));
-        let surplus = clients.len().saturating_sub(MAX_CLIENTS);
-        clients.drain(..surplus);
-        Ok(client)
     }
 
     /// The issuer of these keys that another object, or an earlier judgement, has reached and still uses.
@@ -116,9 +99,6 @@ impl Jwt {
         }
     }
 }
-
-/// Most clients that wait for a further issuer with their roots.
-const MAX_CLIENTS: usize = 16;
 
 impl AuthenticatorKind for Jwt {
     const KIND: &'static str = JWT_KIND;

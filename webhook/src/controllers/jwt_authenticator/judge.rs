@@ -131,7 +131,7 @@ pub(super) async fn judge(
         _ => return settle(spec, findings, known, None, false),
     };
     let reached = reached.filter(|reached| reached.source.roots == roots);
-    let client = match kind.client(&roots) {
+    let client = match IssuerClient::new(&roots) {
         Ok(client) => client,
         Err(error) => {
             findings.tls = Some(common::unusable_roots(&error));
