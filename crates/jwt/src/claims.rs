@@ -65,15 +65,15 @@ pub enum ClaimError {
     },
     /// An expression has no value for these claims.
     #[error(
-        "oidc: error evaluating {purpose}: expression '{expression}' resulted in error: {source}"
+        "oidc: error evaluating {purpose}: expression '{expression}' resulted in error: {cause}"
     )]
     Evaluation {
         /// What the expression is for.
         purpose: Purpose,
         /// The expression.
         expression: String,
-        /// Why it has none.
-        source: EvaluationError,
+        /// Why it has none. It stands in the text, as in Kubernetes, and so is no source.
+        cause: EvaluationError,
     },
     /// A required claim is absent.
     #[error("oidc: required claim {0} not present in ID token")]
@@ -160,7 +160,7 @@ impl ClaimError {
         matches!(
             self,
             Self::Evaluation {
-                source: EvaluationError::BudgetSpent,
+                cause: EvaluationError::BudgetSpent,
                 ..
             }
         )
@@ -360,20 +360,27 @@ impl Evaluation<'_> {
         purpose: Purpose,
     ) -> Result<Vec<String>, ClaimError> {
         let value = self.evaluate(expression, purpose)?;
-        value.to_texts().ok_or_else(|| ClaimError::NoTexts {
-            purpose,
-            expression: expression.text().to_owned(),
-        })
+        let texts = value.to_texts(self.budget);
+        texts
+            .map_err(|cause| no_value(expression, purpose, cause))?
+            .ok_or_else(|| ClaimError::NoTexts {
+                purpose,
+                expression: expression.text().to_owned(),
+            })
     }
 
     fn evaluate(&mut self, expression: &Expression, purpose: Purpose) -> Result<Value, ClaimError> {
         expression
             .evaluate(self.variable.clone(), self.budget)
-            .map_err(|source| ClaimError::Evaluation {
-                purpose,
-                expression: expression.text().to_owned(),
-                source,
-            })
+            .map_err(|cause| no_value(expression, purpose, cause))
+    }
+}
+
+fn no_value(expression: &Expression, purpose: Purpose, cause: EvaluationError) -> ClaimError {
+    ClaimError::Evaluation {
+        purpose,
+        expression: expression.text().to_owned(),
+        cause,
     }
 }
 

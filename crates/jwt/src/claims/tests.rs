@@ -321,3 +321,47 @@ fn a_larger_budget_may_help() {
     );
     assert!(rules.user(&claims, Budget::full()).is_ok());
 }
+
+#[test]
+fn no_error_says_twice_why() {
+    use std::error::Error;
+
+    for (configuration, token) in [
+        (
+            json!({"claims": {"usernameExpression": "claims.team"}}),
+            json!({}),
+        ),
+        (
+            json!({"claims": {"usernameExpression": "claims.?team"}}),
+            json!({}),
+        ),
+        (json!({"claims": {"usernameExpression": "''"}}), json!({})),
+        (
+            json!({"claims": {"groupsExpression": "1"}}),
+            json!({"username": "u"}),
+        ),
+        (
+            json!({"claims": {"groups": "groups"}}),
+            json!({"username": "u", "groups": 1}),
+        ),
+        (
+            json!({"claimValidationRules": [{"expression": "false"}]}),
+            json!({"username": "u"}),
+        ),
+        (
+            json!({"claimValidationRules": [{"claim": "a"}]}),
+            json!({"username": "u"}),
+        ),
+        (json!({}), json!({"username": "u", "_claim_names": 1})),
+        (json!({}), json!({})),
+    ] {
+        let error = user(&rules(configuration), token).unwrap_err();
+        // All of it is in the text, as it is in Kubernetes.
+        assert!(error.source().is_none(), "{error}: {:?}", error.source());
+    }
+    let rules = rules(json!({"claims": {"usernameExpression": "claims.team"}}));
+    assert_eq!(
+        refusal(&rules, json!({})),
+        "oidc: error evaluating username claim expression: expression 'claims.team' resulted in error: no such key: team"
+    );
+}

@@ -18,6 +18,11 @@ impl Budget {
         Self(1_000_000)
     }
 
+    #[cfg(test)]
+    pub(super) fn left(&self) -> u64 {
+        self.0
+    }
+
     pub(super) fn spend(&mut self, steps: u64) -> Result<(), EvaluationError> {
         self.0 = self
             .0

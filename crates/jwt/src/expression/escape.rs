@@ -1,5 +1,7 @@
 //! Names of claims as they are written in an expression, where `kubernetes.io` is `kubernetes__dot__io`.
 
+use std::borrow::Cow;
+
 /// Reserved words of CEL, which are written `__in__` (Kubernetes `cel.Unescape`).
 const RESERVED: [&str; 21] = [
     "true",
@@ -26,7 +28,10 @@ const RESERVED: [&str; 21] = [
 ];
 
 /// What `name` stands for; `None` if it has an escape that means nothing.
-pub(super) fn unescape(name: &str) -> Option<String> {
+pub(super) fn unescape(name: &str) -> Option<Cow<'_, str>> {
+    if !may_be_escaped(name) {
+        return Some(Cow::Borrowed(name));
+    }
     let mut plain = String::with_capacity(name.len());
     let mut rest = name;
     while let Some((before, after)) = rest.split_once("__") {
@@ -57,7 +62,12 @@ pub(super) fn unescape(name: &str) -> Option<String> {
         }
     }
     plain.push_str(rest);
-    Some(plain)
+    Some(Cow::Owned(plain))
+}
+
+/// Whether `name` holds what every escape begins with.
+pub(super) fn may_be_escaped(name: &str) -> bool {
+    name.contains("__")
 }
 
 /// Whether `name` stands for anything but itself.

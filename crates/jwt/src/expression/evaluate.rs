@@ -188,13 +188,13 @@ impl Evaluation<'_> {
             return Err(EvaluationError::NoKey(key.type_name()));
         }
         if let (false, Value::Map(map)) = (unescapes, &target) {
-            map.takes_as_written(&key)?;
+            map.takes_as_written(&key, self.budget)?;
         }
         let is_strict = mode == Access::Value && !is_optional;
-        let found = find(&target, &key, is_strict)?;
+        let found = find(&target, &key, is_strict, self.budget)?;
         Ok(match mode {
             Access::Presence => Value::Bool(found.is_some()),
-            _ if is_strict => found.ok_or_else(|| missing(&target, &key))?,
+            _ if is_strict => found.ok_or_else(|| missing(&target, &key, self.budget))?,
             _ => Value::Optional(found.map(Arc::new)),
         })
     }
@@ -242,6 +242,9 @@ impl Evaluation<'_> {
         let mut map = BTreeMap::new();
         for (key, value) in entries {
             let key = Key::written(self.value(key)?).ok_or(EvaluationError::NoSuchOverload)?;
+            if let Key::String(name) = &key {
+                self.budget.spend_bytes(name.len())?;
+            }
             if let Some(value) = self.element(value)? {
                 map.insert(key, value);
             }
@@ -423,36 +426,50 @@ fn boolean(value: &Value) -> Result<bool, EvaluationError> {
 }
 
 /// What stands in `target` at `key`. Something that holds nothing is an error only where that is asked for.
-fn find(target: &Value, key: &Value, is_strict: bool) -> Result<Option<Value>, EvaluationError> {
+fn find(
+    target: &Value,
+    key: &Value,
+    is_strict: bool,
+    budget: &mut Budget,
+) -> Result<Option<Value>, EvaluationError> {
     match target {
-        Value::Map(map) => Ok(map.find(key).cloned()),
+        Value::Map(map) => Ok(map.find(key, budget)?.cloned()),
         Value::List(elements) => {
-            let index = value::integer(key).ok_or_else(|| match key {
-                Value::Double(_) | Value::Uint(_) => EvaluationError::IndexValue(shown(key)),
-                other => EvaluationError::IndexType(other.type_name()),
-            })?;
+            let Some(index) = value::integer(key) else {
+                return Err(match key {
+                    Value::Double(_) | Value::Uint(_) => {
+                        EvaluationError::IndexValue(shown(key, budget)?)
+                    }
+                    other => EvaluationError::IndexType(other.type_name()),
+                });
+            };
             let index = usize::try_from(index).ok();
             Ok(index.and_then(|index| elements.get(index)).cloned())
         }
-        _ if is_strict => Err(EvaluationError::NoSuchKey(shown(key))),
+        _ if is_strict => Err(EvaluationError::NoSuchKey(shown(key, budget)?)),
         _ => Ok(None),
     }
 }
 
-fn missing(target: &Value, key: &Value) -> EvaluationError {
-    match target {
-        Value::List(_) => EvaluationError::IndexOutOfBounds(shown(key)),
-        _ => EvaluationError::NoSuchKey(shown(key)),
+fn missing(target: &Value, key: &Value, budget: &mut Budget) -> EvaluationError {
+    match (shown(key, budget), target) {
+        (Err(spent), _) => spent,
+        (Ok(key), Value::List(_)) => EvaluationError::IndexOutOfBounds(key),
+        (Ok(key), _) => EvaluationError::NoSuchKey(key),
     }
 }
 
-fn shown(key: &Value) -> String {
-    match key {
+/// A key as errors show it, of which one may be made for each element of a list.
+fn shown(key: &Value, budget: &mut Budget) -> Result<String, EvaluationError> {
+    Ok(match key {
         Value::Bool(bool) => bool.to_string(),
         Value::Int(int) => int.to_string(),
         Value::Uint(uint) => uint.to_string(),
         Value::Double(double) => double.to_string(),
-        Value::String(text) => foreign(text),
+        Value::String(text) => {
+            budget.spend_bytes(text.len().saturating_mul(value::REWRITE))?;
+            foreign(text)
+        }
         other => format!("a {}", other.type_name()),
-    }
+    })
 }

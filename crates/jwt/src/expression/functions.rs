@@ -226,26 +226,4 @@ pub(super) const UNSUPPORTED: &[&str] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn documentation_has_every_function() {
-        let page = include_str!("../../../../docs/cel.md");
-        for (name, ..) in rows() {
-            // Operators are shown as they are written.
-            let is_operator = !name.starts_with(|char: char| char.is_ascii_lowercase());
-            assert!(is_operator || page.contains(&format!("`{name}`")), "{name}");
-        }
-    }
-
-    #[test]
-    fn every_signature_is_read() {
-        for (name, signatures, _) in rows() {
-            for text in *signatures {
-                assert!(Signature::parse(text).is_some(), "{name}: {text}");
-            }
-            assert!(!UNSUPPORTED.contains(name), "{name} is there");
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 mod hostile;
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::*;
@@ -222,6 +224,16 @@ fn list_of_split_is_seen_wherever_it_may_come_out() {
     }
 }
 
+#[test]
+fn texts_are_charged_as_often_as_they_stand_in_a_list() {
+    let text: Arc<str> = "a".repeat(1_600).into();
+    let list = Value::list(vec![Value::String(text); 100]);
+    let mut budget = Budget::full();
+    let before = budget.left();
+    assert_eq!(list.to_texts(&mut budget).unwrap().unwrap().len(), 100);
+    assert_eq!(before - budget.left(), 100 * (1 + 1_600 / 16));
+}
+
 /// What only the login shows.
 #[test]
 fn values_of_other_kinds_than_the_checker_took_them_for_are_refused() {
@@ -238,8 +250,10 @@ fn values_of_other_kinds_than_the_checker_took_them_for_are_refused() {
         ("dyn([claims.o]).map(x, x[claims.s + '__dot__'])", false),
     ] {
         let expression = Expression::compile(text, Variable::Claims).unwrap();
-        let value = expression.evaluate(claims.clone(), &mut Budget::full());
-        let texts = value.ok().and_then(|value| value.to_texts());
+        let mut budget = Budget::full();
+        let value = expression.evaluate(claims.clone(), &mut budget);
+        let texts = value.and_then(|value| value.to_texts(&mut budget));
+        let texts = texts.ok().flatten();
         assert_eq!(texts.is_some(), gives_texts, "{text}");
     }
 }

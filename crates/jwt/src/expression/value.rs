@@ -1,5 +1,6 @@
 //! Values of expressions: cheap to copy, and compared as Kubernetes compares them.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -9,9 +10,12 @@ use haulout_api::identity::UserInfo;
 use serde_json::Value as Json;
 
 use super::budget::Budget;
-use super::escape::{is_escaped, unescape};
+use super::escape::{is_escaped, may_be_escaped, unescape};
 use super::evaluate::EvaluationError;
 use crate::foreign;
+
+/// How many times as long as reading a byte it takes to escape or unescape one.
+pub(super) const REWRITE: usize = 8;
 
 /// A value.
 #[derive(Clone, Debug)]
@@ -145,25 +149,38 @@ impl Value {
     }
 
     /// As a list of texts, where it is one (Kubernetes `convertCELValueToStringList`). Empty ones are dropped.
-    pub(crate) fn to_texts(&self) -> Option<Vec<String>> {
-        let mut texts = match self {
-            Self::Null => Vec::new(),
-            Self::String(text) => vec![text.to_string()],
-            Self::List(list) if !list.is_split => {
-                list.iter().map(Self::to_text).collect::<Option<_>>()?
-            }
-            _ => return None,
+    ///
+    /// A list may hold one long text many times, which are now many texts.
+    pub(crate) fn to_texts(
+        &self,
+        budget: &mut Budget,
+    ) -> Result<Option<Vec<String>>, EvaluationError> {
+        let elements = match self {
+            Self::Null => &[],
+            Self::String(_) => std::slice::from_ref(self),
+            Self::List(list) if !list.is_split => &***list,
+            _ => return Ok(None),
         };
-        texts.retain(|text| !text.is_empty());
-        Some(texts)
+        let mut texts = Vec::new();
+        for element in elements {
+            let Some(text) = element.as_text() else {
+                return Ok(None);
+            };
+            budget.spend(1)?;
+            budget.spend_bytes(text.len())?;
+            if !text.is_empty() {
+                texts.push(text.to_owned());
+            }
+        }
+        Ok(Some(texts))
     }
 
     /// The text that Kubernetes sees in an element of a list, which is also the value of an optional and a type's name.
-    fn to_text(&self) -> Option<String> {
+    fn as_text(&self) -> Option<&str> {
         match self {
-            Self::String(text) => Some(text.to_string()),
-            Self::Optional(Some(value)) => value.to_text(),
-            Self::Type(name) => Some((*name).to_owned()),
+            Self::String(text) => Some(text),
+            Self::Optional(Some(value)) => value.as_text(),
+            Self::Type(name) => Some(name),
             _ => None,
         }
     }
@@ -239,8 +256,8 @@ impl Value {
                 }
                 for (key, one) in &one.entries {
                     let key = key.to_value();
-                    other.takes_as_written(&key)?;
-                    let Some(other) = other.find(&key) else {
+                    other.takes_as_written(&key, budget)?;
+                    let Some(other) = other.find(&key, budget)? else {
                         return Ok(false);
                     };
                     if !one.equals(other, budget)? {
@@ -303,23 +320,49 @@ impl Deref for List {
 
 impl Map {
     /// The value of a key. Numbers find one another whatever their types.
-    pub(super) fn find(&self, key: &Value) -> Option<&Value> {
+    pub(super) fn find(
+        &self,
+        key: &Value,
+        budget: &mut Budget,
+    ) -> Result<Option<&Value>, EvaluationError> {
+        self.spend_key(key, budget)?;
         let unescaped = match (self.names, key) {
             (Names::Plain, _) => None,
             (names, Value::String(name)) => match (unescape(name), names) {
-                (None, Names::Strict) => return None,
+                (None, Names::Strict) => return Ok(None),
                 (unescaped, _) => unescaped,
             },
             _ => None,
         };
-        match unescaped {
-            Some(name) => self.entries.get(&Key::text(&name)),
-            None => Key::candidates(key).find_map(|key| self.entries.get(&key)),
+        Ok(match unescaped {
+            Some(Cow::Owned(name)) => self.entries.get(&Key::text(&name)),
+            Some(Cow::Borrowed(_)) | None => self.written(key),
+        })
+    }
+
+    /// The value of a key as it is written.
+    fn written(&self, key: &Value) -> Option<&Value> {
+        Key::candidates(key).find_map(|key| self.entries.get(&key))
+    }
+
+    /// A key is compared with a few others, at the most as far as it is long.
+    fn spend_key(&self, key: &Value, budget: &mut Budget) -> Result<(), EvaluationError> {
+        let Value::String(name) = key else {
+            return Ok(());
+        };
+        match self.names != Names::Plain && may_be_escaped(name) {
+            true => budget.spend_bytes(name.len().saturating_mul(REWRITE)),
+            false => budget.spend_bytes(name.len()),
         }
     }
 
     /// Refuses an escaped name where it depends on how Kubernetes came by the map whether it stands for itself.
-    pub(super) fn takes_as_written(&self, key: &Value) -> Result<(), EvaluationError> {
+    pub(super) fn takes_as_written(
+        &self,
+        key: &Value,
+        budget: &mut Budget,
+    ) -> Result<(), EvaluationError> {
+        self.spend_key(key, budget)?;
         match key {
             Value::String(name) if self.names != Names::Plain && is_escaped(name) => {
                 Err(EvaluationError::EscapedName(foreign(name)))
@@ -329,8 +372,13 @@ impl Map {
     }
 
     /// Whether a key is there as it is written. Escapes mean nothing here, in Kubernetes too.
-    pub(super) fn contains(&self, key: &Value) -> bool {
-        Key::candidates(key).any(|key| self.entries.contains_key(&key))
+    pub(super) fn contains(
+        &self,
+        key: &Value,
+        budget: &mut Budget,
+    ) -> Result<bool, EvaluationError> {
+        self.spend_key(key, budget)?;
+        Ok(self.written(key).is_some())
     }
 }
 

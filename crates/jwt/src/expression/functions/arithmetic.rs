@@ -108,7 +108,7 @@ pub(super) const FUNCTIONS: &[Row] = &[
         &["(A, list(A)) -> bool", "(A, map(A, B)) -> bool"],
         |arguments, budget| match arguments {
             [value, List(elements)] => contains(elements, value, budget).map(Bool),
-            [key, Map(map)] => Ok(Bool(map.contains(key))),
+            [key, Map(map)] => map.contains(key, budget).map(Bool),
             _ => Err(NoSuchOverload),
         },
     ),

@@ -93,7 +93,7 @@ fn from_text(to: &'static str) -> EvaluationError {
     Conversion { from, to }
 }
 
-fn int(arguments: &[Value], _: &mut Budget) -> Result<Value, EvaluationError> {
+fn int(arguments: &[Value], budget: &mut Budget) -> Result<Value, EvaluationError> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     match arguments {
         [Int(int)] => Ok(Int(*int)),
@@ -101,12 +101,15 @@ fn int(arguments: &[Value], _: &mut Budget) -> Result<Value, EvaluationError> {
         #[expect(clippy::as_conversions, reason = "the range is checked")]
         [Double(double)] if *double > -LIMIT && *double < LIMIT => Ok(Int(*double as i64)),
         [Double(_)] => Err(Overflow),
-        [Value::String(text)] => text.parse().map(Int).map_err(|_| from_text("int")),
+        [Value::String(text)] => {
+            budget.spend_bytes(text.len())?;
+            text.parse().map(Int).map_err(|_| from_text("int"))
+        }
         _ => Err(NoSuchOverload),
     }
 }
 
-fn uint(arguments: &[Value], _: &mut Budget) -> Result<Value, EvaluationError> {
+fn uint(arguments: &[Value], budget: &mut Budget) -> Result<Value, EvaluationError> {
     const LIMIT: f64 = 18_446_744_073_709_551_616.0;
     match arguments {
         [Uint(uint)] => Ok(Uint(*uint)),
@@ -115,29 +118,38 @@ fn uint(arguments: &[Value], _: &mut Budget) -> Result<Value, EvaluationError> {
         [Double(double)] if *double >= 0.0 && *double < LIMIT => Ok(Uint(*double as u64)),
         [Double(_)] => Err(UnsignedOverflow),
         // Go takes a sign only before integers that can have one.
-        [Value::String(text)] => match text.starts_with('+') {
-            true => Err(from_text("uint")),
-            false => text.parse().map(Uint).map_err(|_| from_text("uint")),
-        },
+        [Value::String(text)] => {
+            budget.spend_bytes(text.len())?;
+            match text.starts_with('+') {
+                true => Err(from_text("uint")),
+                false => text.parse().map(Uint).map_err(|_| from_text("uint")),
+            }
+        }
         _ => Err(NoSuchOverload),
     }
 }
 
-fn double(arguments: &[Value], _: &mut Budget) -> Result<Value, EvaluationError> {
+fn double(arguments: &[Value], budget: &mut Budget) -> Result<Value, EvaluationError> {
     match arguments {
         [Double(double)] => Ok(Double(*double)),
         #[expect(clippy::as_conversions, reason = "rounds, as it does in Go")]
         [Int(int)] => Ok(Double(*int as f64)),
         #[expect(clippy::as_conversions, reason = "rounds, as it does in Go")]
         [Uint(uint)] => Ok(Double(*uint as f64)),
-        [Value::String(text)] => match without_separators(text).parse::<f64>() {
-            // Too large a number is an error in Go, and infinity only where it is written.
-            Ok(double) if double.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) => {
-                Err(from_text("double"))
+        [Value::String(text)] => {
+            // It is read once for separators, and once more for digits.
+            budget.spend_bytes(text.len().saturating_mul(2))?;
+            match without_separators(text).parse::<f64>() {
+                // Too large a number is an error in Go, and infinity only where it is written.
+                Ok(double)
+                    if double.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) =>
+                {
+                    Err(from_text("double"))
+                }
+                Ok(double) => Ok(Double(double)),
+                Err(_) => Err(from_text("double")),
             }
-            Ok(double) => Ok(Double(double)),
-            Err(_) => Err(from_text("double")),
-        },
+        }
         _ => Err(NoSuchOverload),
     }
 }

@@ -298,7 +298,12 @@ fn flatten(
     for element in elements {
         budget.spend(1)?;
         match element {
-            List(inner) if depth > 0 => flat.extend(flatten(inner, depth - 1, budget)?),
+            List(inner) if depth > 0 => {
+                let inner = flatten(inner, depth - 1, budget)?;
+                // Each level takes them over from the one below.
+                budget.spend_elements(inner.len())?;
+                flat.extend(inner);
+            }
             other => flat.push(other.clone()),
         }
     }

@@ -85,11 +85,16 @@ fn predicate(
 ) -> Result<Value, EvaluationError> {
     match arguments {
         [Value::String(text), Value::String(part)] => {
-            budget.spend_bytes(text.len() + part.len())?;
+            spend_search(text, part, budget)?;
             Ok(Bool(holds(text, part)))
         }
         _ => Err(NoSuchOverload),
     }
+}
+
+/// What is sought is read as well, even where the text is empty, to be found quickly then; and both more than once.
+fn spend_search(text: &str, part: &str, budget: &mut Budget) -> Result<(), EvaluationError> {
+    budget.spend_bytes(text.len().saturating_add(part.len()).saturating_mul(2))
 }
 
 fn map(
@@ -151,7 +156,7 @@ fn replace(arguments: &[Value], budget: &mut Budget) -> Result<Value, Evaluation
         ] => (text, old, new, usize::try_from(*most).ok()),
         _ => return Err(NoSuchOverload),
     };
-    budget.spend_bytes(text.len())?;
+    spend_search(text, old, budget)?;
     let most = most.unwrap_or(usize::MAX);
     let count = text.matches(&**old).take(most).count();
     budget.spend_bytes(text.len().saturating_add(count.saturating_mul(new.len())))?;
@@ -167,7 +172,7 @@ fn split(arguments: &[Value], budget: &mut Budget) -> Result<Value, EvaluationEr
         _ => return Err(NoSuchOverload),
     };
     let most = most.unwrap_or(usize::MAX);
-    budget.spend_bytes(text.len())?;
+    spend_search(text, separator, budget)?;
     let parts: Vec<Value> = match separator.is_empty() {
         true => {
             budget.spend_elements(PART.saturating_mul(text.len().min(most)))?;

@@ -102,7 +102,14 @@ fn nesting_ends_where_it_says() {
 fn evaluation_ends_with_its_budget() {
     let list = vec!["a"; 10_000];
     let text = "a".repeat(60_000);
-    let claims = claims(json!({"l": list, "o": {"l": list}, "s": text}));
+    let (zeros, underscores) = ("0".repeat(60_000), "_".repeat(60_000));
+    let claims = claims(json!({
+        "l": list,
+        "o": {"l": list, "m": {&text: 1}},
+        "s": text,
+        "underscores": underscores,
+        "zeros": zeros,
+    }));
     let doubled = ".optMap(a, a + a)".repeat(60);
     for expression in [
         "claims.o.l.all(a, claims.o.l.all(b, claims.o.l.all(c, a == b && b == c)))".to_owned(),
@@ -118,6 +125,16 @@ fn evaluation_ends_with_its_budget() {
         "lists.range(9000000000000000000)".to_owned(),
         "claims.s.replace('', claims.s)".to_owned(),
         "claims.o.l.map(a, claims.s.lastIndexOf('ab'))".to_owned(),
+        "claims.o.l.exists(a, double(claims.zeros) < 0.0)".to_owned(),
+        "claims.o.l.exists(a, int(claims.zeros) < 0)".to_owned(),
+        "claims.o.l.exists(a, uint(claims.zeros) < 0)".to_owned(),
+        "claims.o.l.exists(a, claims.o[?string(claims.s)].hasValue())".to_owned(),
+        "claims.o.l.exists(a, claims.o[?claims.underscores].hasValue())".to_owned(),
+        "claims.o.l.exists(a, claims.s in claims.o)".to_owned(),
+        "claims.o.l.exists(a, claims.o[string(claims.s)] == 0)".to_owned(),
+        "claims.o.l.exists(a, claims.o.m != claims.o.m)".to_owned(),
+        "claims.o.l.exists(a, {string(claims.s): 1}.size() == 0)".to_owned(),
+        "claims.o.l.exists(a, 'b'.split(claims.s).size() == 0)".to_owned(),
         format!("optional.of('aaaaaaaa'){doubled}"),
         format!("optional.of([1, 2, 3]){doubled}"),
         "claims.o.l.all(a, claims.nope) || claims.o.l.all(a, claims.o.l.all(b, claims.nope))"
