@@ -49,9 +49,49 @@ pub struct UserInfo {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
+impl UserInfo {
+    /// The user with a prefix before its name and one before each group. What is empty stays so, to be refused as such.
+    #[must_use]
+    pub fn with_prefixes(mut self, username_prefix: &str, groups_prefix: &str) -> Self {
+        let put_before = |prefix: &str, name: &mut String| {
+            if !name.is_empty() {
+                name.insert_str(0, prefix);
+            }
+        };
+        put_before(username_prefix, &mut self.username);
+        for group in &mut self.groups {
+            put_before(groups_prefix, group);
+        }
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prefixes_stand_before_names_and_make_none_of_nothing() {
+        let prefixed = |username: &str, groups: &[&str]| {
+            let user = UserInfo {
+                username: username.to_owned(),
+                uid: "7".to_owned(),
+                groups: groups.iter().map(ToString::to_string).collect(),
+                ..UserInfo::default()
+            };
+            let user = user.with_prefixes("u:", "g:");
+            assert_eq!(user.uid, "7");
+            (user.username, user.groups)
+        };
+        assert_eq!(
+            prefixed("alice", &["ops", "", "g:"]),
+            (
+                "u:alice".to_owned(),
+                vec!["g:ops".to_owned(), String::new(), "g:g:".to_owned()]
+            )
+        );
+        assert_eq!(prefixed("", &[]), (String::new(), Vec::new()));
+    }
 
     #[test]
     fn status_prints_like_go_and_keeps_group_order() {

@@ -197,7 +197,7 @@ struct Rule {
 }
 
 impl ClaimRules {
-    /// The user whom the claims describe. A name that a claim gives may be empty; that is for the caller to refuse.
+    /// The user whom the claims describe. Names that claims give may be empty; that is for the caller to refuse.
     ///
     /// All expressions together spend `budget`. With [`Budget::quick`] this never takes longer than other work can wait.
     ///
@@ -224,21 +224,12 @@ impl ClaimRules {
             claims.judge(rule, Purpose::ClaimRule)?;
         }
         let user = UserInfo {
-            // An empty name stays one, and is refused.
-            username: match username.as_str() {
-                "" => username,
-                name => format!("{}{name}", self.username_prefix),
-            },
+            username,
             uid: String::new(),
-            groups: match self.groups_prefix.as_str() {
-                "" => groups,
-                prefix => groups
-                    .iter()
-                    .map(|group| format!("{prefix}{group}"))
-                    .collect(),
-            },
+            groups,
             extra,
         };
+        let user = user.with_prefixes(&self.username_prefix, &self.groups_prefix);
         if !self.user_rules.is_empty() {
             claims.variable = Value::user(&user);
             for rule in &self.user_rules {

@@ -296,11 +296,13 @@ fn rules_judge_the_user_as_it_will_be() {
 
 #[test]
 fn a_prefix_makes_no_name_out_of_nothing() {
-    let rules = rules(json!({"usernamePrefix": "oidc:"}));
+    let rules = rules(json!({"usernamePrefix": "oidc:", "groupsPrefix": "g:"}));
     for none in [json!(""), json!(null)] {
         let user = user(&rules, json!({"username": none})).unwrap();
         assert_eq!(user.username, "", "left for the caller to refuse");
     }
+    let user = user(&rules, json!({"username": "a", "groups": ["", "g"]})).unwrap();
+    assert_eq!(user.groups, ["", "g:g"]);
 }
 
 #[test]
