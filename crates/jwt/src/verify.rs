@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use haulout_api::authenticator::SigningAlgorithm;
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::algorithms::AcceptedAlgorithms;
 use crate::foreign;
@@ -122,6 +122,7 @@ impl Expectations {
         self.check_issuer(&token.claims)?;
         self.check_audience(&token.claims)?;
         check_time(&token.claims, now)?;
+        check_types(&token.claims)?;
         check_signature(&token, keys.ok_or(TokenError::KeysOutdated)?)?;
         Ok(Claims(token.claims))
     }
@@ -193,6 +194,24 @@ fn date(seconds: f64) -> String {
         |_| format!("{seconds} in seconds since 1970"),
         |date| date.to_string(),
     )
+}
+
+/// Refuses what go-oidc cannot read, though nothing here depends on it. It reads `null` as no text, but not as no date,
+/// and takes a date in quotes.
+fn check_types(claims: &Map<String, Value>) -> Result<(), TokenError> {
+    for name in ["sub", "nonce", "at_hash"] {
+        if !matches!(
+            claims.get(name),
+            None | Some(Value::Null | Value::String(_))
+        ) {
+            return Err(TokenError::ClaimType(name));
+        }
+    }
+    match claims.get("iat") {
+        None | Some(Value::Number(_)) => Ok(()),
+        Some(Value::String(date)) if serde_json::from_str::<Number>(date).is_ok() => Ok(()),
+        Some(_) => Err(TokenError::ClaimType("iat")),
+    }
 }
 
 /// Seconds since 1970, with or without a fraction (RFC 7519, 2, `NumericDate`).

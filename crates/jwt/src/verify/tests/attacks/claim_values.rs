@@ -170,7 +170,30 @@ fn claims_have_the_type_that_they_must_have() {
         wrong_type("nbf", json!("0")),
         wrong_type("nbf", json!(null)),
         wrong_type("nbf", json!([])),
+        wrong_type("sub", json!(1)),
+        wrong_type("sub", json!(["alice"])),
+        wrong_type("nonce", json!(1)),
+        wrong_type("nonce", json!({})),
+        wrong_type("at_hash", json!(false)),
+        wrong_type("iat", json!("yesterday")),
+        wrong_type("iat", json!("")),
+        wrong_type("iat", json!(null)),
+        wrong_type("iat", json!([NOW])),
+        wrong_type("iat", json!(true)),
     ]);
+    for (name, value) in [
+        ("sub", json!(null)),
+        ("nonce", json!(null)),
+        ("at_hash", json!(null)),
+        ("iat", json!(NOW as f64 + 0.5)),
+        ("iat", json!(NOW.to_string())),
+    ] {
+        assert_eq!(
+            judge(&claim(name, value.clone())),
+            "good",
+            "{name}: {value}"
+        );
+    }
 }
 
 #[test]
