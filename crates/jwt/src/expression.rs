@@ -15,6 +15,7 @@ mod types;
 mod value;
 
 pub use budget::Budget;
+pub(crate) use budget::CompileBudget;
 pub use evaluate::EvaluationError;
 pub use source::{CompileError, Issue};
 pub(crate) use value::Value;
@@ -59,27 +60,41 @@ pub(crate) struct Expression {
 
 impl Expression {
     /// Compiles an expression that gives any value.
-    pub(crate) fn compile(text: &str, variable: Variable) -> Result<Self, CompileError> {
-        Self::of_type(text, variable, |_, _| Ok(()))
+    pub(crate) fn compile(
+        text: &str,
+        variable: Variable,
+        budget: &mut CompileBudget,
+    ) -> Result<Self, CompileError> {
+        Self::of_type(text, variable, budget, |_, _| Ok(()))
     }
 
     /// Compiles an expression that gives true or false.
-    pub(crate) fn compile_rule(text: &str, variable: Variable) -> Result<Self, CompileError> {
-        Self::of_type(text, variable, |_, type_| match type_ {
+    pub(crate) fn compile_rule(
+        text: &str,
+        variable: Variable,
+        budget: &mut CompileBudget,
+    ) -> Result<Self, CompileError> {
+        Self::of_type(text, variable, budget, |_, type_| match type_ {
             Type::Bool => Ok(()),
             _ => Err(CompileError::NotBool),
         })
     }
 
     /// Compiles an expression that gives a text or a list of texts.
-    pub(crate) fn compile_texts(text: &str, variable: Variable) -> Result<Self, CompileError> {
-        Self::of_type(text, variable, |source, _| match split(source.root()) {
-            None => Ok(()),
-            Some((call, name)) => {
-                let message = format!(
-                    "the list that '{name}' makes, as a whole, is not supported by Haulout, and refused by Kubernetes at each login; append .map(x, x)"
-                );
-                Err(source.issue(call, message))
+    pub(crate) fn compile_texts(
+        text: &str,
+        variable: Variable,
+        budget: &mut CompileBudget,
+    ) -> Result<Self, CompileError> {
+        Self::of_type(text, variable, budget, |source, _| {
+            match split(source.root()) {
+                None => Ok(()),
+                Some((call, name)) => {
+                    let message = format!(
+                        "the list that '{name}' makes, as a whole, is not supported by Haulout, and refused by Kubernetes at each login; append .map(x, x)"
+                    );
+                    Err(source.issue(call, message))
+                }
             }
         })
     }
@@ -87,10 +102,11 @@ impl Expression {
     fn of_type(
         text: &str,
         variable: Variable,
+        budget: &mut CompileBudget,
         check_result: impl Fn(&Source, &Type) -> Result<(), CompileError>,
     ) -> Result<Self, CompileError> {
-        let source = Source::parse(text)?;
-        let (node, type_) = check::check(&source, variable)?;
+        let source = Source::parse(text, budget)?;
+        let (node, type_) = check::check(&source, variable, budget)?;
         check_result(&source, &type_)?;
         let claims = ["email", "email_verified"];
         let claims = claims

@@ -8,7 +8,7 @@ use haulout_api::authenticator::{ClaimValidationRule, JwtAuthenticatorSpec, JwtT
 use haulout_api::group::is_dns1123_subdomain;
 
 use super::{ClaimRules, DEFAULT_GROUPS_CLAIM, DEFAULT_USERNAME_CLAIM, Mapping, Rule};
-use crate::expression::{CompileError, Expression, Variable};
+use crate::expression::{CompileBudget, CompileError, Expression, Variable};
 
 /// Most rules of a kind, and most extras. Each of them costs every login something.
 const MAX_ITEMS: usize = 64;
@@ -96,12 +96,15 @@ impl ClaimRules {
     pub fn compile(spec: &JwtAuthenticatorSpec) -> Result<Self, ConfigurationErrors> {
         let unset = JwtTokenClaims::default();
         let claims = spec.claims.as_ref().unwrap_or(&unset);
-        let mut errors = Errors::default();
+        let mut errors = Errors {
+            found: Vec::new(),
+            budget: CompileBudget::full(),
+        };
         errors.limit("claimValidationRules", spec.claim_validation_rules.len());
         errors.limit("claims.extra", claims.extra.len());
         errors.limit("userValidationRules", spec.user_validation_rules.len());
-        if !errors.0.is_empty() {
-            return Err(ConfigurationErrors(errors.0));
+        if !errors.found.is_empty() {
+            return Err(ConfigurationErrors(errors.found));
         }
         let (required_claims, claim_rules) = errors.claim_rules(&spec.claim_validation_rules);
         let username = errors.mapping(
@@ -121,7 +124,7 @@ impl ClaimRules {
         let rules = claim_rules.iter().map(|rule| &rule.expression);
         errors.email_is_verified(username.as_ref(), extras.chain(rules));
         let user_rules = errors.user_rules(spec);
-        match (errors.0.is_empty(), username, groups) {
+        match (errors.found.is_empty(), username, groups) {
             (true, Some(username), Some(groups)) => Ok(Self {
                 username,
                 groups,
@@ -132,18 +135,23 @@ impl ClaimRules {
                 username_prefix: spec.username_prefix.clone(),
                 groups_prefix: spec.groups_prefix.clone(),
             }),
-            _ => Err(ConfigurationErrors(errors.0)),
+            _ => Err(ConfigurationErrors(errors.found)),
         }
     }
 }
 
+/// How an expression is compiled.
+type Compile = fn(&str, Variable, &mut CompileBudget) -> Result<Expression, CompileError>;
+
 /// The mistakes so far. What is mistaken is left out of what is compiled.
-#[derive(Default)]
-struct Errors(Vec<FieldError>);
+struct Errors {
+    found: Vec<FieldError>,
+    budget: CompileBudget,
+}
 
 impl Errors {
     fn invalid(&mut self, field: impl Into<String>, value: &str, detail: &str) {
-        self.0.push(FieldError::Invalid {
+        self.found.push(FieldError::Invalid {
             field: field.into(),
             value: value.to_owned(),
             detail: detail.to_owned(),
@@ -152,14 +160,14 @@ impl Errors {
 
     fn required(&mut self, field: impl Into<String>, detail: &'static str) {
         let field = field.into();
-        self.0.push(FieldError::Required { field, detail });
+        self.found.push(FieldError::Required { field, detail });
     }
 
     /// Whether `value` stands for the first time, which makes it one of `seen`.
     fn first<'a>(&mut self, seen: &mut HashSet<&'a str>, field: String, value: &'a str) -> bool {
         let is_first = seen.insert(value);
         if !is_first {
-            self.0.push(FieldError::Duplicate {
+            self.found.push(FieldError::Duplicate {
                 field,
                 value: value.to_owned(),
             });
@@ -169,24 +177,29 @@ impl Errors {
 
     fn limit(&mut self, field: &'static str, count: usize) {
         if count > MAX_ITEMS {
-            self.0.push(FieldError::TooMany { field, count });
+            self.found.push(FieldError::TooMany { field, count });
         }
     }
 
+    /// The expression, unless it or what came before is too much.
     fn compiled(
         &mut self,
         field: String,
         expression: &str,
-        compiled: Result<Expression, CompileError>,
+        variable: Variable,
+        compile: Compile,
     ) -> Option<Expression> {
+        if self.budget.is_spent() {
+            return None;
+        }
         let error = |fault| FieldError::Expression {
             field,
             expression: expression.to_owned(),
             fault,
         };
-        compiled
+        compile(expression, variable, &mut self.budget)
             .map_err(error)
-            .map_err(|error| self.0.push(error))
+            .map_err(|error| self.found.push(error))
             .ok()
     }
 
@@ -195,14 +208,14 @@ impl Errors {
         name: &str,
         claim_and_expression: [&str; 2],
         default: &str,
-        compile: impl Fn(&str, Variable) -> Result<Expression, CompileError>,
+        compile: Compile,
     ) -> Option<Mapping> {
         match claim_and_expression {
             ["", ""] => Some(Mapping::Claim(default.to_owned())),
             [claim, ""] => Some(Mapping::Claim(claim.to_owned())),
             ["", expression] => {
-                let compiled = compile(expression, Variable::Claims);
-                self.compiled(format!("claims.{name}Expression"), expression, compiled)
+                let field = format!("claims.{name}Expression");
+                self.compiled(field, expression, Variable::Claims, compile)
                     .map(Mapping::Expression)
             }
             [_, _] => {
@@ -227,8 +240,12 @@ impl Errors {
                 self.required(field("valueExpression"), "");
                 continue;
             }
-            let compiled = Expression::compile_texts(expression, Variable::Claims);
-            let compiled = self.compiled(field("valueExpression"), expression, compiled);
+            let compiled = self.compiled(
+                field("valueExpression"),
+                expression,
+                Variable::Claims,
+                Expression::compile_texts,
+            );
             extra.extend(compiled.map(|compiled| (mapping.key.clone(), compiled)));
         }
         extra
@@ -298,8 +315,12 @@ impl Errors {
                     if !self.first(&mut seen_expressions, field("expression"), expression) {
                         continue;
                     }
-                    let outcome = Expression::compile_rule(expression, Variable::Claims);
-                    let outcome = self.compiled(field("expression"), expression, outcome);
+                    let outcome = self.compiled(
+                        field("expression"),
+                        expression,
+                        Variable::Claims,
+                        Expression::compile_rule,
+                    );
                     compiled.extend(outcome.map(|expression| Rule {
                         expression,
                         message: rule.message.clone(),
@@ -320,8 +341,8 @@ impl Errors {
             if expression.is_empty() {
                 self.required(field, "");
             } else if self.first(&mut seen, field.clone(), expression) {
-                let compiled = Expression::compile_rule(expression, Variable::User);
-                let compiled = self.compiled(field, expression, compiled);
+                let compiled =
+                    self.compiled(field, expression, Variable::User, Expression::compile_rule);
                 rules.extend(compiled.map(|expression| Rule {
                     expression,
                     message: rule.message.clone(),

@@ -7,7 +7,7 @@ mod pattern;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr};
 
 use super::Variable;
-use super::budget::Budget;
+use super::budget::{Budget, CompileBudget};
 use super::escape::is_escaped;
 use super::evaluate::evaluate;
 use super::node::{Access, Element, Node};
@@ -32,9 +32,14 @@ const TYPES: [&str; 9] = [
 ];
 
 /// Checks `source`, in which `variable` is declared.
-pub(super) fn check(source: &Source, variable: Variable) -> Result<(Node, Type), CompileError> {
+pub(super) fn check(
+    source: &Source,
+    variable: Variable,
+    budget: &mut CompileBudget,
+) -> Result<(Node, Type), CompileError> {
     let mut checker = Checker {
         source,
+        budget,
         unifier: Unifier::default(),
         scopes: vec![(variable.name(), variable.type_())],
         literals: Vec::new(),
@@ -47,6 +52,7 @@ pub(super) fn check(source: &Source, variable: Variable) -> Result<(Node, Type),
 
 struct Checker<'s> {
     source: &'s Source,
+    budget: &'s mut CompileBudget,
     unifier: Unifier,
     /// Variables by their places, outermost first.
     scopes: Vec<(&'s str, Type)>,

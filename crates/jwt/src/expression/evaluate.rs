@@ -72,6 +72,9 @@ pub enum EvaluationError {
     BudgetSpent,
 }
 
+/// Steps that an error with a text of its own costs.
+const ERROR: u64 = 16;
+
 /// Gives the value of `node` where `variable` is `claims` or `user`.
 pub(super) fn evaluate(
     node: &Node,
@@ -461,6 +464,7 @@ fn missing(target: &Value, key: &Value, budget: &mut Budget) -> EvaluationError 
 
 /// A key as errors show it, of which one may be made for each element of a list.
 fn shown(key: &Value, budget: &mut Budget) -> Result<String, EvaluationError> {
+    budget.spend(ERROR)?;
     Ok(match key {
         Value::Bool(bool) => bool.to_string(),
         Value::Int(int) => int.to_string(),

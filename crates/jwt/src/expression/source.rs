@@ -5,6 +5,8 @@ use std::fmt;
 use cel::common::ast::IdedExpr;
 use cel::{Env, Program};
 
+use super::budget::{CompileBudget, MAX_BYTES_IN_ALL};
+
 /// Longest expression, in bytes.
 pub(super) const MAX_BYTES: usize = 4096;
 
@@ -17,6 +19,9 @@ pub enum CompileError {
     /// It is longer than any that people write.
     #[error("must be at most {MAX_BYTES} bytes long")]
     TooLong,
+    /// All expressions of the object together are longer than any that people write.
+    #[error("all expressions of an object together must be at most {MAX_BYTES_IN_ALL} bytes long")]
+    TooLongInAll,
     /// Its brackets are nested more deeply than any that people write.
     #[error("must not have more than {MAX_OPEN_BRACKETS} brackets within one another")]
     TooDeep,
@@ -61,10 +66,11 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn parse(text: &str) -> Result<Self, CompileError> {
+    pub(super) fn parse(text: &str, budget: &mut CompileBudget) -> Result<Self, CompileError> {
         if text.len() > MAX_BYTES {
             return Err(CompileError::TooLong);
         }
+        budget.spend_text(text)?;
         if open_brackets(text) > MAX_OPEN_BRACKETS {
             return Err(CompileError::TooDeep);
         }

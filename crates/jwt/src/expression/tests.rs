@@ -36,9 +36,21 @@ fn recorded() -> Recorded {
 
 fn compile(verdict: &Verdict) -> Result<Expression, CompileError> {
     match verdict.kind.as_str() {
-        "user" => Expression::compile_rule(&verdict.expression, Variable::User),
-        "rule" => Expression::compile_rule(&verdict.expression, Variable::Claims),
-        _ => Expression::compile(&verdict.expression, Variable::Claims),
+        "user" => Expression::compile_rule(
+            &verdict.expression,
+            Variable::User,
+            &mut CompileBudget::full(),
+        ),
+        "rule" => Expression::compile_rule(
+            &verdict.expression,
+            Variable::Claims,
+            &mut CompileBudget::full(),
+        ),
+        _ => Expression::compile(
+            &verdict.expression,
+            Variable::Claims,
+            &mut CompileBudget::full(),
+        ),
     }
 }
 
@@ -219,7 +231,8 @@ fn list_of_split_is_seen_wherever_it_may_come_out() {
         ("claims.roles.split(',') + ['a']", false),
         ("claims.roles.split(',')[0]", false),
     ] {
-        let compiled = Expression::compile_texts(text, Variable::Claims);
+        let compiled =
+            Expression::compile_texts(text, Variable::Claims, &mut CompileBudget::full());
         assert_eq!(compiled.is_err(), is_refused, "{text}");
     }
 }
@@ -249,7 +262,8 @@ fn values_of_other_kinds_than_the_checker_took_them_for_are_refused() {
         ("dyn(claims.groups + [1]).map(x, string(x))", true),
         ("dyn([claims.o]).map(x, x[claims.s + '__dot__'])", false),
     ] {
-        let expression = Expression::compile(text, Variable::Claims).unwrap();
+        let expression =
+            Expression::compile(text, Variable::Claims, &mut CompileBudget::full()).unwrap();
         let mut budget = Budget::full();
         let value = expression.evaluate(claims.clone(), &mut budget);
         let texts = value.and_then(|value| value.to_texts(&mut budget));

@@ -157,25 +157,33 @@ impl fmt::Display for Type {
 /// What open types have turned out to be, by number.
 ///
 /// The rules are cel-go's (`checker/types.go`), down to which of two types is kept.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Unifier(Vec<Option<Type>>);
+#[derive(Debug, Default)]
+pub(super) struct Unifier {
+    known: Vec<Option<Type>>,
+    /// Open types of the last trial, and what was known of them before it.
+    replaced: Vec<(usize, Option<Type>)>,
+}
 
 impl Unifier {
     pub(super) fn open(&mut self) -> Type {
-        self.0.push(None);
-        Type::Open(self.0.len() - 1)
+        self.known.push(None);
+        Type::Open(self.known.len() - 1)
     }
 
     /// Whether the types agree, one by one; nothing is learnt from types that do not.
     pub(super) fn agree_all(&mut self, given: &[Type], wanted: &[Type]) -> bool {
-        let mut tried = self.clone();
+        self.replaced.clear();
         let agree = given.len() == wanted.len()
             && given
                 .iter()
                 .zip(wanted)
-                .all(|(given, wanted)| tried.agree_inner(given, wanted));
-        if agree {
-            *self = tried;
+                .all(|(given, wanted)| self.agree_inner(given, wanted));
+        if !agree {
+            while let Some((number, before)) = self.replaced.pop() {
+                if let Some(known) = self.known.get_mut(number) {
+                    *known = before;
+                }
+            }
         }
         agree
     }
@@ -196,7 +204,7 @@ impl Unifier {
     }
 
     fn known(&self, number: usize) -> Option<&Type> {
-        self.0.get(number).and_then(Option::as_ref)
+        self.known.get(number).and_then(Option::as_ref)
     }
 
     fn agree_inner(&mut self, given: &Type, wanted: &Type) -> bool {
@@ -251,8 +259,8 @@ impl Unifier {
     }
 
     fn learn(&mut self, number: usize, type_: Type) {
-        if let Some(slot) = self.0.get_mut(number) {
-            *slot = Some(type_);
+        if let Some(known) = self.known.get_mut(number) {
+            self.replaced.push((number, known.replace(type_)));
         }
     }
 

@@ -221,3 +221,56 @@ fn documented_examples_compile() {
     }
     assert_eq!(count, 4);
 }
+
+/// Rules with this expression, each with another number of spaces behind it so that none stands twice.
+fn rules(expression: &str, count: usize) -> Json {
+    let rules = (0..count)
+        .map(|spaces| json!({"expression": format!("{expression}{}", " ".repeat(spaces))}));
+    Json::Array(rules.collect())
+}
+
+#[test]
+fn all_expressions_of_an_object_have_one_limit() {
+    let expression = format!("'{}' != ''", "a".repeat(1_010 - 8));
+    let spec = |count: usize, name: String| json!({"claims": {"usernameExpression": name}, "claimValidationRules": rules(&expression, count)});
+    // 31 rules have 31 * 1,010 + 30 * 31 / 2 = 31,775 bytes of the 32,768.
+    let name = |bytes: usize| format!("'{}'", "a".repeat(bytes - 2));
+    assert_eq!(compile(spec(31, name(993))).err(), None);
+    let too_long = |field: &str| format!("{field}: Invalid value: ");
+    let found = errors(spec(31, name(994)));
+    assert!(
+        found.starts_with(&too_long("claims.usernameExpression")),
+        "{found}"
+    );
+    let fault = ": all expressions of an object together must be at most 32768 bytes long";
+    assert!(found.ends_with(fault), "{found}");
+    // What comes after is neither compiled nor complained of.
+    let found = errors(spec(64, "nonsense".to_owned()));
+    assert!(
+        found.starts_with(&too_long("claimValidationRules[31].expression")),
+        "{found}"
+    );
+    assert!(found.ends_with(fault), "{found}");
+    assert_eq!(found.matches("Invalid value").count(), 1);
+}
+
+#[test]
+fn all_patterns_of_an_object_have_one_limit() {
+    let fault = "the patterns of all expressions together take more than 4 MiB; Haulout does not support that";
+    // About 200 KiB each.
+    let large = rules("'a'.matches('[^x]{200}')", 64);
+    let found = errors(json!({"claimValidationRules": large}));
+    assert!(
+        found.contains("<input>:1:13: ") && found.contains(fault),
+        "{found}"
+    );
+    assert_eq!(found.matches("Invalid value").count(), 1);
+    assert!(
+        compile(json!({"claimValidationRules": rules("'a'.matches('[^x]{200}')", 20)})).is_ok()
+    );
+    // Little ones take something, too: 16 KiB each.
+    let many = |count: usize| format!("[{}] == []", vec!["'a'.matches('a')"; count].join(","));
+    let little = |count: usize| json!({"claimValidationRules": [{"expression": many(100)}, {"expression": many(count)}]});
+    assert!(compile(little(150)).is_ok());
+    assert!(errors(little(160)).contains(fault));
+}

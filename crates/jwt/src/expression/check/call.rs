@@ -215,7 +215,7 @@ impl<'s> Checker<'s> {
 
     /// A call that is a node of its own. `pattern` is where its pattern stands, if it has one.
     fn special(
-        &self,
+        &mut self,
         expression: &IdedExpr,
         name: &str,
         pattern: Option<&IdedExpr>,

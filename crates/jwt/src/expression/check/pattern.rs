@@ -1,9 +1,12 @@
 //! Regular expressions. Go's and ours are both RE2's, with differences that are removed or refused here.
 
 use cel::common::ast::IdedExpr;
-use regex::{Regex, RegexBuilder};
+use regex::RegexBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::utf8::Utf8Sequences;
 
 use super::Checker;
+use crate::expression::budget::MAX_PATTERN_BYTES;
 use crate::expression::node::{Match, Node};
 use crate::expression::source::CompileError;
 use crate::expression::value::Value;
@@ -11,10 +14,14 @@ use crate::expression::value::Value;
 /// Most memory that a compiled pattern may take, in bytes, and most that a search may keep for the next one.
 const SIZE_LIMIT: usize = 256 * 1024;
 
+/// What a pattern takes apart from its states, in bytes, and what each of them takes.
+const PATTERN_BYTES: u64 = 16 * 1024;
+const STATE_BYTES: u64 = 32;
+
 impl Checker<'_> {
     /// The node of `matches`, `find` or `findAll`.
     pub(super) fn pattern(
-        &self,
+        &mut self,
         place: &IdedExpr,
         name: &str,
         subject: Node,
@@ -25,21 +32,28 @@ impl Checker<'_> {
             // What a pattern from a token does would be seen only at a login.
             return Err(self.unsupported(place, "a pattern that is not a literal"));
         };
-        let invalid = |error: String| {
-            let message = format!("invalid {name} argument: {error}");
-            self.source.issue(place, message)
+        let source = self.source;
+        let invalid = |error: &str| {
+            // A whole error shows the pattern over several lines; its last one says what is wrong.
+            let last = error.lines().last().unwrap_or_default();
+            let error = last.trim_start_matches("error: ");
+            source.issue(place, format!("invalid {name} argument: {error}"))
         };
-        let translated = translate(text).map_err(|error| invalid(error.to_owned()))?;
+        let translated = translate(text).map_err(invalid)?;
+        let parsed =
+            regex_syntax::parse(&translated).map_err(|error| invalid(&error.to_string()))?;
+        if !self.budget.takes_pattern(bytes(&parsed)) {
+            let mebibytes = MAX_PATTERN_BYTES >> 20;
+            let message = format!(
+                "the patterns of all expressions together take more than {mebibytes} MiB; Haulout does not support that"
+            );
+            return Err(source.issue(place, message));
+        }
         let pattern = RegexBuilder::new(&translated)
             .size_limit(SIZE_LIMIT)
             .dfa_size_limit(SIZE_LIMIT)
             .build()
-            .map_err(|error| {
-                // The whole error shows the pattern over several lines; its last one says what is wrong.
-                let error = error.to_string();
-                let last = error.lines().last().unwrap_or_default();
-                invalid(last.trim_start_matches("error: ").to_owned())
-            })?;
+            .map_err(|error| invalid(&error.to_string()))?;
         let mode = match name {
             "find" => Match::First,
             "findAll" => Match::All(most.map(Box::new)),
@@ -47,23 +61,67 @@ impl Checker<'_> {
         };
         Ok(Node::Match {
             subject: Box::new(subject),
-            weight: weight(&pattern),
+            weight: weight(&parsed),
             pattern: Box::new(pattern),
             mode,
         })
     }
 }
 
-/// At worst each byte of the subject is compared with each byte of the pattern, its repetitions written out.
-fn weight(pattern: &Regex) -> u64 {
-    let repeated = pattern.as_str().bytes().filter(|b| *b == b'{').count();
-    let length = pattern
-        .as_str()
-        .len()
-        .saturating_mul(repeated.saturating_mul(64) + 1);
-    u64::try_from(length / 8)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1)
+/// Steps that each 16 bytes of a subject cost: at worst each byte is compared with each place of the pattern, and there
+/// with the ranges of a class one after another.
+fn weight(pattern: &Hir) -> u64 {
+    let of_class = |class: &Class| {
+        let ranges = match class {
+            Class::Unicode(class) => class.ranges().len(),
+            Class::Bytes(class) => class.ranges().len(),
+        };
+        // Of a character's first byte there are no more.
+        1 + number(ranges.min(256) / 4)
+    };
+    places(pattern, &of_class).saturating_add(1)
+}
+
+/// About what a pattern takes when it is compiled, and in proportion to the time that this takes.
+fn bytes(pattern: &Hir) -> u64 {
+    let of_class = |class: &Class| match class {
+        Class::Unicode(class) => class
+            .iter()
+            .flat_map(|range| Utf8Sequences::new(range.start(), range.end()))
+            .map(|sequence| number(sequence.len()))
+            .sum(),
+        Class::Bytes(class) => number(class.ranges().len()),
+    };
+    places(pattern, &of_class)
+        .saturating_mul(STATE_BYTES)
+        .saturating_add(PATTERN_BYTES)
+}
+
+/// Places in a pattern whose repetitions are written out.
+fn places(pattern: &Hir, of_class: &impl Fn(&Class) -> u64) -> u64 {
+    let all = |parts: &[Hir]| {
+        parts.iter().fold(0_u64, |sum, part| {
+            sum.saturating_add(places(part, of_class))
+        })
+    };
+    match pattern.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => number(literal.0.len()),
+        HirKind::Class(class) => of_class(class),
+        HirKind::Repetition(repetition) => {
+            let open_end = repetition.min.saturating_add(1);
+            let times = u64::from(repetition.max.unwrap_or(open_end));
+            let once = places(&repetition.sub, of_class).saturating_add(1);
+            once.saturating_mul(times.max(1))
+        }
+        HirKind::Capture(capture) => places(&capture.sub, of_class).saturating_add(2),
+        HirKind::Concat(parts) => all(parts),
+        HirKind::Alternation(parts) => all(parts).saturating_add(number(parts.len())),
+    }
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// `pattern` of Go's `regexp/syntax` as one of ours with the same matches.
@@ -227,7 +285,33 @@ fn repetition(chars: &mut Chars<'_>, translated: &mut String) -> Result<(), &'st
 
 #[cfg(test)]
 mod tests {
+    use regex::Regex;
+
     use super::*;
+
+    #[test]
+    fn a_pattern_weighs_what_it_is_with_its_repetitions_written_out() {
+        for (pattern, least, most) in [
+            ("abc", 3, 4),
+            ("a[a-z]{200}b", 200, 500),
+            ("a.{200}b", 200, 500),
+            ("a[a-z]{1000}b", 1_000, 2_500),
+            ("(?:a{10}){10}", 100, 250),
+            ("(?:a{2,10}){0,10}", 100, 250),
+            ("a{10,}", 11, 25),
+            ("a+b*c?", 3, 10),
+            ("a{0}", 1, 3),
+            ("(?:ab|cd|ef)", 6, 12),
+            (
+                "(?:(?:(?:a{1000}){1000}){1000}){1000}",
+                1_000_000_000_000,
+                u64::MAX,
+            ),
+        ] {
+            let weight = weight(&regex_syntax::parse(pattern).unwrap());
+            assert!((least..=most).contains(&weight), "{pattern}: {weight}");
+        }
+    }
 
     fn found<'t>(pattern: &str, text: &'t str) -> Option<&'t str> {
         let pattern = Regex::new(&translate(pattern).unwrap()).unwrap();

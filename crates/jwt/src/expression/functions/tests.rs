@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::*;
-use crate::expression::{Expression, Variable};
+use crate::expression::{CompileBudget, Expression, Variable};
 
 #[test]
 fn documentation_has_every_function() {
@@ -140,7 +140,8 @@ fn every_function_is_charged_for_what_it_reads_and_makes() {
     }});
     let claims = Value::claims(claims.as_object().unwrap());
     for (name, text, least) in COSTS {
-        let expression = Expression::compile(text, Variable::Claims).unwrap();
+        let expression =
+            Expression::compile(text, Variable::Claims, &mut CompileBudget::full()).unwrap();
         let mut budget = Budget::full();
         let before = budget.left();
         let outcome = expression.evaluate(claims.clone(), &mut budget);

@@ -27,7 +27,7 @@ fn evaluate(text: &str, claims: &Value, mut budget: Budget) -> Result<Value, Eva
 }
 
 fn compiled(text: &str) -> Expression {
-    Expression::compile(text, Variable::Claims).unwrap()
+    Expression::compile(text, Variable::Claims, &mut CompileBudget::full()).unwrap()
 }
 
 /// `before`, as often as fits together with as many of `after`.
@@ -68,7 +68,7 @@ fn no_nesting_exhausts_the_stack() {
             repeated("`", "", ""),
             repeated("1 in ", "[1]", ""),
         ] {
-            let compiled = Expression::compile(&text, Variable::Claims);
+            let compiled = Expression::compile(&text, Variable::Claims, &mut CompileBudget::full());
             if let Ok(expression) = compiled {
                 drop(expression.evaluate(claims(json!({})), &mut Budget::full()));
             }
@@ -80,21 +80,30 @@ fn no_nesting_exhausts_the_stack() {
 fn nesting_ends_where_it_says() {
     let within = |depth: usize| {
         let (open, close) = ("(".repeat(depth), ")".repeat(depth));
-        Expression::compile(&format!("{open}1{close}"), Variable::Claims)
+        Expression::compile(
+            &format!("{open}1{close}"),
+            Variable::Claims,
+            &mut CompileBudget::full(),
+        )
     };
     assert!(within(source::MAX_OPEN_BRACKETS).is_ok());
     let error = within(source::MAX_OPEN_BRACKETS + 1).unwrap_err();
     assert_eq!(error, CompileError::TooDeep);
     let sum = |terms: usize| {
         let text = vec!["1"; terms].join(" + ");
-        Expression::compile(&text, Variable::Claims)
+        Expression::compile(&text, Variable::Claims, &mut CompileBudget::full())
     };
     assert!(sum(64).is_ok());
     let error = sum(65).unwrap_err().to_string();
     assert!(error.contains("nested in more than 64 levels"), "{error}");
     let long = format!("'{}'", "a".repeat(source::MAX_BYTES - 2));
-    assert!(Expression::compile(&long, Variable::Claims).is_ok());
-    let error = Expression::compile(&format!("{long} "), Variable::Claims).unwrap_err();
+    assert!(Expression::compile(&long, Variable::Claims, &mut CompileBudget::full()).is_ok());
+    let error = Expression::compile(
+        &format!("{long} "),
+        Variable::Claims,
+        &mut CompileBudget::full(),
+    )
+    .unwrap_err();
     assert_eq!(error, CompileError::TooLong);
 }
 
@@ -273,7 +282,7 @@ proptest! {
 
     #[test]
     fn nothing_panics(text in pieces(), a in "[a,é-]{0,6}", l in prop::collection::vec("[ab]{0,3}", 0..4)) {
-        if let Ok(expression) = Expression::compile(&text, Variable::Claims) {
+        if let Ok(expression) = Expression::compile(&text, Variable::Claims, &mut CompileBudget::full()) {
             let claims = claims(json!({"a": a, "l": l, "n": 1.5}));
             drop(expression.evaluate(claims, &mut Budget::quick()));
         }
@@ -281,13 +290,13 @@ proptest! {
 
     #[test]
     fn no_text_panics(text in "\\PC{0,60}") {
-        drop(Expression::compile(&text, Variable::User));
+        drop(Expression::compile(&text, Variable::User, &mut CompileBudget::full()));
     }
 
     #[test]
     fn no_pattern_panics(pattern in "[\\\\\\[\\](){}*+?|^$.:&~a-f0-9,-]{0,20}", subject in "[a-fé]{0,10}") {
         let text = format!("claims.s.matches(r'{pattern}')");
-        if let Ok(expression) = Expression::compile(&text, Variable::Claims) {
+        if let Ok(expression) = Expression::compile(&text, Variable::Claims, &mut CompileBudget::full()) {
             drop(expression.evaluate(claims(json!({"s": subject})), &mut Budget::quick()));
         }
     }
