@@ -121,6 +121,8 @@ const COSTS: &[(&str, &str, u64)] = &[
     ("_[_]", "{'a': 1}[?string(claims.o.s)]", 1_000),
     ("_[_]", "claims.o[?claims.o.escapes]", 8_000),
     ("_[_]", "claims.o[claims.o.s] == 0 || true", 9_000),
+    // Ten steps, and what an error costs.
+    ("_[_]", "claims.o.nope == 0 || true", 20),
     ("{}", "{string(claims.o.s): 1}", 1_000),
 ];
 
