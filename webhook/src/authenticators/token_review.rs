@@ -145,7 +145,7 @@ impl TokenReviewAuthenticator {
         if user.is_none() {
             self.refused().insert(hash, Instant::now());
         }
-        Ok(user.map(|user| self.prefixed(user)))
+        Ok(user.map(|user| user.with_prefixes(&self.username_prefix, &self.groups_prefix)))
     }
 
     /// Asks when its turn comes. A failing call is made once more only where that keeps nobody waiting: for some tokens a
@@ -211,20 +211,6 @@ impl TokenReviewAuthenticator {
             .post_json(url, review.to_string().into_bytes())
             .await;
         answer::read(&answer.map_err(ReviewError::Call)?, token)
-    }
-
-    /// What is empty stays so and is refused as such.
-    fn prefixed(&self, mut user: UserInfo) -> UserInfo {
-        let put_before = |prefix: &str, name: &mut String| {
-            if !name.is_empty() {
-                name.insert_str(0, prefix);
-            }
-        };
-        put_before(&self.username_prefix, &mut user.username);
-        for group in &mut user.groups {
-            put_before(&self.groups_prefix, group);
-        }
-        user
     }
 
     fn refused(&self) -> MutexGuard<'_, RefusedTokens> {
