@@ -7,6 +7,7 @@ mod distributed;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use haulout_api::extra_key::CREDENTIAL_ID;
 use haulout_api::identity::UserInfo;
 use serde_json::Value as Json;
 
@@ -20,9 +21,6 @@ pub const DEFAULT_USERNAME_CLAIM: &str = "username";
 
 /// Claim of the groups when none is configured.
 pub const DEFAULT_GROUPS_CLAIM: &str = "groups";
-
-/// Extra key that names the credential by which a user came (Kubernetes `CredentialIDKey`).
-pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
 /// Why claims give no user.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

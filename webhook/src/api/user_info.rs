@@ -3,14 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use haulout_api::group::is_dns1123_subdomain;
+use haulout_api::extra_key::{self, CREDENTIAL_ID, ExtraKeyFault};
 use haulout_api::identity::UserInfo;
-
-/// The one extra key of Kubernetes' own that authenticators set: it names the credential (`JTI=…`).
-const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
-
-/// Domains that Kubernetes keeps for itself, their subdomains included.
-const RESERVED_DOMAINS: [&str; 2] = ["k8s.io", "kubernetes.io"];
 
 /// Why a user cannot be put into a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,31 +30,6 @@ pub(crate) struct ExtraKeyError {
     fault: ExtraKeyFault,
 }
 
-/// What is wrong with an extra key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ExtraKeyFault {
-    /// The key is the empty string.
-    #[error("Required value")]
-    Empty,
-    /// The key is not `<domain>/<path>`.
-    #[error("Invalid value: must be a domain-prefixed path, such as \"example.com/department\"")]
-    NotDomainPrefixed,
-    /// What stands before the first slash is no RFC 1123 subdomain.
-    #[error("Invalid value: the part before the slash must be a lower case RFC 1123 subdomain")]
-    Domain,
-    /// What stands after the first slash has a character that a path must not have.
-    #[error(
-        "Invalid value: the part after the slash must consist of letters, digits and /-._~%!$&'()*+,;=:"
-    )]
-    Path,
-    /// The domain belongs to Kubernetes.
-    #[error("Invalid value: k8s.io, kubernetes.io and their subdomains are reserved")]
-    Reserved,
-    /// `=` ends the key in the organizational unit.
-    #[error("Invalid value: must not contain \"=\"")]
-    EqualsSign,
-}
-
 /// Refuses a user whom a certificate cannot describe: no name, a UID, or extra keys that are not
 /// domain-prefixed paths (Pinniped `internal/registry/credentialrequest`). Group names and extra
 /// values are not judged here; the policy beside the key does.
@@ -75,57 +44,24 @@ pub(crate) fn validate(user: &UserInfo) -> Result<(), UnsupportedUserInfo> {
 }
 
 fn validate_extra(extra: &BTreeMap<String, Vec<String>>) -> Result<(), UnsupportedUserInfo> {
-    let mut errors = Vec::new();
-    for key in extra.keys() {
-        let mut fault = |fault| {
-            errors.push(ExtraKeyError {
-                key: key.clone(),
-                fault,
-            })
+    let errors_of = |key: &String| {
+        let error = |fault| ExtraKeyError {
+            key: key.clone(),
+            fault,
         };
-        if key == CREDENTIAL_ID {
-            continue;
-        }
-        if key.is_empty() {
-            fault(ExtraKeyFault::Empty);
-            continue;
-        }
-        match key.split_once('/') {
-            Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
-                if !is_dns1123_subdomain(domain) {
-                    fault(ExtraKeyFault::Domain);
-                }
-                if !path.bytes().all(is_path_byte) {
-                    fault(ExtraKeyFault::Path);
-                }
-                if RESERVED_DOMAINS
-                    .iter()
-                    .any(|reserved| is_same_or_below(domain, reserved))
-                {
-                    fault(ExtraKeyFault::Reserved);
-                }
-            }
-            _ => fault(ExtraKeyFault::NotDomainPrefixed),
-        }
-        if key.contains('=') {
-            fault(ExtraKeyFault::EqualsSign);
-        }
-    }
+        let faults = extra_key::faults(key).into_iter();
+        faults.map(error).collect::<Vec<_>>()
+    };
+    let errors: Vec<ExtraKeyError> = extra
+        .keys()
+        .filter(|key| key.as_str() != CREDENTIAL_ID)
+        .flat_map(errors_of)
+        .collect();
     if errors.is_empty() {
         Ok(())
     } else {
         Err(UnsupportedUserInfo::ExtraKeys(errors))
     }
-}
-
-fn is_same_or_below(domain: &str, parent: &str) -> bool {
-    domain
-        .strip_suffix(parent)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte)
 }
 
 /// Several errors in one line as Go's aggregate prints them: alone as they are, else in brackets.

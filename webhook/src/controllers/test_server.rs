@@ -11,13 +11,20 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use tower_test::mock::{self, Handle};
+use tower_test::mock::{self, Handle, SendResponse};
 
 use super::Environment;
 
 pub(super) struct Server(Handle<Request<Body>, Response<Body>>);
 
 impl Server {
+    async fn next(&mut self) -> (Request<Body>, SendResponse<Response<Body>>) {
+        let next = tokio::time::timeout(Duration::from_secs(5), self.0.next_request());
+        next.await
+            .expect("no call came")
+            .expect("the client is gone")
+    }
+
     /// Waits for the next call, compares it, answers it, and gives its body.
     pub(super) async fn answer(
         &mut self,
@@ -26,11 +33,7 @@ impl Server {
         code: u16,
         body: &Value,
     ) -> Value {
-        let next = tokio::time::timeout(Duration::from_secs(5), self.0.next_request());
-        let (request, send) = next
-            .await
-            .expect("no call came")
-            .expect("the client is gone");
+        let (request, send) = self.next().await;
         assert_eq!(
             (request.method(), request.uri().path()),
             (&method, path.as_ref())
@@ -48,11 +51,7 @@ impl Server {
 
     /// Answers a list, and gives the media types that were asked for.
     pub(super) async fn answer_list(&mut self, path: &str, body: &Value) -> String {
-        let next = tokio::time::timeout(Duration::from_secs(5), self.0.next_request());
-        let (request, send) = next
-            .await
-            .expect("no call came")
-            .expect("the client is gone");
+        let (request, send) = self.next().await;
         assert_eq!(
             (request.method(), request.uri().path()),
             (&Method::GET, path)

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use haulout_api::authenticator::{ClaimValidationRule, JwtAuthenticatorSpec, JwtTokenClaims};
-use haulout_api::group::is_dns1123_subdomain;
+use haulout_api::extra_key::{self, ExtraKeyFault};
 
 use super::{ClaimRules, DEFAULT_GROUPS_CLAIM, DEFAULT_USERNAME_CLAIM, Mapping, Rule};
 use crate::expression::{CompileBudget, CompileError, Expression, Variable};
@@ -252,35 +252,35 @@ impl Errors {
     }
 
     fn extra_key(&mut self, field: String, key: &str) {
-        match key.split_once('/') {
-            _ if key.is_empty() => return self.required(field, ""),
-            Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
-                if !is_dns1123_subdomain(domain) {
-                    let detail = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com')";
-                    self.invalid(field.clone(), domain, detail);
-                }
-                if !path.bytes().all(is_path_byte) {
-                    let detail =
-                        "Invalid path: must consist of letters, digits and /-._~%!$&'()*+,;=:";
-                    self.invalid(field.clone(), path, detail);
-                }
-                if ["kubernetes.io", "k8s.io"]
-                    .into_iter()
-                    .any(|reserved| is_within(domain, reserved))
-                {
-                    let detail = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use";
-                    self.invalid(field.clone(), key, detail);
-                }
-            }
-            _ => {
-                let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
-                self.invalid(field.clone(), key, detail);
-            }
+        let (domain, path) = key.split_once('/').unwrap_or_default();
+        let faults = extra_key::faults(key);
+        for fault in &faults {
+            let (value, detail) = match fault {
+                ExtraKeyFault::Empty => return self.required(field, ""),
+                ExtraKeyFault::Domain => (
+                    domain,
+                    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com')",
+                ),
+                ExtraKeyFault::Path => (
+                    path,
+                    "Invalid path: must consist of letters, digits and /-._~%!$&'()*+,;=:",
+                ),
+                ExtraKeyFault::Reserved => (
+                    key,
+                    "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use",
+                ),
+                ExtraKeyFault::NotDomainPrefixed => (
+                    key,
+                    "must be a domain-prefixed path (such as \"acme.io/foo\")",
+                ),
+                ExtraKeyFault::EqualsSign => continue,
+            };
+            self.invalid(field.clone(), value, detail);
         }
         if key.chars().any(char::is_uppercase) {
             self.invalid(field.clone(), key, "must be lowercase");
         }
-        if key.contains('=') {
+        if faults.contains(&ExtraKeyFault::EqualsSign) {
             // It ends the key where the certificate holds both as `key=value`.
             self.invalid(
                 field,
@@ -367,16 +367,6 @@ impl Errors {
             self.invalid("claims.usernameExpression", username.text(), detail);
         }
     }
-}
-
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte)
-}
-
-fn is_within(domain: &str, parent: &str) -> bool {
-    domain
-        .strip_suffix(parent)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 #[cfg(test)]
