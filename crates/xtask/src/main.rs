@@ -51,6 +51,8 @@ fn main() -> ExitCode {
     };
     let (code, interrupted) = runtime.block_on(async {
         tokio::select! {
+            // First, or a command that starts processes before it first waits could be killed without ending them.
+            biased;
             // Dropping the command's future ends and removes whatever it started.
             code = interruption() => (code, true),
             code = run(arguments.command) => (code.unwrap_or_else(|error| fail(&error)), false),
