@@ -1,11 +1,12 @@
 //! Helpers for tests that cross crates, and for `cargo xtask`: the local cluster, the test issuer, a TokenReview
-//! server, load.
+//! server, load, logins through faults.
 
 pub mod cluster;
 pub mod issuer;
 pub mod load;
 pub mod logins;
 pub mod oidc;
+pub mod probe;
 pub mod token_review_server;
 
 /// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it
