@@ -37,3 +37,36 @@ pub(crate) fn client_config(roots: &TrustRoots) -> Result<ClientConfig, rustls::
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    #[ignore = "run by the next test, in an environment of its own"]
+    fn roots_of_the_system_load() {
+        client_config(&TrustRoots::System).unwrap();
+    }
+
+    #[test]
+    fn a_file_can_stand_for_the_system_s_roots() {
+        let made = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (pem, loads) in [(String::new(), false), (made.cert.pem(), true)] {
+            std::fs::write(&file, pem).unwrap();
+            let output = Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "--ignored",
+                    "--exact",
+                    "tls::tests::roots_of_the_system_load",
+                ])
+                .env("SSL_CERT_FILE", file.path())
+                .env_remove("SSL_CERT_DIR")
+                .output()
+                .unwrap();
+            assert_eq!(output.status.success(), loads, "{output:?}");
+        }
+    }
+}

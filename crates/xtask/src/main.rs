@@ -5,6 +5,7 @@ mod cluster;
 mod demo;
 mod docs;
 mod files;
+mod image;
 mod manifests;
 mod output;
 mod process_group;
@@ -35,6 +36,8 @@ enum Command {
     Cluster(cluster::Command),
     /// Measure CPU, memory and latency against the budget
     Bench(bench::Arguments),
+    /// Write the container images of webhook and agent, with licences and SBOMs
+    Image(image::Arguments),
     /// Write CRDs and RBAC from code into `manifests/`
     Manifests {
         /// Compare only, and fail if a file differs
@@ -73,6 +76,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test(arguments) => return test::run(arguments).await,
         Command::Cluster(command) => cluster::run(command).await?,
         Command::Bench(arguments) => bench::run(arguments).await?,
+        Command::Image(arguments) => image::run(arguments).await?,
         Command::Manifests { check } => manifests::run(check)?,
     }
     Ok(ExitCode::SUCCESS)
