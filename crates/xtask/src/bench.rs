@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
+use haulout_image::Archive;
 use haulout_tests::cluster::{
     AUDIENCE, Cluster, ClusterOptions, HauloutStack, Products, Profile, StackOptions,
     TOKEN_VARIABLE,
@@ -25,7 +26,7 @@ use self::login::{Login, MANY_STREAMS, STREAMS, Target, closely};
 use self::process::{cpu_time, resident_bytes};
 use self::rows::Row;
 use crate::output::{say, step};
-use crate::products;
+use crate::{image, products};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -78,7 +79,7 @@ impl Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let size = arguments.size();
-    step("build the programs", products::build()).await?;
+    let products = step("build the programs", products::build()).await?;
     let floor = step("measure the cryptography alone", async { Floor::measure() }).await?;
     let mut rows = vec![
         Row::figure("floor_verify_es256", micros(floor.verify_es256), "us"),
@@ -88,6 +89,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     ];
     rows.extend(Box::pin(elliptic(&size, &floor)).await?);
     rows.extend(Box::pin(rsa(&size, &floor)).await?);
+    rows.extend(step("write the images", images(&products)).await?);
 
     let file = Products::build_folder()
         .ancestors()
@@ -304,6 +306,18 @@ async fn junk(target: &Target, size: &Size) -> Result<Row> {
     Ok(Row::at_most("junk_cpu", micros(cost.total()), "us", 30.0))
 }
 
+/// What the images take unpacked.
+async fn images(products: &Products) -> Result<[Row; 2]> {
+    let images = image::write_all(products.folder(), &image::default_folder()).await?;
+    let row = |name, archive: &Archive, budget| {
+        Row::at_most(name, megabytes(archive.layer_bytes), "MB", budget)
+    };
+    Ok([
+        row("image_webhook", &images.webhook, 15.0),
+        row("image_agent", &images.agent, 6.0),
+    ])
+}
+
 /// Median time from the start of the webhook's process to the first credential.
 async fn start_to_ready(bench: &mut Bench, runs: usize) -> Result<f64> {
     const LIMIT: Duration = Duration::from_secs(20);
@@ -395,6 +409,11 @@ fn micros(duration: Duration) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / MIB
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 fn unix_now() -> Result<i64> {
