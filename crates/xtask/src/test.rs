@@ -3,6 +3,7 @@
 mod cargo;
 mod fuzz;
 mod properties;
+mod reproducible;
 mod requirements;
 mod stage;
 mod tools;

@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use super::cargo::{Tally, count, judge};
 use super::tools::DENY;
-use super::{fuzz, properties};
+use super::{fuzz, properties, reproducible};
 use crate::products::{self, cargo};
 use crate::{docs, manifests};
 
@@ -70,6 +70,7 @@ enum Kind {
     Cel,
     BenchSmoke,
     EachCrate,
+    Reproducible,
     Deny,
     Fuzz,
 }
@@ -166,6 +167,11 @@ pub(super) const STAGES: &[Stage] = &[
     },
     slow("each-crate", "each package compiles alone", Kind::EachCrate),
     slow(
+        "reproducible",
+        "images built in another folder are the same, byte for byte",
+        Kind::Reproducible,
+    ),
+    slow(
         "deny",
         "licences, advisories, duplicates, sources",
         Kind::Deny,
@@ -212,6 +218,7 @@ impl Stage {
             Kind::Cel => cel().await,
             Kind::BenchSmoke => bench_smoke().await,
             Kind::EachCrate => each_crate().await,
+            Kind::Reproducible => reproducible::run().await,
             Kind::Deny => deny().await,
             Kind::FuzzCorpus => fuzz::corpus().await,
             Kind::Fuzz => fuzz::with_sanitizers().await,
