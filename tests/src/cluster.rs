@@ -3,6 +3,8 @@
 //! Everything of a cluster stands in one folder below `HAULOUT_STATE` (default `target/clusters`) and on ports of its own,
 //! so that several run side by side. Dropping a [`Cluster`] ends its processes and removes its folder; if the owner is
 //! killed, the kernel kills the processes and the next start removes the folder.
+//!
+//! With [`ClusterOptions::nodes`] it has nodes that run pods too.
 
 mod binaries;
 mod cluster_info;
@@ -10,6 +12,7 @@ mod control_plane;
 mod haulout;
 mod kubeconfig;
 mod kubectl;
+mod node;
 mod pki;
 mod poll;
 mod ports;
@@ -19,19 +22,21 @@ mod progress;
 mod providers;
 mod state;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
-pub use self::binaries::KubernetesBinaries;
 pub(crate) use self::binaries::find_or_build_oidc;
+pub use self::binaries::{KubernetesBinaries, NodePrograms};
 pub use self::haulout::{
     AUDIENCE, AUTHENTICATOR, Addresses, HauloutStack, Products, Replica, StackOptions, TARGET,
     TOKEN_VARIABLE, target_folder,
 };
 pub use self::kubeconfig::{Credential, write_kubeconfig};
 pub use self::kubectl::Kubectl;
+pub use self::node::{Node, NodeAccess, kept_nodes};
 pub use self::pki::{AGENT_USER, ClusterPki, Pair};
 pub use self::poll::wait_for;
 pub use self::ports::free_ports;
@@ -41,6 +46,7 @@ pub use self::providers::{Provider, find_or_install_keycloak, find_or_install_oi
 pub use self::state::{end_kept_cluster, kept_cluster_folder, kept_clusters, sweep_lost_clusters};
 use cluster_info::cluster_info;
 use control_plane::ControlPlane;
+use node::{Membership, Seat, Site};
 use state::StateFolder;
 
 const ADMIN_KUBECONFIG: &str = "admin.kubeconfig";
@@ -63,6 +69,9 @@ pub struct ClusterOptions {
     pub files: Vec<(String, String)>,
     /// Name under which the cluster can be left up by [`Cluster::keep`]; its processes then do not die with this one.
     pub keep_as: Option<String>,
+    /// How many nodes that run pods; needs root. All are nodes of the control plane, with its taint, and
+    /// kube-controller-manager is a static pod of each.
+    pub nodes: u8,
 }
 
 impl ClusterOptions {
@@ -74,6 +83,7 @@ impl ClusterOptions {
             api_server_arguments: Vec::new(),
             files: Vec::new(),
             keep_as: None,
+            nodes: 0,
         }
     }
 }
@@ -95,8 +105,9 @@ pub enum Component {
 #[derive(Debug)]
 pub struct Cluster {
     // Dropped in this order: who calls goes before who is called, and the folder last.
+    nodes: Vec<Node>,
     scheduler: Process,
-    controller_manager: Process,
+    controller_manager: Option<Process>,
     api_server: Process,
     etcd: Process,
     kubectl: Kubectl,
@@ -104,6 +115,7 @@ pub struct Cluster {
     binaries: KubernetesBinaries,
     server: String,
     options: ClusterOptions,
+    site: Option<Site>,
     folder: StateFolder,
 }
 
@@ -133,8 +145,19 @@ impl Cluster {
         for (name, text) in &options.files {
             pki::write(&folder.join(name), text, 0o600)?;
         }
-        let pki = ClusterPki::create(&folder.join("pki"), options.profile)?;
-        let plane = ControlPlane::new(folder, binaries, &pki, options)?;
+        let detached = options.keep_as.is_some();
+        let (site, host) = match options.nodes {
+            0 => (None, None),
+            _ => {
+                let (site, host) = Site::prepare(folder, binaries, detached).await?;
+                (Some(site), Some(host))
+            }
+        };
+        let seat = site.as_ref().zip(host.as_ref());
+        let seat = seat.map(|(site, host)| site.seat(host));
+        let address = seat.as_ref().map_or(Ipv4Addr::LOCALHOST, Seat::address);
+        let pki = ClusterPki::create(&folder.join("pki"), options.profile, address)?;
+        let plane = ControlPlane::new(folder, binaries, &pki, options, seat)?;
         let server = plane.server();
         let kubectl = Kubectl::new(
             binaries.program("kubectl"),
@@ -149,29 +172,33 @@ impl Cluster {
             kubectl.run(["get", "--raw", "/readyz"]).await
         })
         .await?;
-        let mut controller_manager = Process::start(plane.controller_manager()?)?;
         let scheduler = Process::start(plane.scheduler()?)?;
-        let parts = &mut [&mut api_server, &mut controller_manager];
-        wait_for(
-            "kube-controller-manager ready",
-            READY_LIMIT,
-            parts,
-            async || {
-                // What it makes first in each namespace; pods and token requests need both.
-                kubectl
-                    .run(["get", "-n", "kube-public", "serviceaccount/default"])
-                    .await?;
-                kubectl
-                    .run(["get", "-n", "kube-public", "configmap/kube-root-ca.crt"])
-                    .await
-            },
-        )
-        .await?;
+        let membership = Membership {
+            profile: options.profile,
+            pki: &pki,
+            kubectl: &kubectl,
+            server: &server,
+        };
+        let mut nodes = Vec::new();
+        let mut controller_manager = None;
+        if let (Some(site), Some(host)) = (&site, host) {
+            nodes.push(site.join(host, membership).await?);
+        } else {
+            controller_manager = Some(Process::start(plane.controller_manager()?)?);
+        }
+        let mut parts = vec![&mut api_server];
+        parts.extend(&mut controller_manager);
+        parts.extend(nodes.iter_mut().flat_map(Node::parts));
+        wait_for_controllers(&kubectl, &mut parts).await?;
+        if let Some(site) = &site {
+            site.complete(&mut nodes, options.nodes, membership).await?;
+        }
         if options.profile == Profile::Kubeadm {
             kubectl.apply(&cluster_info(&server, &pki)?).await?;
         }
 
         Ok(Self {
+            nodes,
             scheduler,
             controller_manager,
             api_server,
@@ -181,6 +208,7 @@ impl Cluster {
             server,
             options: options.clone(),
             pki,
+            site,
             folder: state,
         })
     }
@@ -251,13 +279,27 @@ impl Cluster {
         Ok(answer.status().as_u16())
     }
 
+    /// Its nodes.
+    pub fn nodes(&mut self) -> &mut [Node] {
+        &mut self.nodes
+    }
+
+    /// Address under which pods reach what listens on this computer; none without nodes.
+    pub fn host_address(&self) -> Option<Ipv4Addr> {
+        self.site.as_ref().map(Site::host_address)
+    }
+
     /// The process of a component, to be looked at, signalled or killed.
-    pub fn process(&mut self, component: Component) -> &mut Process {
+    ///
+    /// # Errors
+    /// It is a pod: kube-controller-manager in a cluster with nodes.
+    pub fn process(&mut self, component: Component) -> anyhow::Result<&mut Process> {
         match component {
-            Component::Etcd => &mut self.etcd,
-            Component::ApiServer => &mut self.api_server,
-            Component::ControllerManager => &mut self.controller_manager,
-            Component::Scheduler => &mut self.scheduler,
+            Component::Etcd => Ok(&mut self.etcd),
+            Component::ApiServer => Ok(&mut self.api_server),
+            Component::ControllerManager => (self.controller_manager.as_mut())
+                .context("kube-controller-manager is a pod in a cluster with nodes"),
+            Component::Scheduler => Ok(&mut self.scheduler),
         }
     }
 
@@ -266,7 +308,7 @@ impl Cluster {
     /// # Errors
     /// It did not become ready within a minute.
     pub async fn restart(&mut self, component: Component) -> anyhow::Result<()> {
-        self.process(component).restart()?;
+        self.process(component)?.restart()?;
         let parts = &mut [&mut self.etcd, &mut self.api_server];
         wait_for("kube-apiserver ready", READY_LIMIT, parts, async || {
             self.kubectl.run(["get", "--raw", "/readyz"]).await
@@ -286,16 +328,34 @@ impl Cluster {
         );
         let path = self.folder().to_owned();
         self.folder.keep()?;
-        for process in [
-            self.scheduler,
-            self.controller_manager,
-            self.api_server,
-            self.etcd,
-        ] {
+        for process in [self.scheduler, self.api_server, self.etcd] {
             process.release();
         }
+        self.controller_manager
+            .into_iter()
+            .for_each(Process::release);
+        self.nodes.into_iter().for_each(Node::release);
         Ok(path)
     }
+}
+
+/// Waits until kube-controller-manager works.
+async fn wait_for_controllers(
+    kubectl: &Kubectl,
+    processes: &mut [&mut Process],
+) -> anyhow::Result<()> {
+    let what = "kube-controller-manager ready";
+    wait_for(what, READY_LIMIT, processes, async || {
+        // What it makes first in each namespace; pods and token requests need both.
+        kubectl
+            .run(["get", "-n", "kube-public", "serviceaccount/default"])
+            .await?;
+        kubectl
+            .run(["get", "-n", "kube-public", "configmap/kube-root-ca.crt"])
+            .await
+    })
+    .await
+    .map(drop)
 }
 
 /// Path of the administrator's kubeconfig in a cluster's folder.

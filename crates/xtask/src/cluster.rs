@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use haulout_tests::cluster::{
     Cluster, ClusterOptions, KubernetesBinaries, Products, Profile, admin_kubeconfig,
@@ -19,9 +19,17 @@ pub(crate) enum Command {
         /// kubeadm or talos
         #[arg(long, default_value_t)]
         profile: Profile,
-        /// Add a node that runs pods
-        #[arg(long)]
-        node: bool,
+        /// Add a node that runs pods, kube-controller-manager among them, or several; needs root
+        #[arg(
+            long = "node",
+            value_name = "COUNT",
+            default_value_t = 0,
+            num_args = 0..=1,
+            default_missing_value = "1",
+            require_equals = true,
+            value_parser = clap::value_parser!(u8).range(0..=200),
+        )]
+        nodes: u8,
     },
     /// End clusters that were left up, and remove all they left
     Down {
@@ -39,23 +47,27 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Up { node: true, .. } => {
-            bail!("--node does not exist yet: it comes with the in-cluster issue")
-        }
-        Command::Up { profile, .. } => up(profile).await,
+        Command::Up { profile, nodes } => up(profile, nodes).await,
         Command::Down { profile } => down(profile),
         Command::Env { profile } => env(profile).await,
     }
 }
 
-async fn up(profile: Profile) -> anyhow::Result<()> {
+async fn up(profile: Profile, nodes: u8) -> anyhow::Result<()> {
     let options = ClusterOptions {
+        nodes,
         keep_as: Some(profile.name().to_owned()),
         ..ClusterOptions::new(profile)
     };
-    let folder = step(&format!("start a cluster, profile {profile}"), async {
-        Cluster::start(options).await?.keep()
-    })
+    let with = match nodes {
+        0 => String::new(),
+        1 => ", with a node".to_owned(),
+        count => format!(", with {count} nodes"),
+    };
+    let folder = step(
+        &format!("start a cluster, profile {profile}{with}"),
+        async { Cluster::start(options).await?.keep() },
+    )
     .await?;
     say(&format!("state, keys and logs: {}", folder.display()));
     say(&format!(

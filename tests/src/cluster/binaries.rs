@@ -1,22 +1,24 @@
-//! The Kubernetes programs: given, cached, or built from the Go module in `tests/cluster`.
+//! The programs of a cluster: given, cached, or built from the Go modules below `tests/cluster`.
 
 mod build;
+mod node;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use build::{Build, Program};
+pub use self::node::NodePrograms;
+use build::{Build, KUBERNETES, Program};
 
 const PROGRAMS: [Program; 5] = [
-    of_a_module("etcd", "go.etcd.io/etcd/server/v3"),
-    of_a_module("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-    of_a_module(
+    Program::required("etcd", "go.etcd.io/etcd/server/v3"),
+    Program::required("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    Program::required(
         "kube-controller-manager",
         "k8s.io/kubernetes/cmd/kube-controller-manager",
     ),
-    of_a_module("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
-    of_a_module("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+    Program::required("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    Program::required("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
 ];
 
 /// Asks Kubernetes' OIDC authenticator.
@@ -25,14 +27,6 @@ const OIDC: Program = Program {
     package: "./oidc",
     source: include_str!("../../cluster/oidc/main.go"),
 };
-
-const fn of_a_module(name: &'static str, package: &'static str) -> Program {
-    Program {
-        name,
-        package,
-        source: "",
-    }
-}
 
 /// A folder with etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl.
 #[derive(Clone, Debug)]
@@ -48,11 +42,12 @@ impl KubernetesBinaries {
     /// A given folder lacks a program, `go` is not installed, or a build failed.
     pub async fn find_or_build() -> anyhow::Result<Self> {
         for variable in ["HAULOUT_KUBE_BIN", "KUBEBUILDER_ASSETS"] {
-            if let Some(folder) = std::env::var_os(variable).filter(|folder| !folder.is_empty()) {
-                return Self::given(variable, Path::new(&folder));
+            if let Some(folder) = given(variable, names(&PROGRAMS))? {
+                return Ok(Self { folder });
             }
         }
-        let folder = Build::new(&PROGRAMS)?.run().await.context(
+        let build = Build::new(&KUBERNETES, &PROGRAMS, KUBERNETES.version()?)?;
+        let folder = build.run().await.context(
             "no Kubernetes programs; HAULOUT_KUBE_BIN may name a folder with ready-made ones",
         )?;
         Ok(Self { folder })
@@ -67,22 +62,49 @@ impl KubernetesBinaries {
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
+}
 
-    fn given(variable: &str, folder: &Path) -> anyhow::Result<Self> {
-        let folder = std::path::absolute(folder)?;
-        let missing: Vec<&str> = PROGRAMS
-            .iter()
-            .map(|program| program.name)
-            .filter(|name| !folder.join(name).is_file())
-            .collect();
-        ensure!(
-            missing.is_empty(),
-            "{variable} is {}, which lacks {}; unset it to have them built",
-            folder.display(),
-            missing.join(", ")
-        );
-        Ok(Self { folder })
-    }
+/// Version of Kubernetes, with its `v`.
+///
+/// # Errors
+/// The Go module does not say.
+pub(super) fn kubernetes_version() -> anyhow::Result<&'static str> {
+    KUBERNETES.version()
+}
+
+/// The folder that a variable names, if it is set.
+///
+/// # Errors
+/// One of the programs is not in it.
+fn given(
+    variable: &str,
+    programs: impl Iterator<Item = &'static str>,
+) -> anyhow::Result<Option<PathBuf>> {
+    let value = std::env::var_os(variable).filter(|folder| !folder.is_empty());
+    let check = |folder| ensure_complete(variable, Path::new(&folder), programs);
+    value.map(check).transpose()
+}
+
+fn ensure_complete(
+    variable: &str,
+    folder: &Path,
+    programs: impl Iterator<Item = &'static str>,
+) -> anyhow::Result<PathBuf> {
+    let folder = std::path::absolute(folder)?;
+    let missing: Vec<&str> = programs
+        .filter(|name| !folder.join(name).is_file())
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "{variable} is {}, which lacks {}; unset it to have them built",
+        folder.display(),
+        missing.join(", ")
+    );
+    Ok(folder)
+}
+
+fn names(programs: &'static [Program]) -> impl Iterator<Item = &'static str> {
+    programs.iter().map(|program| program.name)
 }
 
 /// Builds the program that asks Kubernetes' OIDC authenticator, unless that was done, and gives its path.
@@ -90,7 +112,9 @@ impl KubernetesBinaries {
 /// # Errors
 /// `go` is not installed, or the build failed.
 pub(crate) async fn find_or_build_oidc() -> anyhow::Result<PathBuf> {
-    let folder = Build::new(std::slice::from_ref(&OIDC))?.run().await?;
+    let programs = std::slice::from_ref(&OIDC);
+    let build = Build::new(&KUBERNETES, programs, KUBERNETES.version()?)?;
+    let folder = build.run().await?;
     Ok(folder.join(OIDC.name))
 }
 
@@ -102,12 +126,12 @@ mod tests {
     fn given_folder_must_hold_every_program() {
         let folder = tempfile::tempdir().unwrap();
         for Program { name, .. } in PROGRAMS {
-            let error = KubernetesBinaries::given("X", folder.path())
+            let error = ensure_complete("X", folder.path(), names(&PROGRAMS))
                 .unwrap_err()
                 .to_string();
             assert!(error.contains(name), "{error}");
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        KubernetesBinaries::given("X", folder.path()).unwrap();
+        ensure_complete("X", folder.path(), names(&PROGRAMS)).unwrap();
     }
 }

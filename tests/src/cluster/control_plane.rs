@@ -1,6 +1,7 @@
 //! Command lines and configuration files of the control plane.
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -8,12 +9,13 @@ use serde_json::json;
 use super::ClusterOptions;
 use super::binaries::KubernetesBinaries;
 use super::kubeconfig::{Credential, write_kubeconfig};
+use super::node::Seat;
 use super::pki::{ClusterPki, write};
 use super::ports;
 use super::process::Launch;
 use super::profile::{Anonymous, Profile};
 
-const SERVICE_RANGE: &str = "10.96.0.0/16";
+pub(super) const SERVICE_RANGE: &str = "10.96.0.0/16";
 const SERVICE_ACCOUNT_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// Where everything of one cluster is.
@@ -24,6 +26,8 @@ pub(super) struct ControlPlane<'a> {
     pub(super) pki: &'a ClusterPki,
     pub(super) options: &'a ClusterOptions,
     ports: Ports,
+    /// On the first node if there is one, else on loopback.
+    seat: Option<Seat>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,30 +37,48 @@ struct Ports {
     api_server: u16,
 }
 
+/// What each is everywhere: nobody else is in a node's network.
+const PORTS_ON_A_NODE: Ports = Ports {
+    etcd: 2379,
+    etcd_peer: 2380,
+    api_server: 6443,
+};
+
 impl<'a> ControlPlane<'a> {
     pub(super) fn new(
         folder: &'a Path,
         binaries: &'a KubernetesBinaries,
         pki: &'a ClusterPki,
         options: &'a ClusterOptions,
+        seat: Option<Seat>,
     ) -> anyhow::Result<Self> {
-        let [etcd, etcd_peer, api_server] = ports::free_ports()?;
+        let ports = if seat.is_some() {
+            PORTS_ON_A_NODE
+        } else {
+            let [etcd, etcd_peer, api_server] = ports::free_ports()?;
+            Ports {
+                etcd,
+                etcd_peer,
+                api_server,
+            }
+        };
         Ok(Self {
             folder,
             binaries,
             pki,
             options,
-            ports: Ports {
-                etcd,
-                etcd_peer,
-                api_server,
-            },
+            ports,
+            seat,
         })
     }
 
     /// URL of kube-apiserver.
     pub(super) fn server(&self) -> String {
-        format!("https://127.0.0.1:{}", self.ports.api_server)
+        let address = self
+            .seat
+            .as_ref()
+            .map_or(Ipv4Addr::LOCALHOST, Seat::address);
+        format!("https://{address}:{}", self.ports.api_server)
     }
 
     pub(super) fn etcd(&self) -> Launch {
@@ -84,13 +106,27 @@ impl<'a> ControlPlane<'a> {
         let serving = self.pki.pair("apiserver");
         let etcd = self.pki.pair("etcd-client");
         let front_proxy = self.pki.front_proxy_client();
-        let mut launch = self
-            .launch("kube-apiserver")
-            .flag("bind-address", "127.0.0.1")
-            .flag("advertise-address", "127.0.0.1")
+        let mut launch = self.launch("kube-apiserver");
+        launch = match &self.seat {
+            None => launch
+                .flag("bind-address", "127.0.0.1")
+                .flag("advertise-address", "127.0.0.1")
+                // The Service `kubernetes` may not have an endpoint on loopback.
+                .flag("endpoint-reconciler-type", "none"),
+            Some(seat) => {
+                let client = self.pki.pair("apiserver-kubelet-client");
+                launch
+                    .flag("bind-address", "0.0.0.0")
+                    .flag("advertise-address", seat.address().to_string())
+                    .flag("enable-admission-plugins", "NodeRestriction")
+                    .flag("kubelet-client-certificate", client.certificate)
+                    .flag("kubelet-client-key", client.key)
+                    // Nobody looks names of nodes up.
+                    .flag("kubelet-preferred-address-types", "InternalIP")
+            }
+        };
+        launch = launch
             .flag("secure-port", self.ports.api_server.to_string())
-            // The Service `kubernetes` may not have an endpoint on loopback.
-            .flag("endpoint-reconciler-type", "none")
             .flag(
                 "etcd-servers",
                 format!("https://127.0.0.1:{}", self.ports.etcd),
@@ -120,7 +156,8 @@ impl<'a> ControlPlane<'a> {
             .flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
             .flag("proxy-client-cert-file", front_proxy.certificate)
             .flag("proxy-client-key-file", front_proxy.key)
-            // Only so does the aggregator dial a Service of type ExternalName, which stands for a plain process.
+            // As kubeadm and Talos have it: services are reached by their own address, from a node. And only so does the
+            // aggregator dial a Service of type ExternalName, which stands for a plain process.
             .flag("enable-aggregator-routing", "false");
         launch = match &self.options.anonymous {
             Anonymous::Everything => launch,
@@ -233,7 +270,7 @@ impl<'a> ControlPlane<'a> {
     }
 
     fn launch(&self, name: &str) -> Flags {
-        Flags(Launch {
+        let launch = Launch {
             name: name.to_owned(),
             program: self.binaries.program(name),
             arguments: Vec::new(),
@@ -241,6 +278,10 @@ impl<'a> ControlPlane<'a> {
             user: None,
             detached: self.options.keep_as.is_some(),
             folder: self.folder.to_owned(),
+        };
+        Flags(match &self.seat {
+            None => launch,
+            Some(seat) => seat.take(launch),
         })
     }
 }

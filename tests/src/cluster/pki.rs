@@ -2,6 +2,7 @@
 
 use std::fs::Permissions;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
@@ -40,8 +41,12 @@ pub struct ClusterPki {
 }
 
 impl ClusterPki {
-    /// Makes every key and certificate of a cluster in `folder`.
-    pub(super) fn create(folder: &Path, profile: Profile) -> anyhow::Result<Self> {
+    /// Makes every key and certificate of a cluster in `folder`; kube-apiserver is called by `address` too.
+    pub(super) fn create(
+        folder: &Path,
+        profile: Profile,
+        address: Ipv4Addr,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("failed to create {}", folder.display()))?;
         let ca = match profile {
@@ -56,9 +61,14 @@ impl ClusterPki {
             profile,
         };
         pki.write_signing_pair()?;
-        pki.leaf("apiserver", "kube-apiserver", None, &API_SERVER_NAMES)?;
+        let address = address.to_string();
+        let names = [&API_SERVER_NAMES[..], &[&address]].concat();
+        pki.leaf("apiserver", "kube-apiserver", None, &names)?;
         pki.leaf("admin", "kubernetes-admin", Some("system:masters"), &[])?;
-        for component in ["kube-controller-manager", "kube-scheduler"] {
+        let kubelet_client = "apiserver-kubelet-client";
+        let common_name = format!("kube-{kubelet_client}");
+        pki.leaf(kubelet_client, &common_name, Some("system:masters"), &[])?;
+        for component in ["kube-controller-manager", "kube-scheduler", "kube-proxy"] {
             pki.leaf(component, &format!("system:{component}"), None, &[])?;
         }
         pki.replace_front_proxy()?;
@@ -144,6 +154,13 @@ impl ClusterPki {
         Ok(self.pair(&file))
     }
 
+    /// Issues the certificate of a kubelet.
+    pub(super) fn node(&self, name: &str) -> anyhow::Result<Pair> {
+        let user = format!("system:node:{name}");
+        self.leaf(name, &user, Some("system:nodes"), &[])?;
+        Ok(self.pair(name))
+    }
+
     /// Makes a serving certificate for a program on loopback that is no part of the cluster, from a CA of its own; gives the
     /// path of that CA's certificate, and the pair.
     pub(super) fn foreign_server(&self, name: &str) -> anyhow::Result<(PathBuf, Pair)> {
@@ -215,13 +232,12 @@ impl ClusterPki {
     }
 }
 
-const API_SERVER_NAMES: [&str; 7] = [
+const API_SERVER_NAMES: [&str; 6] = [
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
     "localhost",
-    "127.0.0.1",
     "10.96.0.1",
 ];
 
@@ -313,7 +329,8 @@ mod tests {
 
     fn create(profile: Profile) -> (tempfile::TempDir, ClusterPki) {
         let folder = tempfile::tempdir().unwrap();
-        let pki = ClusterPki::create(&folder.path().join("pki"), profile).unwrap();
+        let pki =
+            ClusterPki::create(&folder.path().join("pki"), profile, Ipv4Addr::LOCALHOST).unwrap();
         (folder, pki)
     }
 

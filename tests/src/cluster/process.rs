@@ -265,6 +265,13 @@ impl Identity {
     }
 }
 
+/// Id of a living process that was started by this name in a cluster's folder, by whomever.
+pub(super) fn noted(folder: &Path, name: &str) -> Option<u32> {
+    let note = std::fs::read(folder.join("processes").join(name)).ok()?;
+    let identity: Identity = serde_json::from_slice(&note).ok()?;
+    identity.is_alive().then_some(identity.pid)
+}
+
 /// Kills what the notes in `folder/processes` name, children of an owner that is gone, and waits for their end.
 pub(super) fn kill_noted(folder: &Path) {
     let notes = std::fs::read_dir(folder.join("processes"))

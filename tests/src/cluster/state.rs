@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+use super::node;
 use super::process::{self, Identity};
 use super::profile::Profile;
 
@@ -171,6 +172,7 @@ fn records(root: &Path) -> Vec<(PathBuf, Record)> {
 
 fn remove(path: &Path) {
     process::kill_noted(path);
+    node::cgroups::remove(path);
     // A process that was killed a moment ago may still create files; and nothing is left to do if it goes wrong.
     for _ in 0..10 {
         match std::fs::remove_dir_all(path) {

@@ -27,7 +27,7 @@ async fn cluster_profiles_run_side_by_side_and_leave_nothing() {
             Component::ControllerManager,
             Component::Scheduler,
         ] {
-            processes.push(cluster.process(component).id());
+            processes.push(cluster.process(component).unwrap().id());
         }
         folders.push(cluster.folder().to_owned());
     }
@@ -152,9 +152,9 @@ async fn cluster_survives_a_restart_of_its_api_server() {
         .run(["create", "namespace", "before"])
         .await
         .unwrap();
-    let first = cluster.process(Component::ApiServer).id();
+    let first = cluster.process(Component::ApiServer).unwrap().id();
     cluster.restart(Component::ApiServer).await.unwrap();
-    assert_ne!(cluster.process(Component::ApiServer).id(), first);
+    assert_ne!(cluster.process(Component::ApiServer).unwrap().id(), first);
     cluster
         .kubectl()
         .run(["get", "namespace", "before"])

@@ -1,4 +1,4 @@
-//! Builds Go programs from the module in `tests/cluster` and keeps them.
+//! Builds Go programs from the modules below `tests/cluster` and keeps them.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -11,8 +11,61 @@ use tokio::process::Command;
 
 use crate::cluster::{progress, workspace_root};
 
-const GO_MOD: &str = include_str!("../../../cluster/go.mod");
-const GO_SUM: &str = include_str!("../../../cluster/go.sum");
+/// Pins Kubernetes, etcd, and Kubernetes' own authenticator.
+pub(super) const KUBERNETES: Module = Module {
+    path: "tests/cluster",
+    go_mod: include_str!("../../../cluster/go.mod"),
+    go_sum: include_str!("../../../cluster/go.sum"),
+    main: "k8s.io/kubernetes",
+    tags: "",
+    // Without a version the API server says v0.0.0-master and kubectl's skew checks fail.
+    linker_flags: |version| {
+        let variable = "-X k8s.io/component-base/version.git";
+        let mut numbers = version.trim_start_matches('v').split('.');
+        let major = numbers.next().unwrap_or_default();
+        let minor = numbers.next().unwrap_or_default();
+        format!("-s -w {variable}Version={version} {variable}Major={major} {variable}Minor={minor}")
+    },
+};
+
+/// Pins containerd and the plugins of its network.
+pub(super) const CONTAINERD: Module = Module {
+    path: "tests/cluster/node",
+    go_mod: include_str!("../../../cluster/node/go.mod"),
+    go_sum: include_str!("../../../cluster/node/go.sum"),
+    main: "github.com/containerd/containerd/v2",
+    // Snapshotters that need libraries of C.
+    tags: "no_btrfs,no_devmapper,no_zfs",
+    linker_flags: |version| {
+        format!("-s -w -X github.com/containerd/containerd/v2/version.Version={version}")
+    },
+};
+
+/// A Go module of this checkout, and how its programs are built.
+#[derive(Debug)]
+pub(super) struct Module {
+    /// Its folder in the checkout.
+    path: &'static str,
+    go_mod: &'static str,
+    go_sum: &'static str,
+    /// The module whose version is told to its programs.
+    main: &'static str,
+    /// Build tags, separated by commas.
+    tags: &'static str,
+    /// By that version.
+    linker_flags: fn(&str) -> String,
+}
+
+impl Module {
+    /// The version of its main requirement, with the `v`.
+    ///
+    /// # Errors
+    /// `go.mod` does not name it.
+    pub(super) fn version(&self) -> anyhow::Result<&'static str> {
+        required_version(self.go_mod, self.main)
+            .with_context(|| format!("{}/go.mod names no version of {}", self.path, self.main))
+    }
+}
 
 /// A program and what it is built from.
 #[derive(Debug)]
@@ -23,29 +76,41 @@ pub(super) struct Program {
     pub(super) source: &'static str,
 }
 
+impl Program {
+    /// A program of a module that the Go module requires.
+    pub(super) const fn required(name: &'static str, package: &'static str) -> Self {
+        Self {
+            name,
+            package,
+            source: "",
+        }
+    }
+}
+
 /// Programs, and the folder that they are kept in.
 #[derive(Debug)]
 pub(super) struct Build {
+    module: &'static Module,
     programs: &'static [Program],
-    module: PathBuf,
     folder: PathBuf,
     version: &'static str,
 }
 
 impl Build {
-    /// A build into `target/kubernetes/VERSION`.
+    /// A build into this folder of `target/kubernetes`.
     ///
     /// # Errors
-    /// `go.mod` names no version of Kubernetes.
-    pub(super) fn new(programs: &'static [Program]) -> anyhow::Result<Self> {
-        let version =
-            kubernetes_version(GO_MOD).context("go.mod names no version of Kubernetes")?;
-        let root = workspace_root();
+    /// `go.mod` names no version.
+    pub(super) fn new(
+        module: &'static Module,
+        programs: &'static [Program],
+        folder: &str,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
+            module,
             programs,
-            module: root.join("tests/cluster"),
-            folder: root.join("target/kubernetes").join(version),
-            version,
+            folder: workspace_root().join("target/kubernetes").join(folder),
+            version: module.version()?,
         })
     }
 
@@ -64,7 +129,8 @@ impl Build {
             for (number, program) in stale.iter().enumerate() {
                 let name = program.name;
                 progress::say(&format!(
-                    "building {name} for Kubernetes {} from its Go module ({} of {}; kept in {})",
+                    "building {name} of {} {} from its Go module ({} of {}; kept in {})",
+                    self.module.main,
                     self.version,
                     number + 1,
                     stale.len(),
@@ -100,23 +166,24 @@ impl Build {
     /// Hash of all that decides what is built.
     fn key(&self, program: &Program) -> String {
         let arguments = self.arguments(program.package).join("\0");
-        let inputs = format!("{GO_MOD}\0{GO_SUM}\0{}\0{arguments}", program.source);
+        let Module { go_mod, go_sum, .. } = self.module;
+        let inputs = format!("{go_mod}\0{go_sum}\0{}\0{arguments}", program.source);
         haulout_pki::hex(digest(&SHA256, inputs.as_bytes()).as_ref())
     }
 
     fn arguments(&self, package: &str) -> Vec<String> {
-        // Without a version the API server says v0.0.0-master and kubectl's skew checks fail.
-        let variable = "-X k8s.io/component-base/version.git";
-        let mut numbers = self.version.trim_start_matches('v').split('.');
-        let major = numbers.next().unwrap_or_default();
-        let minor = numbers.next().unwrap_or_default();
-        let linker = format!(
-            "-s -w {variable}Version={} {variable}Major={major} {variable}Minor={minor}",
-            self.version
-        );
-        ["build", "-trimpath", "-ldflags", &linker, package]
-            .map(str::to_owned)
-            .to_vec()
+        let linker = (self.module.linker_flags)(self.version);
+        [
+            "build",
+            "-trimpath",
+            "-tags",
+            self.module.tags,
+            "-ldflags",
+            &linker,
+            package,
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     async fn build(&self, program: &Program) -> anyhow::Result<()> {
@@ -128,7 +195,7 @@ impl Build {
             .arg("-o")
             .arg(&new)
             .args(arguments.iter().skip(1))
-            .current_dir(&self.module)
+            .current_dir(workspace_root().join(self.module.path))
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "-mod=readonly")
             .stdin(Stdio::null())
@@ -152,16 +219,18 @@ impl Build {
     }
 }
 
-/// Version of Kubernetes in a `go.mod`, with its `v`.
-fn kubernetes_version(go_mod: &str) -> Option<&str> {
+/// Version of a module in a `go.mod`, with its `v`.
+fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
     go_mod
         .lines()
-        .find_map(|line| {
+        .filter_map(|line| {
             line.trim()
                 .trim_start_matches("require ")
-                .strip_prefix("k8s.io/kubernetes ")
+                .strip_prefix(module)?
+                .strip_prefix(' ')
         })
-        .and_then(|rest| rest.split_whitespace().next())
+        .filter_map(|rest| rest.split_whitespace().next())
+        .find(|version| version.starts_with('v'))
 }
 
 #[cfg(test)]
@@ -183,24 +252,27 @@ mod tests {
 
     #[test]
     fn version_comes_from_the_module() {
-        assert_eq!(
-            kubernetes_version("require k8s.io/kubernetes v1.36.3\n"),
-            Some("v1.36.3")
-        );
-        assert_eq!(
-            kubernetes_version("\tk8s.io/kubernetes v1.36.3 // x\n"),
-            Some("v1.36.3")
-        );
-        assert_eq!(kubernetes_version("module x\n"), None);
-        assert!(kubernetes_version(GO_MOD).is_some());
+        for (line, expected) in [
+            ("require example.com/a v1.36.3\n", Some("v1.36.3")),
+            ("\texample.com/a v1.36.3 // x\n", Some("v1.36.3")),
+            ("\texample.com/a/b v1.36.3\n", None),
+            ("\texample.com/a => example.com/a v1.36.3\n", None),
+            ("module x\n", None),
+        ] {
+            let version = required_version(line, "example.com/a");
+            assert_eq!(version, expected, "{line}");
+        }
+        for module in [KUBERNETES, CONTAINERD] {
+            module.version().unwrap();
+        }
     }
 
     #[test]
     fn program_is_stale_without_its_own_key() {
         let folder = tempfile::tempdir().unwrap();
         let build = Build {
+            module: &KUBERNETES,
             programs: &PROGRAMS,
-            module: PathBuf::new(),
             folder: folder.path().to_owned(),
             version: "v1.36.3",
         };

@@ -1,0 +1,159 @@
+//! The network between this computer, the nodes of a cluster, and their pods.
+//!
+//! The first node has the switch. Pods have a link each to their node (plugin `ptp`), as kind and others do it: whatever
+//! they send is routed, and so seen by kube-proxy's rules.
+
+use std::net::Ipv4Addr;
+use std::process::Stdio;
+
+use anyhow::bail;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::command::run;
+use super::machine::Entrance;
+
+/// Addresses of all pods, as kubeadm's examples and Talos have it.
+pub(in crate::cluster) const POD_RANGE: &str = "10.244.0.0/16";
+/// The part of this computer's side of the link that all clusters share.
+const LINK: &str = "haulout";
+const SWITCH: &str = "switch";
+
+/// Addresses of this computer and of nodes, for one cluster: a part of what RFC 2544 sets aside for tests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Subnet(u8);
+
+impl Subnet {
+    /// Links this computer with the first machine of a cluster, in a subnet that no other cluster has.
+    ///
+    /// # Errors
+    /// All are taken, or the kernel refuses.
+    pub(super) async fn link(first: &Entrance) -> anyhow::Result<Self> {
+        for number in 0..=u8::MAX {
+            let link = format!("{LINK}{number}");
+            // The name is what decides between two clusters that start at once.
+            let add = format!(
+                "link add {link} type veth peer name uplink netns {}",
+                first.id()
+            );
+            match ip(None, &add).await {
+                Err(error) if error.to_string().contains("File exists") => continue,
+                added => added?,
+            }
+            let subnet = Self(number);
+            let host = subnet.host();
+            ip(
+                None,
+                &format!("address add {host}/24 dev {link}\nlink set {link} up"),
+            )
+            .await?;
+            let node = subnet.node(0);
+            let inside = format!(
+                "link set lo up\n\
+                 link add {SWITCH} type bridge\n\
+                 link set {SWITCH} up\n\
+                 link set uplink master {SWITCH} up\n\
+                 address add {node}/24 dev {SWITCH}\n\
+                 route add default via {host}"
+            );
+            ip(Some(first), &inside).await?;
+            return Ok(subnet);
+        }
+        bail!("256 clusters with nodes are up: end some with `cargo xtask cluster down`")
+    }
+
+    /// Links a further machine with the first one, which passes packets of pods on to others.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(super) async fn join(
+        self,
+        first: &Entrance,
+        further: &Entrance,
+        number: u8,
+    ) -> anyhow::Result<()> {
+        let node = self.node(number);
+        let (host, first_node) = (self.host(), self.node(0));
+        let own_pods = pod_subnet(number);
+        let outside = format!(
+            "link add port{number} type veth peer name uplink netns {}\n\
+             link set port{number} master {SWITCH} up\n\
+             route add {own_pods} via {node}",
+            further.id()
+        );
+        // The kernel refuses the route while the address is not there.
+        let inside = format!(
+            "link set lo up\n\
+             link set uplink up\n\
+             address add {node}/24 dev uplink\n\
+             route add default via {host}\n\
+             route add {POD_RANGE} via {first_node}"
+        );
+        ip(Some(first), &outside).await?;
+        ip(Some(further), &inside).await
+    }
+
+    /// This computer.
+    pub(super) fn host(self) -> Ipv4Addr {
+        self.address(1)
+    }
+
+    /// A node, counted from 0.
+    pub(super) fn node(self, number: u8) -> Ipv4Addr {
+        self.address(number.saturating_add(2))
+    }
+
+    fn address(self, last: u8) -> Ipv4Addr {
+        Ipv4Addr::new(198, 18, self.0, last)
+    }
+}
+
+/// Addresses of the pods of one node, as kube-controller-manager allots them to nodes in order.
+pub(super) fn pod_subnet(number: u8) -> String {
+    format!("10.244.{number}.0/24")
+}
+
+/// Configuration of the pods' network on one node.
+pub(super) fn cni_configuration(number: u8) -> Value {
+    json!({
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{ "subnet": pod_subnet(number) }]],
+                    "routes": [{ "dst": "0.0.0.0/0" }],
+                },
+            },
+            { "type": "portmap", "capabilities": { "portMappings": true } },
+        ],
+    })
+}
+
+/// Lets answers to pods come back from this computer, which has no route to them.
+///
+/// # Errors
+/// `iptables` is missing, or the kernel refuses.
+pub(super) async fn masquerade(machine: &Entrance) -> anyhow::Result<()> {
+    let rule = ["-s", POD_RANGE, "!", "-d", POD_RANGE, "-j", "MASQUERADE"];
+    let mut command = machine.command("iptables".as_ref());
+    command
+        .args(["--wait", "-t", "nat", "-A", "POSTROUTING"])
+        .args(rule);
+    run(command).await.map(drop)
+}
+
+/// Runs commands of ip(8), one a line, here or in a machine's network, up to the first that fails.
+async fn ip(machine: Option<&Entrance>, commands: &str) -> anyhow::Result<()> {
+    for line in commands.lines() {
+        let mut command = match machine {
+            None => Command::new("ip"),
+            Some(machine) => machine.network_command("ip"),
+        };
+        command.args(line.split_whitespace()).stdin(Stdio::null());
+        run(command).await?;
+    }
+    Ok(())
+}
