@@ -14,6 +14,7 @@ mod kubeconfig;
 mod kubectl;
 mod node;
 mod pki;
+mod pods;
 mod poll;
 mod ports;
 mod process;
@@ -36,7 +37,7 @@ pub use self::haulout::{
 };
 pub use self::kubeconfig::{Credential, write_kubeconfig};
 pub use self::kubectl::Kubectl;
-pub use self::node::{Node, NodeAccess, kept_nodes};
+pub use self::node::{Node, NodeAccess, kept_nodes, write_program_image};
 pub use self::pki::{AGENT_USER, ClusterPki, Pair};
 pub use self::poll::wait_for;
 pub use self::ports::free_ports;
@@ -277,16 +278,6 @@ impl Cluster {
             .build()?;
         let answer = client.get(format!("{}{path}", self.server)).send().await?;
         Ok(answer.status().as_u16())
-    }
-
-    /// Its nodes.
-    pub fn nodes(&mut self) -> &mut [Node] {
-        &mut self.nodes
-    }
-
-    /// Address under which pods reach what listens on this computer; none without nodes.
-    pub fn host_address(&self) -> Option<Ipv4Addr> {
-        self.site.as_ref().map(Site::host_address)
     }
 
     /// The process of a component, to be looked at, signalled or killed.

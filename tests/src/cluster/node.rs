@@ -22,6 +22,7 @@ use serde_json::Value;
 
 pub use self::access::{NodeAccess, kept_nodes};
 use self::command::run;
+pub use self::images::write_program_image;
 use self::machine::{Blueprint, Entrance, Machine};
 use self::network::Subnet;
 use super::binaries::{KubernetesBinaries, NodePrograms};
@@ -298,7 +299,8 @@ impl Node {
         &self.access
     }
 
-    /// The process whose end is the node's end, as if its power were cut.
+    /// The process whose end is the end of all that runs on the node, as if its power were cut. To be signalled or killed: what
+    /// else is done to it does not reach the node.
     pub fn machine(&mut self) -> &mut Process {
         self.host.machine.process()
     }

@@ -13,6 +13,7 @@ mod flood;
 mod guide;
 mod local_cluster;
 mod login;
+mod node;
 mod providers;
 mod refusals;
 mod replicas;

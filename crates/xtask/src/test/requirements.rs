@@ -38,6 +38,22 @@ const ALWAYS: [Requirement; 5] = [
     },
 ];
 
+/// Needed for a node that runs pods.
+const PODS: [Requirement; 3] = [
+    Requirement {
+        program: "runc",
+        package: "runc",
+    },
+    Requirement {
+        program: "ip",
+        package: "iproute2",
+    },
+    Requirement {
+        program: "iptables",
+        package: "iptables",
+    },
+];
+
 /// Needed for oidc-provider.
 const NODE: [Requirement; 2] = [
     Requirement {
@@ -84,11 +100,17 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
     {
         ensure_node().await?;
     }
+    let pods = stages.iter().any(|stage| stage.needs == Needs::Pods);
+    ensure!(
+        !pods || rustix::process::geteuid().is_root(),
+        "containers need root: run as root, or leave out the stages that run pods with --only"
+    );
+    let node_programs = is_given("HAULOUT_NODE_BIN");
     let go = stages.iter().any(|stage| stage.needs == Needs::Go);
     let kubernetes = stages.iter().any(|stage| stage.needs != Needs::Nothing);
     let given = ["HAULOUT_KUBE_BIN", "KUBEBUILDER_ASSETS"]
-        .iter()
-        .any(|variable| std::env::var_os(variable).is_some_and(|folder| !folder.is_empty()));
+        .into_iter()
+        .any(is_given);
     // Debian's Go is older than what Kubernetes demands, so it is not installed from there.
     ensure!(
         !go || is_installed("go"),
@@ -99,7 +121,16 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
         "`go` is not installed: install Go 1.26 or later, or set HAULOUT_KUBE_BIN to a folder with etcd, kube-apiserver, \
          kube-controller-manager, kube-scheduler and kubectl, or run `cargo xtask test --quick`"
     );
+    ensure!(
+        !pods || node_programs || is_installed("go"),
+        "`go` is not installed: install Go 1.26 or later, or set HAULOUT_NODE_BIN to a folder with the programs of a node"
+    );
     Ok(())
+}
+
+/// Whether a variable names a folder of ready-made programs.
+fn is_given(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|folder| !folder.is_empty())
 }
 
 /// Debian 12's own Node.js is too old for oidc-provider.
@@ -133,6 +164,7 @@ fn missing(stages: &[&Stage], is_installed: impl Fn(&str) -> bool) -> Vec<&'stat
 fn programs(needs: Needs) -> &'static [Requirement] {
     match needs {
         Needs::Nothing | Needs::Kubernetes | Needs::Go => &[],
+        Needs::Pods => &PODS,
         Needs::KubernetesAndNode => &NODE,
         Needs::KubernetesAndJava => &JAVA,
     }
@@ -169,10 +201,12 @@ async fn install(missing: &[&Requirement]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a program is on `PATH`.
+/// Whether a program is on `PATH`, or where Debian has programs for root.
 pub(super) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| is_program(&folder.join(program)))
 }
 
 fn is_program(path: &Path) -> bool {
@@ -190,7 +224,7 @@ mod tests {
     fn chosen_stages_decide_what_is_missing() {
         let packages = |name: &str| -> Vec<&str> {
             let stages: Vec<&Stage> = STAGES.iter().filter(|stage| stage.name == name).collect();
-            let is_installed = |program: &str| !["npm", "mvn", "diff"].contains(&program);
+            let is_installed = |program: &str| !["npm", "mvn", "diff", "runc"].contains(&program);
             let missing = missing(&stages, is_installed);
             missing
                 .iter()
@@ -198,6 +232,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(packages("cluster"), ["diffutils"]);
+        assert_eq!(packages("node"), ["diffutils", "runc"]);
         assert_eq!(packages("providers"), ["diffutils", "npm"]);
         assert_eq!(packages("keycloak"), ["diffutils", "maven"]);
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use haulout_tests::cluster::{
-    KubernetesBinaries, find_or_install_keycloak, find_or_install_oidc_provider,
+    KubernetesBinaries, NodePrograms, find_or_install_keycloak, find_or_install_oidc_provider,
     sweep_lost_clusters, workspace_root,
 };
 use haulout_tests::oidc::KubernetesOidc;
@@ -35,7 +35,9 @@ pub(super) enum Needs {
     Nothing,
     /// The Kubernetes programs, or Go to build them.
     Kubernetes,
-    /// The same, and what runs oidc-provider.
+    /// The same, root, and what runs pods.
+    Pods,
+    /// The Kubernetes programs, and what runs oidc-provider.
     KubernetesAndNode,
     /// The same, and what runs Keycloak.
     KubernetesAndJava,
@@ -64,6 +66,7 @@ enum Kind {
     Property,
     FuzzCorpus,
     Cluster,
+    Node,
     Providers,
     Keycloak,
     Demo,
@@ -136,6 +139,10 @@ pub(super) const STAGES: &[Stage] = &[
         Kind::Cluster,
     ),
     Stage {
+        needs: Needs::Pods,
+        ..with_kubernetes("node", "pods on real nodes, both profiles", Kind::Node)
+    },
+    Stage {
         needs: Needs::KubernetesAndNode,
         ..with_kubernetes(
             "providers",
@@ -205,6 +212,7 @@ impl Stage {
             Kind::Integration => integration().await,
             Kind::Property => property().await,
             Kind::Cluster => cluster().await,
+            Kind::Node => node().await,
             Kind::Providers => {
                 find_or_install_oidc_provider().await?;
                 in_cluster(&["providers::", "--skip", "providers::keycloak::"]).await
@@ -302,10 +310,18 @@ async fn cluster() -> anyhow::Result<Tally> {
     in_cluster(&[
         "--skip",
         "providers::",
+        "--skip",
+        "node::",
         "--test-threads",
         CLUSTER_TESTS_AT_ONCE,
     ])
     .await
+}
+
+async fn node() -> anyhow::Result<Tally> {
+    // Only for what it says meanwhile: the tests find the programs where it puts them.
+    NodePrograms::find_or_build().await?;
+    in_cluster(&["node::", "--test-threads", CLUSTER_TESTS_AT_ONCE]).await
 }
 
 /// These tests in a cluster; the arguments are libtest's.

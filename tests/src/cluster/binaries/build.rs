@@ -129,9 +129,8 @@ impl Build {
             for (number, program) in stale.iter().enumerate() {
                 let name = program.name;
                 progress::say(&format!(
-                    "building {name} of {} {} from its Go module ({} of {}; kept in {})",
-                    self.module.main,
-                    self.version,
+                    "building {name} from the Go module {} ({} of {}; kept in {})",
+                    self.module.path,
                     number + 1,
                     stale.len(),
                     self.folder.display()

@@ -29,29 +29,27 @@ pub(super) fn write(
     programs: &NodePrograms,
     folder: &Path,
 ) -> anyhow::Result<Vec<PathBuf>> {
+    let pause = folder.join("pause.tar");
+    write_program_image(PAUSE_IMAGE, "/pause", &programs.pause(), &pause)?;
+    let manager = folder.join("kube-controller-manager.tar");
+    let program = kubernetes.program(CONTROLLER_MANAGER);
     let path = format!("/usr/local/bin/{CONTROLLER_MANAGER}");
-    let images = [
-        image(PAUSE_IMAGE, "/pause", programs.pause())?,
-        image(
-            &controller_manager()?,
-            &path,
-            kubernetes.program(CONTROLLER_MANAGER),
-        )?,
-    ];
-    let write = |image: &Image| {
-        let name = image.reference.replace(':', "-");
-        let path = folder.join(format!("{name}.tar"));
-        haulout_image::write(image, &path)
-            .with_context(|| format!("failed to make the image {}", image.reference))?;
-        Ok(path)
-    };
-    images.iter().map(write).collect()
+    write_program_image(&controller_manager()?, &path, &program, &manager)?;
+    Ok(vec![pause, manager])
 }
 
-/// An image of one program.
-fn image(reference: &str, path: &str, program: PathBuf) -> anyhow::Result<Image> {
+/// Writes the archive of an image that holds one static program, at `path`, and runs it as root.
+///
+/// # Errors
+/// The program cannot be read, or the archive not be written.
+pub fn write_program_image(
+    reference: &str,
+    path: &str,
+    program: &Path,
+    archive: &Path,
+) -> anyhow::Result<()> {
     let variables = [("PATH".to_owned(), "/usr/local/bin".to_owned())];
-    Ok(Image {
+    let image = Image {
         reference: reference.to_owned(),
         architecture: architecture()?.to_owned(),
         config: Config {
@@ -64,11 +62,14 @@ fn image(reference: &str, path: &str, program: PathBuf) -> anyhow::Result<Image>
         },
         files: vec![File {
             path: path.to_owned(),
-            content: Content::Source(program),
+            content: Content::Source(program.to_owned()),
             mode: 0o755,
             owner: Owner::ROOT,
         }],
-    })
+    };
+    haulout_image::write(&image, archive)
+        .with_context(|| format!("failed to make the image {reference}"))?;
+    Ok(())
 }
 
 /// This computer's, by Go's name.

@@ -16,7 +16,7 @@ use crate::cluster::wait_for;
 const SCRIPT: &str = include_str!("machine.sh");
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// Where Debian has what a node needs; the caller's `PATH` may lack the second half.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a machine is made of.
 #[derive(Clone, Copy, Debug)]

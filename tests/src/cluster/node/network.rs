@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::command::run;
-use super::machine::Entrance;
+use super::machine::{Entrance, SYSTEM_PATH};
 
 /// Addresses of all pods, as kubeadm's examples and Talos have it.
 pub(in crate::cluster) const POD_RANGE: &str = "10.244.0.0/16";
-/// The part of this computer's side of the link that all clusters share.
+/// Begin of the name of this computer's side of the link.
 const LINK: &str = "haulout";
+/// The bridge of the first node.
 const SWITCH: &str = "switch";
 
 /// Addresses of this computer and of nodes, for one cluster: a part of what RFC 2544 sets aside for tests.
@@ -152,7 +153,10 @@ async fn ip(machine: Option<&Entrance>, commands: &str) -> anyhow::Result<()> {
             None => Command::new("ip"),
             Some(machine) => machine.network_command("ip"),
         };
-        command.args(line.split_whitespace()).stdin(Stdio::null());
+        command
+            .args(line.split_whitespace())
+            .env("PATH", SYSTEM_PATH)
+            .stdin(Stdio::null());
         run(command).await?;
     }
     Ok(())
