@@ -130,7 +130,8 @@ impl Cluster {
         let binaries = KubernetesBinaries::find_or_build().await?;
         let mut tries = 1;
         loop {
-            match Self::start_once(&options, &binaries).await {
+            // On the heap: it is large, and so would be all that wait for it.
+            match Box::pin(Self::start_once(&options, &binaries)).await {
                 Err(error) if tries < PORT_TRIES && ports::is_clash(&error) => tries += 1,
                 result => return result,
             }
@@ -147,7 +148,7 @@ impl Cluster {
             pki::write(&folder.join(name), text, 0o600)?;
         }
         let detached = options.keep_as.is_some();
-        let (site, host) = match options.nodes {
+        let (site, mut host) = match options.nodes {
             0 => (None, None),
             _ => {
                 let (site, host) = Site::prepare(folder, binaries, detached).await?;
@@ -168,6 +169,9 @@ impl Cluster {
 
         let mut etcd = Process::start(plane.etcd())?;
         let mut api_server = Process::start(plane.api_server()?)?;
+        if let Some((site, host)) = site.as_ref().zip(host.as_mut()) {
+            site.load_images(host).await?;
+        }
         let parts = &mut [&mut etcd, &mut api_server];
         wait_for("kube-apiserver ready", READY_LIMIT, parts, async || {
             kubectl.run(["get", "--raw", "/readyz"]).await
@@ -177,13 +181,12 @@ impl Cluster {
         let membership = Membership {
             profile: options.profile,
             pki: &pki,
-            kubectl: &kubectl,
             server: &server,
         };
         let mut nodes = Vec::new();
         let mut controller_manager = None;
         if let (Some(site), Some(host)) = (&site, host) {
-            nodes.push(site.join(host, membership).await?);
+            nodes = site.join_all(host, options.nodes, membership).await?;
         } else {
             controller_manager = Some(Process::start(plane.controller_manager()?)?);
         }
@@ -192,7 +195,7 @@ impl Cluster {
         parts.extend(nodes.iter_mut().flat_map(Node::parts));
         wait_for_controllers(&kubectl, &mut parts).await?;
         if let Some(site) = &site {
-            site.complete(&mut nodes, options.nodes, membership).await?;
+            site.wait_until_ready(&mut nodes, &kubectl).await?;
         }
         if options.profile == Profile::Kubeadm {
             kubectl.apply(&cluster_info(&server, &pki)?).await?;

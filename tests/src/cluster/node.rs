@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 pub use self::access::{NodeAccess, kept_nodes};
@@ -54,6 +54,7 @@ pub(super) struct Host {
     // Dropped in this order.
     containerd: Process,
     machine: Machine,
+    access: NodeAccess,
     number: u8,
 }
 
@@ -71,7 +72,6 @@ pub struct Node {
     kube_proxy: Process,
     kubelet: Process,
     host: Host,
-    access: NodeAccess,
 }
 
 /// What a node is told of its cluster.
@@ -79,7 +79,6 @@ pub struct Node {
 pub(super) struct Membership<'a> {
     pub(super) profile: Profile,
     pub(super) pki: &'a ClusterPki,
-    pub(super) kubectl: &'a Kubectl,
     pub(super) server: &'a str,
 }
 
@@ -110,47 +109,62 @@ impl Site {
         Ok((site, host))
     }
 
-    /// Waits until the first node is ready, and adds further ones, one after the other: kube-controller-manager allots
-    /// addresses to them in this order.
+    /// Makes a node of the first machine, and further ones beside it; they need not be ready yet.
     ///
     /// # Errors
-    /// A part of a node cannot be started or ended, or a node did not become ready in time.
-    pub(super) async fn complete(
+    /// A machine or a part of a node cannot be started, or containerd does not work.
+    pub(super) async fn join_all(
         &self,
-        nodes: &mut Vec<Node>,
+        first: Host,
         count: u8,
         membership: Membership<'_>,
-    ) -> anyhow::Result<()> {
-        let [first] = nodes.as_mut_slice() else {
-            bail!("the first node has to join first");
-        };
-        first.wait_until_ready(membership.kubectl).await?;
-        let switch = first.host.machine.entrance().clone();
+    ) -> anyhow::Result<Vec<Node>> {
+        let switch = first.machine.entrance().clone();
+        let mut nodes = vec![self.join(first, membership).await?];
         for number in 1..count {
             let (folder, programs) = (&self.folder, &self.programs);
             let machine = start_machine(number, folder, programs, self.detached).await?;
-            let entrance = machine.entrance();
-            self.subnet.join(&switch, entrance, number).await?;
-            let host = self.equip(machine, number)?;
-            let mut node = self.join(host, membership).await?;
-            node.wait_until_ready(membership.kubectl).await?;
-            nodes.push(node);
+            self.subnet
+                .join(&switch, machine.entrance(), number)
+                .await?;
+            let mut host = self.equip(machine, number)?;
+            self.load_images(&mut host).await?;
+            nodes.push(self.join(host, membership).await?);
+        }
+        Ok(nodes)
+    }
+
+    /// Waits until nodes are ready and their pods reach one another.
+    ///
+    /// # Errors
+    /// A part of a node ended, or a node did not become ready in time; the text has the end of the logs.
+    pub(super) async fn wait_until_ready(
+        &self,
+        nodes: &mut [Node],
+        kubectl: &Kubectl,
+    ) -> anyhow::Result<()> {
+        let mut switch = None;
+        for node in nodes {
+            let pods = node.wait_until_ready(kubectl).await?;
+            let switch = switch.get_or_insert_with(|| node.host.machine.entrance().clone());
+            self.subnet.route(switch, node.host.number, &pods).await?;
         }
         Ok(())
     }
 
     fn equip(&self, machine: Machine, number: u8) -> anyhow::Result<Host> {
         let root = machine.entrance().root();
-        let network = root.join("etc/cni/net.d");
-        std::fs::create_dir_all(&network)?;
-        let plugins = serde_json::to_string_pretty(&network::cni_configuration(number))?;
-        write(&network.join("10-pods.conflist"), &plugins, 0o644)?;
+        let network = serde_json::to_string_pretty(&network::cni_template())?;
+        write(&root.join(containerd::NETWORK_FILE), &network, 0o644)?;
         let configuration = containerd::configuration(&self.programs);
         write(&root.join(CONTAINERD_FILE), &configuration, 0o644)?;
         let mut launch = self.launch("containerd", number);
         launch.arguments = vec![format!("--config=/{CONTAINERD_FILE}").into()];
+        let entrance = machine.entrance();
+        let name = name(number);
         Ok(Host {
-            containerd: Process::start(machine.entrance().inside(launch))?,
+            containerd: Process::start(entrance.inside(launch))?,
+            access: NodeAccess::new(name, &self.folder, entrance.clone(), &self.programs),
             machine,
             number,
         })
@@ -169,16 +183,8 @@ impl Site {
         self.subnet.host()
     }
 
-    /// Makes a node of a machine; it need not be ready yet.
-    ///
-    /// # Errors
-    /// A part of it cannot be started, or containerd does not work.
-    pub(super) async fn join(
-        &self,
-        mut host: Host,
-        membership: Membership<'_>,
-    ) -> anyhow::Result<Node> {
-        let access = self.load_images(&mut host).await?;
+    async fn join(&self, host: Host, membership: Membership<'_>) -> anyhow::Result<Node> {
+        let access = &host.access;
         network::masquerade(host.machine.entrance()).await?;
         let root = access.root();
         self.write_files(&root, host.number, membership)?;
@@ -200,15 +206,15 @@ impl Site {
             kube_proxy,
             kubelet,
             host,
-            access,
         })
     }
 
     /// Waits for containerd and gives it the images of the cluster's own pods.
-    async fn load_images(&self, host: &mut Host) -> anyhow::Result<NodeAccess> {
-        let entrance = host.machine.entrance().clone();
-        let name = name(host.number);
-        let access = NodeAccess::new(name, &self.folder, entrance, &self.programs);
+    ///
+    /// # Errors
+    /// It ended, or refuses one.
+    pub(super) async fn load_images(&self, host: &mut Host) -> anyhow::Result<()> {
+        let access = &host.access;
         let parts = &mut [&mut host.containerd];
         wait_for("containerd ready", CONTAINERD_LIMIT, parts, async || {
             run(access.ctr(&["version"])).await
@@ -217,7 +223,7 @@ impl Site {
         for image in &self.images {
             access.load_image(image).await?;
         }
-        Ok(access)
+        Ok(())
     }
 
     fn write_files(
@@ -230,7 +236,6 @@ impl Site {
             profile,
             pki,
             server,
-            ..
         } = membership;
         let name = name(number);
         let ca = pki.signing_pair().certificate;
@@ -296,7 +301,7 @@ impl Seat {
 impl Node {
     /// What can be done to it from outside.
     pub fn access(&self) -> &NodeAccess {
-        &self.access
+        &self.host.access
     }
 
     /// The process whose end is the end of all that runs on the node, as if its power were cut. To be signalled or killed: what
@@ -319,28 +324,17 @@ impl Node {
         ]
     }
 
-    /// Waits until kubelet calls it ready, and marks it as a node of the control plane, which kubelet may not.
-    ///
-    /// # Errors
-    /// One of its parts ended, or it did not become ready in time; the text has the end of their logs.
-    async fn wait_until_ready(&mut self, kubectl: &Kubectl) -> anyhow::Result<()> {
-        let name = self.access.name().to_owned();
-        let pods = network::pod_subnet(self.host.number);
+    /// Waits until kubelet calls it ready, marks it as a node of the control plane, which kubelet may not, and gives the
+    /// addresses of its pods.
+    async fn wait_until_ready(&mut self, kubectl: &Kubectl) -> anyhow::Result<String> {
+        let name = self.host.access.name().to_owned();
         let what = format!("{name} ready");
-        wait_for(&what, READY_LIMIT, &mut self.parts(), async || {
+        let pods = wait_for(&what, READY_LIMIT, &mut self.parts(), async || {
             let node = kubectl.json(&["get", "node", &name]).await?;
-            ensure!(
-                is_ready(&node),
-                "not yet: {:?}",
-                node.pointer("/status/conditions")
-            );
-            // Pods get theirs from this range whatever the object says, so it has to say so.
-            let allotted = node.pointer("/spec/podCIDR").and_then(Value::as_str);
-            ensure!(
-                allotted == Some(&pods),
-                "its pods have {allotted:?}, not {pods}"
-            );
-            Ok(())
+            let conditions = node.pointer("/status/conditions");
+            ensure!(is_ready(&node), "not yet: {conditions:?}");
+            let pods = node.pointer("/spec/podCIDR").and_then(Value::as_str);
+            pods.map(str::to_owned).context("no addresses for pods")
         })
         .await?;
         kubectl
@@ -351,8 +345,8 @@ impl Node {
                 "node-role.kubernetes.io/control-plane=",
                 "node.kubernetes.io/exclude-from-external-load-balancers=",
             ])
-            .await
-            .map(drop)
+            .await?;
+        Ok(pods)
     }
 
     /// Lets it live on when this value is dropped.

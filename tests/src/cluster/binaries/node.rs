@@ -100,7 +100,8 @@ async fn build() -> anyhow::Result<PathBuf> {
 async fn compile_pause(folder: &Path) -> anyhow::Result<()> {
     let source = crate::cluster::workspace_root().join("tests/cluster/node/pause.c");
     // Another run may do the same, and one may be running the old.
-    let new = folder.join(format!(".{PAUSE}.{}", std::process::id()));
+    let own = tempfile::tempdir_in(folder)?;
+    let new = own.path().join(PAUSE);
     let status = Command::new("cc")
         .args(["-static", "-Os", "-s", "-o"])
         .args([&new, &source])

@@ -31,10 +31,15 @@ pub(super) fn create(cluster: &Path, node: &str) -> anyhow::Result<String> {
                     .with_context(|| format!("failed to pass {CONTROLLERS} on"))?;
             }
         }
-        // Version 1 would give both nothing to choose from.
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            inherit(&hierarchy, &own, file)?;
-            inherit(&own, &group, file)?;
+        // What version 1 gives to a new group: no processor at all, or as much of them as one process.
+        for (parent, child) in [(&hierarchy, &own), (&own, &group)] {
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                inherit(parent, child, file)?;
+            }
+            let shares = child.join("cpu.shares");
+            if shares.exists() {
+                std::fs::write(shares, shares_of_all_processors())?;
+            }
         }
     }
     Ok(format!("/{name}/{node}"))
@@ -47,6 +52,12 @@ fn inherit(parent: &Path, group: &Path, file: &str) -> anyhow::Result<()> {
         std::fs::write(group.join(file), value)?;
     }
     Ok(())
+}
+
+/// What kubelet gives to all pods, as if their group stood at the top.
+fn shares_of_all_processors() -> String {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (1024 * processors).to_string()
 }
 
 /// Processes of a container, as this computer sees them; its first one first.

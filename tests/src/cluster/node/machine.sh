@@ -39,5 +39,7 @@ pivot_root . run/old
 umount -l /run/old
 echo "$name" >/proc/sys/kernel/hostname
 echo 1 >/proc/sys/net/ipv4/ip_forward
+# Connections whose processes are gone must not keep the network: they would for minutes, if another machine went first.
+echo 1 >/proc/sys/net/ipv4/tcp_orphan_retries
 : >/run/ready
 exec "$init"

@@ -63,7 +63,7 @@ impl Subnet {
         bail!("256 clusters with nodes are up: end some with `cargo xtask cluster down`")
     }
 
-    /// Links a further machine with the first one, which passes packets of pods on to others.
+    /// Links a further machine with the first one, which passes packets on between pods.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -73,25 +73,40 @@ impl Subnet {
         further: &Entrance,
         number: u8,
     ) -> anyhow::Result<()> {
-        let node = self.node(number);
-        let (host, first_node) = (self.host(), self.node(0));
-        let own_pods = pod_subnet(number);
         let outside = format!(
             "link add port{number} type veth peer name uplink netns {}\n\
-             link set port{number} master {SWITCH} up\n\
-             route add {own_pods} via {node}",
+             link set port{number} master {SWITCH} up",
             further.id()
         );
-        // The kernel refuses the route while the address is not there.
         let inside = format!(
             "link set lo up\n\
              link set uplink up\n\
-             address add {node}/24 dev uplink\n\
-             route add default via {host}\n\
-             route add {POD_RANGE} via {first_node}"
+             address add {}/24 dev uplink\n\
+             route add default via {}\n\
+             route add {POD_RANGE} via {}",
+            self.node(number),
+            self.host(),
+            self.node(0),
         );
         ip(Some(first), &outside).await?;
         ip(Some(further), &inside).await
+    }
+
+    /// Leads to the pods of a further node by way of it, on the first one.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(super) async fn route(
+        self,
+        first: &Entrance,
+        number: u8,
+        pods: &str,
+    ) -> anyhow::Result<()> {
+        if number == 0 {
+            return Ok(());
+        }
+        let node = self.node(number);
+        ip(Some(first), &format!("route add {pods} via {node}")).await
     }
 
     /// This computer.
@@ -109,13 +124,8 @@ impl Subnet {
     }
 }
 
-/// Addresses of the pods of one node, as kube-controller-manager allots them to nodes in order.
-pub(super) fn pod_subnet(number: u8) -> String {
-    format!("10.244.{number}.0/24")
-}
-
-/// Configuration of the pods' network on one node.
-pub(super) fn cni_configuration(number: u8) -> Value {
+/// Configuration of the pods' network. containerd puts in which addresses kube-controller-manager allotted to the node.
+pub(super) fn cni_template() -> Value {
     json!({
         "cniVersion": "1.0.0",
         "name": "pods",
@@ -124,7 +134,7 @@ pub(super) fn cni_configuration(number: u8) -> Value {
                 "type": "ptp",
                 "ipam": {
                     "type": "host-local",
-                    "ranges": [[{ "subnet": pod_subnet(number) }]],
+                    "ranges": [[{ "subnet": "{{.PodCIDR}}" }]],
                     "routes": [{ "dst": "0.0.0.0/0" }],
                 },
             },

@@ -25,7 +25,7 @@ impl Traces {
         let link = format!("/sys/class/net/haulout{number}/ifindex");
         let control_group = control_group(cluster);
         let networks: Vec<PathBuf> = (cluster.nodes().iter())
-            .map(|node| network(&node.access().root().join("../ns/net")).unwrap())
+            .map(|node| network(&node.access().root().with_file_name("ns/net")).unwrap())
             .collect();
         let belongs = |process: &u32| {
             let folder = PathBuf::from(format!("/proc/{process}"));
