@@ -51,6 +51,7 @@ use node::{Membership, Seat, Site};
 use state::StateFolder;
 
 const ADMIN_KUBECONFIG: &str = "admin.kubeconfig";
+const KUBECTL_CACHE: &str = "kubectl-cache";
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// How often a start is tried when another program takes a port between its choice and its use.
@@ -164,7 +165,7 @@ impl Cluster {
         let kubectl = Kubectl::new(
             binaries.program("kubectl"),
             plane.kubeconfig("admin")?,
-            folder.join("kubectl-cache"),
+            folder.join(KUBECTL_CACHE),
         );
 
         let mut etcd = Process::start(plane.etcd())?;
@@ -355,6 +356,20 @@ async fn wait_for_controllers(
 /// Path of the administrator's kubeconfig in a cluster's folder.
 pub fn admin_kubeconfig(folder: &Path) -> PathBuf {
     folder.join(ADMIN_KUBECONFIG)
+}
+
+/// kubectl as the administrator of a cluster that was left up, by its folder.
+///
+/// # Errors
+/// The Kubernetes programs cannot be had.
+pub async fn kept_kubectl(folder: &Path) -> anyhow::Result<Kubectl> {
+    let binaries = KubernetesBinaries::find_or_build().await?;
+    let cache = folder.join(KUBECTL_CACHE);
+    Ok(Kubectl::new(
+        binaries.program("kubectl"),
+        admin_kubeconfig(folder),
+        cache,
+    ))
 }
 
 /// Root of the checkout that this was compiled from.

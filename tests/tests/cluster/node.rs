@@ -4,11 +4,18 @@ mod controller_manager;
 mod left;
 mod workload;
 
-use haulout_tests::cluster::{Cluster, ClusterOptions, Profile, kept_nodes};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use haulout_tests::cluster::{Cluster, ClusterOptions, Profile, kept_nodes, wait_for};
+use rustix::process::Signal;
 use serde_json::json;
 
 use self::left::Traces;
 use self::workload::Workload;
+use crate::xtask::{Installation, signal};
+
+const POD_LIMIT: Duration = Duration::from_secs(120);
 
 async fn start(profile: Profile, nodes: u8) -> Cluster {
     let options = ClusterOptions {
@@ -81,6 +88,31 @@ async fn node_of_kubeadm_runs_pods_with_another_beside_it() {
         .await
         .unwrap();
     drop(cluster);
+    traces.are_gone().await;
+}
+
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn node_of_a_killed_owner_is_swept() {
+    let installation = Installation::new(None).await;
+    let up = ["cluster", "up", "--node", "--profile", "talos"];
+    let mut child = installation.command(&up).spawn().unwrap();
+    let folder = installation.state().join("talos");
+    let node = wait_for("a pod", POD_LIMIT, &mut [], async || {
+        let nodes = kept_nodes(&folder).await?;
+        let node = nodes.into_iter().next().context("no node yet")?;
+        let pods = node.root().join("var/log/containers");
+        ensure!(std::fs::read_dir(pods)?.next().is_some(), "no pod yet");
+        Ok(node)
+    })
+    .await
+    .unwrap();
+    let traces = Traces::of_folder(&folder, &[&node]);
+    signal(&child, Signal::KILL);
+    child.wait().unwrap();
+    // Whatever it says: it looks for clusters that lost their owner first.
+    drop(installation.run(&["cluster", "down"]));
+    assert_eq!(installation.clusters(), [""; 0]);
     traces.are_gone().await;
 }
 

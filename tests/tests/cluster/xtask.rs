@@ -13,13 +13,13 @@ const ORDINARY_USER: u32 = 65534;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A copy of xtask and of all that it runs, in a folder that everybody can read, and a state folder.
-struct Installation {
+pub(crate) struct Installation {
     folder: tempfile::TempDir,
     user: Option<u32>,
 }
 
 impl Installation {
-    async fn new(user: Option<u32>) -> Self {
+    pub(crate) async fn new(user: Option<u32>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let xtask = std::env::var_os("HAULOUT_XTASK").expect("set by cargo xtask test");
@@ -48,11 +48,11 @@ impl Installation {
         installation
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let folder = self.folder.path();
         let mut command = Command::new("setpriv");
         if let Some(user) = self.user {
@@ -68,6 +68,7 @@ impl Installation {
             .env("HAULOUT_BIN", folder.join("bin"))
             .env("HAULOUT_KUBE_BIN", folder.join("kube-bin"))
             .env("HAULOUT_STATE", self.state())
+            .envs(std::env::var_os("HAULOUT_NODE_BIN").map(|folder| ("HAULOUT_NODE_BIN", folder)))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -75,7 +76,7 @@ impl Installation {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
@@ -91,7 +92,7 @@ impl Installation {
     }
 
     /// Names of clusters that are there.
-    fn clusters(&self) -> Vec<String> {
+    pub(crate) fn clusters(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.state()).unwrap();
         entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -124,7 +125,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
 }

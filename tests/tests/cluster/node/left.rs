@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use haulout_tests::cluster::{Cluster, wait_for};
+use haulout_tests::cluster::{Cluster, Node, NodeAccess, admin_kubeconfig, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -21,12 +21,16 @@ pub(super) struct Traces {
 
 impl Traces {
     pub(super) fn of(cluster: &Cluster) -> Self {
-        let [_, _, number, _] = cluster.host_address().unwrap().octets();
-        let link = format!("/sys/class/net/haulout{number}/ifindex");
-        let control_group = control_group(cluster);
-        let networks: Vec<PathBuf> = (cluster.nodes().iter())
-            .map(|node| network(&node.access().root().with_file_name("ns/net")).unwrap())
+        let nodes: Vec<&NodeAccess> = cluster.nodes().iter().map(Node::access).collect();
+        Self::of_folder(cluster.folder(), &nodes)
+    }
+
+    /// The same for a cluster that another process started; its nodes run their first pods already.
+    pub(super) fn of_folder(folder: &Path, nodes: &[&NodeAccess]) -> Self {
+        let networks: Vec<PathBuf> = (nodes.iter())
+            .map(|node| network(&node.root().with_file_name("ns/net")).unwrap())
             .collect();
+        let control_group = control_group(nodes[0]);
         let belongs = |process: &u32| {
             let folder = PathBuf::from(format!("/proc/{process}"));
             let groups = std::fs::read_to_string(folder.join("cgroup")).unwrap_or_default();
@@ -38,11 +42,11 @@ impl Traces {
             .filter_map(|process| Some((process, start(process)?)))
             .collect();
         // etcd, kube-apiserver, kube-scheduler; of a node: unshare, pause, three services, and a pod's shim and two processes.
-        let expected = 3 + 8 * cluster.nodes().len();
+        let expected = 3 + 8 * nodes.len();
         assert!(processes.len() >= expected, "{processes:?}");
         Self {
-            folder: cluster.folder().to_owned(),
-            link: std::fs::read_to_string(link).unwrap(),
+            folder: folder.to_owned(),
+            link: link(folder),
             processes,
             control_group,
         }
@@ -81,9 +85,16 @@ impl Traces {
     }
 }
 
-/// Name of the group of all containers of the cluster.
-fn control_group(cluster: &Cluster) -> String {
-    let node = cluster.nodes().first().unwrap().access();
+/// Index of this computer's side of the link to the first node, whose address all kubeconfigs have.
+fn link(folder: &Path) -> String {
+    let kubeconfig = std::fs::read_to_string(admin_kubeconfig(folder)).unwrap();
+    let (_, rest) = kubeconfig.split_once("https://198.18.").unwrap();
+    let (number, _) = rest.split_once('.').unwrap();
+    std::fs::read_to_string(format!("/sys/class/net/haulout{number}/ifindex")).unwrap()
+}
+
+/// Name of the group of all containers of a cluster.
+fn control_group(node: &NodeAccess) -> String {
     let configuration = node.root().join("var/lib/kubelet/config.yaml");
     let configuration = std::fs::read_to_string(configuration).unwrap();
     let configuration: serde_json::Value = serde_json::from_str(&configuration).unwrap();
