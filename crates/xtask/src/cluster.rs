@@ -11,6 +11,7 @@ use haulout_tests::cluster::{
 use serde_json::Value;
 
 use crate::output::{say, step};
+use crate::test::ensure_pods;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -54,6 +55,9 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
 }
 
 async fn up(profile: Profile, nodes: u8) -> anyhow::Result<()> {
+    if nodes > 0 {
+        ensure_pods().await?;
+    }
     let options = ClusterOptions {
         nodes,
         keep_as: Some(profile.name().to_owned()),

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use clap::builder::PossibleValuesParser;
 
 pub(crate) use self::cargo::Tally;
+pub(crate) use self::requirements::ensure_pods;
 use self::stage::{STAGES, Stage, Tier};
 use crate::output::{complain, say, seconds};
 

@@ -100,12 +100,9 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
     {
         ensure_node().await?;
     }
-    let pods = stages.iter().any(|stage| stage.needs == Needs::Pods);
-    ensure!(
-        !pods || rustix::process::geteuid().is_root(),
-        "containers need root: run as root, or leave out the stages that run pods with --only"
-    );
-    let node_programs = is_given("HAULOUT_NODE_BIN");
+    if stages.iter().any(|stage| stage.needs == Needs::Pods) {
+        ensure_pods().await?;
+    }
     let go = stages.iter().any(|stage| stage.needs == Needs::Go);
     let kubernetes = stages.iter().any(|stage| stage.needs != Needs::Nothing);
     let given = ["HAULOUT_KUBE_BIN", "KUBEBUILDER_ASSETS"]
@@ -121,8 +118,28 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
         "`go` is not installed: install Go 1.26 or later, or set HAULOUT_KUBE_BIN to a folder with etcd, kube-apiserver, \
          kube-controller-manager, kube-scheduler and kubectl, or run `cargo xtask test --quick`"
     );
+    Ok(())
+}
+
+/// The same for a node that runs pods.
+///
+/// # Errors
+/// As [`ensure`], or this is not root.
+pub(crate) async fn ensure_pods() -> anyhow::Result<()> {
     ensure!(
-        !pods || node_programs || is_installed("go"),
+        rustix::process::geteuid().is_root(),
+        "a node that runs pods needs root, as containers do"
+    );
+    let missing: Vec<&Requirement> = ALWAYS
+        .iter()
+        .chain(&PODS)
+        .filter(|requirement| !is_installed(requirement.program))
+        .collect();
+    if !missing.is_empty() {
+        install(&missing).await?;
+    }
+    ensure!(
+        is_given("HAULOUT_NODE_BIN") || is_installed("go"),
         "`go` is not installed: install Go 1.26 or later, or set HAULOUT_NODE_BIN to a folder with the programs of a node"
     );
     Ok(())

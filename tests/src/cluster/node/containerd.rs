@@ -7,8 +7,8 @@ use crate::cluster::binaries::NodePrograms;
 
 /// Where containerd listens; its own default.
 pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
-/// Template of the pods' network, in a node's file system.
-pub(super) const NETWORK_FILE: &str = "etc/cni/template";
+/// Template of the pods' network.
+pub(super) const NETWORK: &str = "/etc/cni/template";
 /// Namespace of what Kubernetes runs.
 pub(super) const NAMESPACE: &str = "k8s.io";
 
@@ -29,7 +29,7 @@ disabled_plugins = ['io.containerd.tracing.processor.v1.otlp']
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = [{programs}]
   conf_dir = '/etc/cni/net.d'
-  conf_template = '/{NETWORK_FILE}'
+  conf_template = '{NETWORK}'
 [plugins.'io.containerd.cri.v1.runtime'.containerd]
   default_runtime_name = 'runc'
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::images;
 use super::network::POD_RANGE;
+use super::{files, images};
 use crate::cluster::binaries::kubernetes_version;
 use crate::cluster::control_plane::SERVICE_RANGE;
 use crate::cluster::kubeconfig::{Credential, write_kubeconfig};
@@ -28,7 +28,7 @@ pub(super) fn signing_pair(root: &Path, profile: Profile) -> Pair {
         Profile::Kubeadm => KUBEADM_FOLDER,
         Profile::Talos => TALOS_FOLDER,
     };
-    let folder = root.join(folder.trim_start_matches('/'));
+    let folder = files::inside(root, folder);
     Pair {
         certificate: folder.join("ca.crt"),
         key: folder.join("ca.key"),
@@ -45,7 +45,7 @@ pub(super) fn write_files(
     server: &str,
     profile: Profile,
 ) -> anyhow::Result<()> {
-    let inside = |path: &str| root.join(path.trim_start_matches('/'));
+    let inside = |path: &str| files::inside(root, path);
     let signing = pki.signing_pair();
     let account_key = pki.key("sa");
     match profile {
@@ -189,7 +189,7 @@ fn kubeadm_pod(root: &Path) -> anyhow::Result<Value> {
 /// Name, path and type of each; some only where the computer has them.
 fn kubeadm_volumes(root: &Path) -> Vec<(&'static str, &'static str, &'static str)> {
     let folder = "DirectoryOrCreate";
-    let optional = |path: &str| root.join(path.trim_start_matches('/')).is_dir();
+    let optional = |path: &str| files::inside(root, path).is_dir();
     [
         ("ca-certs", "/etc/ssl/certs", folder),
         ("etc-ca-certificates", "/etc/ca-certificates", folder),

@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::ensure;
 use tokio::process::Command;
 
 use crate::cluster::process::{Launch, Process};
@@ -52,12 +51,8 @@ impl Machine {
     /// Starts one with a network that leads nowhere yet.
     ///
     /// # Errors
-    /// This process is not root, or the kernel lacks something.
+    /// The kernel lacks something.
     pub(super) async fn start(blueprint: Blueprint<'_>) -> anyhow::Result<Self> {
-        ensure!(
-            crate::cluster::pki::is_root(),
-            "a node needs root: its containers do"
-        );
         let Blueprint {
             name,
             folder,
