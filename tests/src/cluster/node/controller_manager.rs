@@ -211,6 +211,7 @@ fn kubeadm_volumes(root: &Path) -> Vec<(&'static str, &'static str, &'static str
     .collect()
 }
 
+/// Talos gives it to kubelet by a URL. From a file, as here, kubelet adds a toleration of `NoExecute`: the one difference.
 fn talos_pod() -> anyhow::Result<Value> {
     let version = kubernetes_version()?;
     let secret = |name: &str| format!("{TALOS_FOLDER}/{name}");
