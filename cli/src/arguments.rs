@@ -1,5 +1,7 @@
 //! What the program takes on its command line; flags are those of Pinniped's CLI, so that its exec stanzas work.
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args, Parser, Subcommand};
 use haulout_api::group::DEFAULT_SUFFIX;
 
@@ -21,8 +23,22 @@ pub(crate) enum Command {
     /// Gets a credential for kubectl; run by kubectl from a kubeconfig's exec stanza.
     #[command(subcommand)]
     Login(Login),
+    /// Prints the chart's values that place the agent, read from the cluster; for an administrator.
+    AgentValues(ClusterFlags),
     /// Prints the version.
     Version,
+}
+
+/// Which cluster an administrator's command reads.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClusterFlags {
+    /// Kubeconfig to use [default: as kubectl, $KUBECONFIG, then ~/.kube/config].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig [default: its current one].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,7 +149,7 @@ mod tests {
         let arguments = ["haulout", "login", "static"].iter().chain(flags);
         match Arguments::try_parse_from(arguments)?.command {
             Command::Login(Login::Static(login)) => Ok(login),
-            Command::Version => panic!("parsed as version"),
+            other => panic!("parsed as {other:?}"),
         }
     }
 

@@ -4,7 +4,9 @@
 //! `login static`; it answers from the credential cache before anything else is set up, so that
 //! the common case costs little more than starting a process.
 
+mod agent_values;
 mod arguments;
+mod cluster;
 mod credential_cache;
 mod exchange;
 mod exec_credential;
@@ -13,14 +15,16 @@ mod protection;
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use agent_values::AgentValuesError;
 use arguments::{Arguments, Command, Login};
+use login_static::LoginError;
 
 pub use protection::protect_memory;
 
@@ -29,6 +33,24 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// What is wrong with how the program was called.
 const USAGE: u8 = 2;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    #[error(transparent)]
+    AgentValues(#[from] AgentValuesError),
+    #[error("failed to print the result")]
+    Print(#[source] io::Error),
+}
+
+impl CommandError {
+    /// Whether the command line is at fault.
+    fn is_usage(&self) -> bool {
+        matches!(self, Self::Login(error) if error.is_usage())
+    }
+}
 
 /// Runs the program: `arguments` with the program's name first, results to `stdout`, everything else to `stderr`.
 ///
@@ -44,17 +66,19 @@ pub fn run(
         Ok(parsed) => parsed,
         Err(error) => return explain_usage(&error, stdout, stderr),
     };
-    let result = match parsed.command {
+    let result: Result<(), CommandError> = match parsed.command {
         Command::Login(Login::Static(login)) => {
             let surroundings = login_static::Surroundings {
                 arguments: arguments.get(1..).unwrap_or_default(),
                 environment,
                 now,
             };
-            login_static::run(&login, &surroundings, stdout, stderr)
+            login_static::run(&login, &surroundings, stdout, stderr).map_err(Into::into)
         }
-        Command::Version => writeln!(stdout, "haulout {}", env!("CARGO_PKG_VERSION"))
-            .map_err(login_static::LoginError::Print),
+        Command::AgentValues(cluster) => agent_values::run(&cluster, stdout).map_err(Into::into),
+        Command::Version => {
+            writeln!(stdout, "haulout {}", env!("CARGO_PKG_VERSION")).map_err(CommandError::Print)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

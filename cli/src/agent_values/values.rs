@@ -1,0 +1,236 @@
+//! From controller-manager pods to values of the chart. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+
+use haulout_api::controller_manager::{
+    NoneRuns, RunAs, SigningFile, SigningFiles, SigningFilesError, choose, is_controller_manager,
+    is_running, node_name, signing_files,
+};
+use k8s_openapi::api::core::v1::{Node, Pod};
+
+/// Label of the nodes that the chart puts agents on.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
+/// Presets of the chart: name, certificate, key, and the user and group that can read the key.
+const PRESETS: [(&str, &str, &str, RunAs); 2] = [
+    (
+        "kubeadm",
+        "/etc/kubernetes/pki/ca.crt",
+        "/etc/kubernetes/pki/ca.key",
+        RunAs { user: 0, group: 0 },
+    ),
+    (
+        "talos",
+        "/system/secrets/kubernetes/kube-controller-manager/ca.crt",
+        "/system/secrets/kubernetes/kube-controller-manager/ca.key",
+        RunAs {
+            user: 65535,
+            group: 65535,
+        },
+    ),
+];
+
+/// Where the agent belongs, and how that was found. Its text is YAML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AgentValues {
+    files: SigningFiles,
+    /// Names of the pods that told, each with its node.
+    pods: BTreeMap<String, String>,
+    /// Nodes with such a pod that the chart would put no agent on.
+    unlabelled: BTreeSet<String>,
+    /// Nodes that the chart would put an agent on, and no such pod runs there.
+    without: BTreeSet<String>,
+}
+
+/// Why there are no values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PlacementError {
+    #[error(
+        "{0}; Haulout signs beside kube-controller-manager, with its key, so it needs a cluster whose control plane nodes \
+         run pods of yours"
+    )]
+    NoneRuns(NoneRuns),
+    #[error("cannot tell what {pod} on node {node} signs with")]
+    Unknown {
+        pod: String,
+        node: String,
+        source: SigningFilesError,
+    },
+    #[error(
+        "the control plane nodes differ, and the agent is the same on all of them; let them agree: {0}"
+    )]
+    Differ(String),
+}
+
+impl AgentValues {
+    /// What to place, if all running controller-managers agree.
+    pub(crate) fn decide(pods: &[Pod], nodes: &[Node]) -> Result<Self, PlacementError> {
+        choose(distinct(pods), nodes).map_err(PlacementError::NoneRuns)?;
+        let mut found: Vec<(SigningFiles, String, String)> = Vec::new();
+        for pod in distinct(pods).filter(|pod| is_running(pod)) {
+            let name = pod.metadata.name.clone().unwrap_or_default();
+            let node = node_name(pod).unwrap_or_default().to_owned();
+            match signing_files(pod) {
+                Ok(files) => found.push((files, name, node)),
+                Err(source) => {
+                    let pod = name;
+                    return Err(PlacementError::Unknown { pod, node, source });
+                }
+            }
+        }
+        let differ = || PlacementError::Differ(differences(&found));
+        let mut all = found.iter().map(|(files, ..)| files);
+        let files = all.next().cloned().ok_or_else(differ)?;
+        if !all.all(|other| is_same(other, &files)) {
+            return Err(differ());
+        }
+        let pods: BTreeMap<_, _> = found
+            .into_iter()
+            .map(|(_, name, node)| (name, node))
+            .collect();
+        let with_pod: BTreeSet<_> = pods.values().cloned().collect();
+        let labelled: BTreeSet<_> = nodes.iter().filter_map(control_plane_name).collect();
+        Ok(Self {
+            unlabelled: with_pod.difference(&labelled).cloned().collect(),
+            without: labelled.difference(&with_pod).cloned().collect(),
+            files,
+            pods,
+        })
+    }
+
+    /// The preset of the chart that says exactly this.
+    pub(crate) fn preset(&self) -> Option<&'static str> {
+        let SigningFiles {
+            certificate,
+            key,
+            run_as,
+        } = &self.files;
+        PRESETS
+            .into_iter()
+            .find(|(_, certificate_path, key_path, user)| {
+                certificate.host_path == *certificate_path
+                    && key.host_path == *key_path
+                    && run_as == user
+            })
+            .map(|(name, ..)| name)
+    }
+}
+
+impl fmt::Display for AgentValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SigningFiles {
+            certificate,
+            key,
+            run_as: RunAs { user, group },
+        } = &self.files;
+        for (pod, node) in &self.pods {
+            writeln!(f, "# {pod} on node {node}")?;
+        }
+        writeln!(f, "# signs with {}", Origin(certificate))?;
+        writeln!(f, "# and {}", Origin(key))?;
+        writeln!(f, "# and runs as user {user}, group {group}.")?;
+        for node in &self.unlabelled {
+            writeln!(
+                f,
+                "# Mind: node {node} has no label {CONTROL_PLANE}, so no agent would run there."
+            )?;
+        }
+        for node in &self.without {
+            writeln!(
+                f,
+                "# Mind: node {node} has that label of a control plane node, but no kube-controller-manager runs there."
+            )?;
+        }
+        writeln!(f, "agent:")?;
+        if let Some(preset) = self.preset() {
+            return writeln!(f, "  preset: {preset}");
+        }
+        writeln!(f, "  preset: custom")?;
+        writeln!(f, "  certFile: {}", quoted(&certificate.host_path))?;
+        writeln!(f, "  keyFile: {}", quoted(&key.host_path))?;
+        writeln!(f, "  runAsUser: {user}")?;
+        writeln!(f, "  runAsGroup: {group}")
+    }
+}
+
+/// A file, and where its path comes from.
+struct Origin<'a>(&'a SigningFile);
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SigningFile {
+            flag,
+            path,
+            host_path,
+        } = self.0;
+        write!(f, "{}", single_line(host_path))?;
+        if host_path != path {
+            write!(f, ", {} in its container", single_line(path))?;
+        }
+        match flag {
+            Some(flag) => write!(f, " ({flag})"),
+            None => f.write_str(" (the default path)"),
+        }
+    }
+}
+
+/// Both lists may have the same pod, as its labels match both selectors.
+fn distinct(pods: &[Pod]) -> impl Iterator<Item = &Pod> {
+    let mut names = BTreeSet::new();
+    pods.iter()
+        .filter(move |pod| is_controller_manager(pod) && names.insert(&pod.metadata.name))
+}
+
+/// Whether the agent would be the same: it sees paths of the node.
+fn is_same(a: &SigningFiles, b: &SigningFiles) -> bool {
+    let seen = |files: &SigningFiles| {
+        let SigningFiles {
+            certificate,
+            key,
+            run_as,
+        } = files.clone();
+        (certificate.host_path, key.host_path, run_as)
+    };
+    seen(a) == seen(b)
+}
+
+fn differences(found: &[(SigningFiles, String, String)]) -> String {
+    let mut text = String::new();
+    for (files, pod, node) in found {
+        let SigningFiles {
+            certificate,
+            key,
+            run_as: RunAs { user, group },
+        } = files;
+        let _infallible = write!(
+            text,
+            "{}{pod} on node {node} has {} and {}, user {user}, group {group}",
+            if text.is_empty() { "" } else { "; " },
+            certificate.host_path,
+            key.host_path,
+        );
+    }
+    text
+}
+
+fn control_plane_name(node: &Node) -> Option<String> {
+    let labels = node.metadata.labels.as_ref()?;
+    labels.contains_key(CONTROL_PLANE).then_some(())?;
+    node.metadata.name.clone()
+}
+
+/// As a string of JSON, which YAML reads as well.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A comment must not end early.
+fn single_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
