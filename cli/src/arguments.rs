@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Login(Login),
     /// Prints the chart's values that place the agent, read from the cluster; for an administrator.
     AgentValues(ClusterFlags),
+    /// Prints the steps from Pinniped's Concierge to Haulout, and runs none; for an administrator.
+    Migrate(MigrateFlags),
     /// Prints the version.
     Version,
 }
@@ -39,6 +41,25 @@ pub(crate) struct ClusterFlags {
     /// Context of the kubeconfig [default: its current one].
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
+}
+
+/// Flags of `migrate`.
+#[derive(Args, Debug)]
+pub(crate) struct MigrateFlags {
+    /// Only prints what carries over and what blocks; exit code 1 if anything blocks.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Prints the steps back to Pinniped's Concierge.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) back: bool,
+
+    /// API group suffix of the installation [default: that of the only one].
+    #[arg(long, value_name = "SUFFIX")]
+    pub(crate) api_group_suffix: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,12 +2,12 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::api::ListParams;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::core::Status;
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::core::{ObjectList, ObjectMeta, PartialObjectMeta, Status};
 use kube::{Api, Client, Config};
 use serde::de::DeserializeOwned;
 
@@ -47,6 +47,7 @@ pub(crate) enum ClusterError {
 /// A cluster, by way of its API server.
 pub(crate) struct Cluster {
     client: Client,
+    config: Config,
 }
 
 impl Cluster {
@@ -80,16 +81,23 @@ impl Cluster {
         let config = Config::from_custom_kubeconfig(file.map_err(failed)?, &options)
             .await
             .map_err(failed)?;
-        let client =
-            Client::try_from(config).map_err(|error| ClusterError::Client(Box::new(error)))?;
-        Ok(Self { client })
+        let client = connect(config.clone())?;
+        Ok(Self { client, config })
+    }
+
+    /// A client of the same API server without any credentials, which tries once.
+    pub(crate) fn anonymous(&self) -> Result<Client, ClusterError> {
+        let mut config = self.config.clone();
+        config.default_retry = false;
+        config.auth_info = AuthInfo::default();
+        connect(config)
     }
 
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// All objects that `api` has with this label selector.
+    /// All objects that `api` has with this label selector; none where the kind does not exist.
     pub(crate) async fn list<K>(
         &self,
         what: &'static str,
@@ -99,17 +107,64 @@ impl Cluster {
     where
         K: Clone + DeserializeOwned + Debug,
     {
-        let mut all = Vec::new();
-        let mut parameters = ListParams::default().labels(labels).limit(PAGE);
-        loop {
-            let page = call(what, api.list(&parameters)).await?;
-            all.extend(page.items);
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters = parameters.continue_token(&token),
-                None => return Ok(all),
-            }
+        pages(what, labels, async |parameters| api.list(parameters).await).await
+    }
+
+    /// The metadata of the same.
+    pub(crate) async fn list_metadata<K>(
+        &self,
+        what: &'static str,
+        api: &Api<K>,
+        labels: &str,
+    ) -> Result<Vec<ObjectMeta>, ClusterError>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let list = async |parameters: &ListParams| api.list_metadata(parameters).await;
+        let objects: Vec<PartialObjectMeta<K>> = pages(what, labels, list).await?;
+        Ok(objects.into_iter().map(|object| object.metadata).collect())
+    }
+
+    /// One object; `None` where it, or its kind, does not exist.
+    pub(crate) async fn get<K>(
+        &self,
+        what: &'static str,
+        api: &Api<K>,
+        name: &str,
+    ) -> Result<Option<K>, ClusterError>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        match call(what, api.get(name)).await {
+            Err(ClusterError::Refused { status, .. }) if status.code == 404 => Ok(None),
+            other => other.map(Some),
         }
     }
+}
+
+/// All pages that `list` gives.
+async fn pages<K: Clone>(
+    what: &'static str,
+    labels: &str,
+    list: impl AsyncFn(&ListParams) -> kube::Result<ObjectList<K>>,
+) -> Result<Vec<K>, ClusterError> {
+    let mut all = Vec::new();
+    let mut parameters = ListParams::default().labels(labels).limit(PAGE);
+    loop {
+        let page = match call(what, list(&parameters)).await {
+            Err(ClusterError::Refused { status, .. }) if status.code == 404 => return Ok(all),
+            page => page?,
+        };
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+}
+
+fn connect(config: Config) -> Result<Client, ClusterError> {
+    Client::try_from(config).map_err(|error| ClusterError::Client(Box::new(error)))
 }
 
 /// Waits for one call for `what`, half a minute at most.
@@ -128,7 +183,7 @@ pub(crate) async fn call<T>(
     }
 }
 
-fn named(path: Option<&std::path::Path>) -> String {
+fn named(path: Option<&Path>) -> String {
     path.map_or_else(String::new, |path| format!(" {}", path.display()))
 }
 

@@ -11,6 +11,7 @@ mod credential_cache;
 mod exchange;
 mod exec_credential;
 mod login_static;
+mod migrate;
 mod protection;
 
 use std::error::Error;
@@ -25,6 +26,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use agent_values::AgentValuesError;
 use arguments::{Arguments, Command, Login};
 use login_static::LoginError;
+use migrate::MigrateError;
 
 pub use protection::protect_memory;
 
@@ -41,6 +43,8 @@ enum CommandError {
     Login(#[from] LoginError),
     #[error(transparent)]
     AgentValues(#[from] AgentValuesError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
@@ -48,7 +52,11 @@ enum CommandError {
 impl CommandError {
     /// Whether the command line is at fault.
     fn is_usage(&self) -> bool {
-        matches!(self, Self::Login(error) if error.is_usage())
+        match self {
+            Self::Login(error) => error.is_usage(),
+            Self::Migrate(error) => error.is_usage(),
+            Self::AgentValues(_) | Self::Print(_) => false,
+        }
     }
 }
 
@@ -76,6 +84,7 @@ pub fn run(
             login_static::run(&login, &surroundings, stdout, stderr).map_err(Into::into)
         }
         Command::AgentValues(cluster) => agent_values::run(&cluster, stdout).map_err(Into::into),
+        Command::Migrate(flags) => migrate::run(&flags, stdout).map_err(Into::into),
         Command::Version => {
             writeln!(stdout, "haulout {}", env!("CARGO_PKG_VERSION")).map_err(CommandError::Print)
         }

@@ -43,6 +43,8 @@ pub struct StackOptions {
     pub webhook: serde_json::Map<String, Value>,
     /// The agent's policy file; all of it.
     pub policy: serde_json::Map<String, Value>,
+    /// The APIServices are left as they are, as beside another installation that serves the logins still.
+    pub unregistered: bool,
     /// Suffix of the API groups: in the manifests, in the webhook's configuration, and in logins.
     pub suffix: ApiGroupSuffix,
 }
@@ -91,7 +93,7 @@ pub struct Addresses {
 
 impl HauloutStack {
     /// Starts issuer, agent and webhook, installs the manifests, and waits until the API server accepts logins: both
-    /// APIServices `Available`, the authenticator `Ready`.
+    /// APIServices `Available` (unless they are left alone), the authenticator `Ready`.
     ///
     /// # Errors
     /// A product binary is missing, a process ended, or something did not become ready within half a minute.
@@ -115,7 +117,8 @@ impl HauloutStack {
         let (mut issuer, issuer_url, issuer_ca) = start.issuer().await?;
         let tls = files::mutual_tls(&start.folder)?;
         let (mut agent, agent_files) = start.agent(&tls, addresses)?;
-        install(kubectl, addresses.webhook, suffix).await?;
+        let port = (!options.unregistered).then_some(addresses.webhook);
+        install(kubectl, port, suffix).await?;
         let mut webhook = start.webhook(0, &tls, addresses).await?;
         let authenticator = authenticator(&issuer_url, &issuer_ca, suffix)?;
         kubectl.apply(&authenticator).await?;
@@ -127,10 +130,12 @@ impl HauloutStack {
             Ok(http.get(url).send().await?.error_for_status()?)
         })
         .await?;
-        wait_for("APIServices available", READY_LIMIT, parts, async || {
-            api_services_available(kubectl, suffix).await
-        })
-        .await?;
+        if !options.unregistered {
+            wait_for("APIServices available", READY_LIMIT, parts, async || {
+                api_services_available(kubectl, suffix).await
+            })
+            .await?;
+        }
         wait_for("authenticator ready", READY_LIMIT, parts, async || {
             authenticator_ready(kubectl).await
         })

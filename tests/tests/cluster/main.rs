@@ -14,6 +14,7 @@ mod guide;
 mod local_cluster;
 mod login;
 mod node;
+mod migrate;
 mod placement;
 mod providers;
 mod refusals;

@@ -198,20 +198,22 @@ pub(super) fn webhook_config(
     Ok(path)
 }
 
-/// Everything to install, as YAML documents; the Service leads to `port` on this machine. Another suffix of the API groups
-/// is put in by the text, as an administrator does it.
-pub(super) fn manifests(port: u16, suffix: &ApiGroupSuffix) -> anyhow::Result<String> {
+/// Everything to install, as YAML documents; the Service leads to this machine, and the APIServices to its `port`: without
+/// one there are none. Another suffix of the API groups is put in by the text, as an administrator does it.
+pub(super) fn manifests(port: Option<u16>, suffix: &ApiGroupSuffix) -> anyhow::Result<String> {
     let mut text: String = MANIFESTS.iter().map(|(_, manifest)| *manifest).collect();
     let mut add = |object: &Value| writeln!(text, "---\n{object}");
     add(&external_service())?;
-    let services: Vec<Value> =
-        serde_saphyr::from_multiple(API_SERVICES).context("manifests/webhook/api-services.yaml")?;
-    for mut service in services {
-        // The aggregator passes this port on to an ExternalName as it is.
-        *service
-            .pointer_mut("/spec/service/port")
-            .context("an APIService has no port")? = json!(port);
-        add(&service)?;
+    if let Some(port) = port {
+        let services: Vec<Value> = serde_saphyr::from_multiple(API_SERVICES)
+            .context("manifests/webhook/api-services.yaml")?;
+        for mut service in services {
+            // The aggregator passes this port on to an ExternalName as it is.
+            *service
+                .pointer_mut("/spec/service/port")
+                .context("an APIService has no port")? = json!(port);
+            add(&service)?;
+        }
     }
     Ok(text.replace(DEFAULT_SUFFIX, suffix.as_str()))
 }
@@ -249,7 +251,7 @@ mod tests {
 
     #[test]
     fn api_services_lead_to_the_process() {
-        let text = manifests(12345, &ApiGroupSuffix::default()).unwrap();
+        let text = manifests(Some(12345), &ApiGroupSuffix::default()).unwrap();
         let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         let ports: Vec<&Value> = objects
             .iter()

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::{AUDIENCE, AUTHENTICATOR, files};
 use crate::cluster::kubectl::Kubectl;
 
-/// Installs CRDs, RBAC and the rest of `manifests/`, with a Service that leads to the webhook's process.
+/// Installs CRDs, RBAC and the rest of `manifests/`, with a Service that leads to the webhook's process, and APIServices
+/// that lead to its `port`, if one is given.
 pub(super) async fn install(
     kubectl: &Kubectl,
-    port: u16,
+    port: Option<u16>,
     suffix: &ApiGroupSuffix,
 ) -> anyhow::Result<()> {
     kubectl.apply(&files::manifests(port, suffix)?).await?;

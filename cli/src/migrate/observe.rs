@@ -1,0 +1,231 @@
+//! Reads the state of a cluster. Nothing is written, and of Secrets only those are read that hold CA bundles.
+
+mod concierge;
+
+use haulout_api::authenticator::{
+    CertificateAuthorityDataSource, CertificateAuthorityDataSourceKind, JwtAuthenticatorSpec,
+    TlsSpec, WebhookAuthenticatorSpec,
+};
+use haulout_api::credential;
+use haulout_api::group::{ApiGroupSuffix, VERSION};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use kube::Api;
+use kube::api::ListParams;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::MigrateError;
+use super::state::{Anonymous, Authenticator, Concierge, Issuer, Service, Source, State};
+use crate::agent_values;
+use crate::cluster::{Cluster, ClusterError, call};
+
+/// Types of Secrets that may hold a CA bundle.
+const SECRET_TYPES: [&str; 2] = ["Opaque", "kubernetes.io/tls"];
+
+/// Reads everything that a migration depends on; `suffix` is needed where several installations are registered.
+pub(super) async fn observe(
+    cluster: &Cluster,
+    suffix: Option<&ApiGroupSuffix>,
+) -> Result<State, MigrateError> {
+    let version = call("the version", cluster.client().apiserver_version()).await?;
+    let services: Api<APIService> = Api::all(cluster.client());
+    let services = cluster.list("the APIServices", &services, "").await?;
+    let suffix = match suffix {
+        Some(suffix) => suffix.clone(),
+        None => only_suffix(&services)?,
+    };
+    let login = leads_to(&services, &suffix.login_group())
+        .ok_or_else(|| MigrateError::NotServed(suffix.clone()))?;
+    let concierge = concierge::find(cluster, &login, &suffix).await?;
+    let group = suffix.authentication_group();
+    let jwt = authenticators(cluster, &group, "JWTAuthenticator").await?;
+    let webhook = authenticators(cluster, &group, "WebhookAuthenticator").await?;
+    let issuers = custom(cluster, &suffix.config_group(), "CredentialIssuer");
+    let issuers = cluster.list("the CredentialIssuers", &issuers, "").await?;
+    let sources = match &concierge {
+        Some(concierge) => {
+            let jwt_tls = |spec: &JwtAuthenticatorSpec| spec.tls.clone();
+            let webhook_tls = |spec: &WebhookAuthenticatorSpec| spec.tls.clone();
+            let named = named_sources(&jwt, jwt_tls)
+                .into_iter()
+                .chain(named_sources(&webhook, webhook_tls));
+            look_up(cluster, concierge, named).await?
+        }
+        None => Vec::new(),
+    };
+    Ok(State {
+        version: (number(&version.major), number(&version.minor)),
+        identity: leads_to(&services, &suffix.identity_group()),
+        login,
+        concierge,
+        jwt,
+        webhook,
+        issuers: issuers.iter().map(issuer).collect(),
+        sources,
+        anonymous: anonymous(cluster, &suffix).await,
+        placement: match agent_values::read(cluster).await {
+            Ok(values) => Ok(values.preset().unwrap_or("custom")),
+            Err(error) => Err(crate::chain(&error)),
+        },
+        suffix,
+    })
+}
+
+/// The suffix of the one installation that is registered.
+fn only_suffix(services: &[APIService]) -> Result<ApiGroupSuffix, MigrateError> {
+    let prefix = format!("{VERSION}.login.concierge.");
+    let mut suffixes: Vec<ApiGroupSuffix> = services
+        .iter()
+        .filter_map(|service| service.metadata.name.as_deref()?.strip_prefix(&prefix))
+        .filter_map(|suffix| ApiGroupSuffix::parse(suffix).ok())
+        .collect();
+    match suffixes.len() {
+        0 | 1 => suffixes.pop().ok_or(MigrateError::NothingServed),
+        _ => {
+            let all: Vec<_> = suffixes.iter().map(ApiGroupSuffix::as_str).collect();
+            Err(MigrateError::SeveralSuffixes(all.join(", ")))
+        }
+    }
+}
+
+/// The Service that the APIService of this group leads to.
+fn leads_to(services: &[APIService], group: &str) -> Option<Service> {
+    let name = format!("{VERSION}.{group}");
+    let mut services = services.iter();
+    let found = services.find(|service| service.metadata.name.as_deref() == Some(&name))?;
+    let service = found.spec.as_ref()?.service.clone()?;
+    Some(Service {
+        namespace: service.namespace?,
+        name: service.name?,
+    })
+}
+
+/// The objects of a kind of ours.
+fn custom(cluster: &Cluster, group: &str, kind: &str) -> Api<DynamicObject> {
+    let plural = format!("{}s", kind.to_lowercase());
+    let kind = GroupVersionKind::gvk(group, VERSION, kind);
+    let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
+    Api::all_with(cluster.client(), &resource)
+}
+
+async fn authenticators<S: DeserializeOwned>(
+    cluster: &Cluster,
+    group: &str,
+    kind: &'static str,
+) -> Result<Vec<Authenticator<S>>, ClusterError> {
+    let api = custom(cluster, group, kind);
+    let objects = cluster.list("the authenticators", &api, "").await?;
+    let read = |object: DynamicObject| {
+        let part = |path: &str| object.data.pointer(path).cloned().unwrap_or_default();
+        Authenticator {
+            kind,
+            spec: serde_json::from_value(part("/spec")).map_err(|error| error.to_string()),
+            phase: serde_json::from_value(part("/status/phase")).unwrap_or_default(),
+            name: object.metadata.name.unwrap_or_default(),
+        }
+    };
+    Ok(objects.into_iter().map(read).collect())
+}
+
+fn issuer(object: &DynamicObject) -> Issuer {
+    let text = |value: &Value, path: &str| {
+        let text = value.pointer(path).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let strategies = object.data.pointer("/status/strategies");
+    let mut strategies = strategies.and_then(Value::as_array).into_iter().flatten();
+    Issuer {
+        name: object.metadata.name.clone().unwrap_or_default(),
+        mode: text(&object.data, "/spec/impersonationProxy/mode"),
+        is_proxy_up: strategies.any(|strategy| {
+            text(strategy, "/type") == "ImpersonationProxy"
+                && text(strategy, "/status") == "Success"
+        }),
+    }
+}
+
+/// What authenticators read their CA bundles from, each with who reads it.
+fn named_sources<S>(
+    authenticators: &[Authenticator<S>],
+    tls: impl Fn(&S) -> Option<TlsSpec>,
+) -> Vec<(String, CertificateAuthorityDataSource)> {
+    let named = |authenticator: &Authenticator<S>| {
+        let Authenticator {
+            kind, name, spec, ..
+        } = authenticator;
+        let source = tls(spec.as_ref().ok()?)?.certificate_authority_data_source?;
+        Some((format!("{kind} {name}"), source))
+    };
+    authenticators.iter().filter_map(named).collect()
+}
+
+async fn look_up(
+    cluster: &Cluster,
+    concierge: &Concierge,
+    named: impl Iterator<Item = (String, CertificateAuthorityDataSource)>,
+) -> Result<Vec<Source>, ClusterError> {
+    let namespace = &concierge.namespace;
+    let mut sources = Vec::new();
+    for (of, source) in named {
+        let is_there = has_source(cluster, namespace, &source).await?;
+        sources.push(Source {
+            of,
+            namespace: namespace.clone(),
+            source,
+            is_there,
+        });
+    }
+    Ok(sources)
+}
+
+/// Whether the object has the key, and may be read for a CA bundle.
+async fn has_source(
+    cluster: &Cluster,
+    namespace: &str,
+    source: &CertificateAuthorityDataSource,
+) -> Result<bool, ClusterError> {
+    let (name, key) = (&source.name, &source.key);
+    let what = "the source of a CA bundle";
+    Ok(match source.kind {
+        CertificateAuthorityDataSourceKind::Secret => {
+            let secrets: Api<Secret> = Api::namespaced(cluster.client(), namespace);
+            cluster
+                .get(what, &secrets, name)
+                .await?
+                .is_some_and(|secret| {
+                    SECRET_TYPES.contains(&secret.type_.unwrap_or_default().as_str())
+                        && secret.data.is_some_and(|data| data.contains_key(key))
+                })
+        }
+        CertificateAuthorityDataSourceKind::ConfigMap => {
+            let config_maps: Api<ConfigMap> = Api::namespaced(cluster.client(), namespace);
+            let found = cluster.get(what, &config_maps, name).await?;
+            found.is_some_and(|object| object.data.is_some_and(|data| data.contains_key(key)))
+        }
+    })
+}
+
+/// Asks at the login path as kubectl's plugin does, but to list: that logs nobody in, and Pinniped's RBAC allows it.
+async fn anonymous(cluster: &Cluster, suffix: &ApiGroupSuffix) -> Anonymous {
+    let client = match cluster.anonymous() {
+        Ok(client) => client,
+        Err(error) => return Anonymous::Unknown(crate::chain(&error)),
+    };
+    let kind = GroupVersionKind::gvk(&suffix.login_group(), VERSION, credential::KIND);
+    let resource = ApiResource::from_gvk_with_plural(&kind, credential::PLURAL);
+    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    match call("the login path", api.list(&ListParams::default())).await {
+        Ok(_) => Anonymous::Admitted,
+        Err(ClusterError::Refused { status, .. }) if status.code == 401 => Anonymous::Refused,
+        Err(ClusterError::Refused { .. }) => Anonymous::Admitted,
+        Err(error) => Anonymous::Unknown(crate::chain(&error)),
+    }
+}
+
+/// A version's part, such as `30+`.
+fn number(text: &str) -> u32 {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    digits.parse().unwrap_or_default()
+}

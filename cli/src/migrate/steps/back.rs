@@ -1,0 +1,79 @@
+//! The steps back to Pinniped's Concierge.
+
+use serde_json::json;
+
+use super::{BACKUP, CHART, log_in, switch};
+use crate::migrate::script::{Script, Tools};
+use crate::migrate::state::{Concierge, NAMESPACE, State};
+
+/// Pinniped's manifests start so many.
+const USUAL_REPLICAS: i32 = 2;
+
+/// The steps that lead from Haulout back to `concierge`.
+pub(in crate::migrate) fn back(state: &State, concierge: &Concierge, tools: &Tools) -> String {
+    let Concierge {
+        namespace,
+        deployment,
+        serving_secret,
+        ..
+    } = concierge;
+    let Tools { kubectl, helm, .. } = tools;
+    let mut script = Script::new(&format!(
+        "From Haulout back to Pinniped's Concierge (Deployment {namespace}/{deployment}, API group suffix {}).\n\
+         Nothing of this was run. Run it step by step, in a checkout of Haulout {}, and look at what each step says.",
+        state.suffix,
+        env!("CARGO_PKG_VERSION")
+    ));
+    if state.login.is_ours() {
+        script.step("Start the Concierge again.");
+        let replicas = match concierge.replicas {
+            0 => USUAL_REPLICAS,
+            replicas => replicas,
+        };
+        script.run(format_args!(
+            "{kubectl} -n {namespace} scale deployment/{deployment} --replicas={replicas}"
+        ));
+        script.run(format_args!(
+            "{kubectl} -n {namespace} rollout status deployment/{deployment} --timeout=5m"
+        ));
+        script.step("Lead logins to it: Service and CA of each APIService in one patch.");
+        let to = json!({ "namespace": namespace, "name": concierge.service, "port": 443 });
+        let ca = (serving_secret.as_str(), "caCertificate");
+        switch(state, NAMESPACE, namespace, &to, ca, tools, &mut script);
+        log_in(state, tools, &mut script);
+    }
+    script.step("Remove Haulout, but neither the CRDs, nor authenticators, nor APIServices.");
+    let [login, identity] = state.api_services();
+    script.run(format_args!(
+        "{kubectl} annotate --overwrite apiservice {login} {identity} helm.sh/resource-policy=keep"
+    ));
+    script.run(format_args!(
+        "{helm} upgrade haulout {CHART} -n {NAMESPACE} --reuse-values \\\n  \
+         --set crds.install=false --set apiServices.create=false"
+    ));
+    script.run(format_args!("{helm} uninstall haulout -n {NAMESPACE}"));
+    script.run(format_args!(
+        "{kubectl} annotate apiservice {login} {identity} helm.sh/resource-policy-"
+    ));
+    script.run(format_args!(
+        "{kubectl} delete --ignore-not-found credentialissuers.{}/haulout",
+        state.suffix.config_group()
+    ));
+    script.run(format_args!("{kubectl} delete namespace {NAMESPACE}"));
+    script.into_text()
+}
+
+/// What to do where the Concierge was deleted.
+pub(in crate::migrate) fn restore(tools: &Tools) -> String {
+    let mut script = Script::new(
+        "From Haulout back to Pinniped's Concierge, which is not there any more.\n\
+         Nothing of this was run. Run it in the folder where the way here was run.",
+    );
+    script.step(
+        "Restore it from the backup. What is there already is left as it is, with an error each.",
+    );
+    script.run(format_args!("{} create -f {BACKUP}/objects", tools.kubectl));
+    script.step("Get the rest of the way.");
+    script.run(format_args!("{} migrate --back", tools.haulout));
+    script.into_text()
+}

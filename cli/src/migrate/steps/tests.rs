@@ -1,0 +1,286 @@
+use haulout_api::authenticator::{
+    CertificateAuthorityDataSource, CertificateAuthorityDataSourceKind,
+};
+use haulout_api::group::ApiGroupSuffix;
+
+use super::*;
+use crate::arguments::ClusterFlags;
+use crate::migrate::example::{concierge, ours, state};
+use crate::migrate::state::{Settings, Source};
+
+fn tools() -> Tools {
+    Tools::new(&ClusterFlags {
+        kubeconfig: None,
+        context: None,
+    })
+}
+
+/// Titles of the steps, up to the first full stop or comma.
+fn titles(script: &str) -> Vec<&str> {
+    let numbered = script
+        .lines()
+        .filter_map(|line| line.strip_prefix("# ")?.split_once(". "));
+    numbered
+        .filter(|(number, _)| number.parse::<u8>().is_ok())
+        .filter_map(|(_, title)| title.split(['.', ',', ':']).next())
+        .collect()
+}
+
+/// The lines that are run, joined where they are continued.
+fn commands(script: &str) -> Vec<String> {
+    let joined = script.replace("\\\n ", "").replace("|\n ", "|");
+    let lines = joined
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(str::to_owned).collect()
+}
+
+fn position(commands: &[String], part: &str) -> usize {
+    let found = commands.iter().position(|command| command.contains(part));
+    found.unwrap_or_else(|| panic!("{part}: {commands:#?}"))
+}
+
+#[test]
+fn the_way_there_has_all_steps_in_order() {
+    let script = forth(&state(), &concierge(), &tools());
+    let expected = [
+        "Back up",
+        "Put Haulout's CRDs",
+        "Make the namespace",
+        "Install Haulout beside the Concierge; logins go on through that",
+        "Wait for it",
+        "Stop the Concierge",
+        "Log in",
+        "Delete what is left of the Concierge",
+        "Let Helm look after CRDs and APIServices too (Helm 3",
+    ];
+    assert_eq!(titles(&script), expected);
+    let commands = commands(&script);
+    let order = [
+        "-o yaml > haulout-migration/crds.yaml",
+        "apply --server-side --force-conflicts -f manifests/crds",
+        "--set crds.install=false --set apiServices.create=false",
+        "rollout status daemonset/haulout-agent",
+        "scale deployment/pinniped-concierge --replicas=0",
+        "patch apiservice v1alpha1.login.concierge.pinniped.dev",
+        "patch apiservice v1alpha1.identity.concierge.pinniped.dev",
+        "delete --ignore-not-found",
+        "--take-ownership",
+    ]
+    .map(|part| position(&commands, part));
+    assert!(order.is_sorted(), "{order:?}");
+}
+
+#[test]
+fn a_step_that_is_done_is_left_out() {
+    let mut state = state();
+    state.login = ours();
+    let script = forth(&state, &concierge(), &tools());
+    assert_eq!(titles(&script).len(), 2, "{script}");
+    assert!(!script.contains("scale"), "{script}");
+
+    let before = back(&crate::migrate::example::state(), &concierge(), &tools());
+    assert_eq!(titles(&before), ["Remove Haulout"], "{before}");
+}
+
+/// One change of an APIService at a time would lead the API server to the new Service with the old CA.
+#[test]
+fn service_and_ca_change_in_one_patch_and_only_from_the_old_service() {
+    let there = commands(&forth(&state(), &concierge(), &tools()));
+    let mut switched = state();
+    switched.login = ours();
+    let and_back = commands(&back(&switched, &concierge(), &tools()));
+    let cases = [
+        (
+            there,
+            "pinniped-concierge",
+            json!({"namespace": "haulout-system", "name": "haulout-api", "port": 443}),
+            r"CA=$(kubectl -n haulout-system get secret haulout-serving -o jsonpath='{.data.ca\.crt}')",
+        ),
+        (
+            and_back,
+            "haulout-system",
+            json!({"namespace": "pinniped-concierge", "name": "pinniped-concierge-api", "port": 443}),
+            "CA=$(kubectl -n pinniped-concierge get secret pinniped-concierge-api-tls-serving-certificate \
+             -o jsonpath='{.data.caCertificate}')",
+        ),
+    ];
+    for (commands, from, to, ca) in cases {
+        assert!(
+            commands.iter().any(|command| command == ca),
+            "{commands:#?}"
+        );
+        let patches: Vec<_> = commands
+            .iter()
+            .filter(|command| command.contains(" patch "))
+            .collect();
+        assert_eq!(patches.len(), 2);
+        for patch in patches {
+            let (_, patch) = patch.split_once("-p  '").unwrap();
+            let patch = patch
+                .strip_suffix('\'')
+                .unwrap()
+                .replace(r#"'"${CA:?}"'"#, "Q0E=");
+            let patch: Value = serde_json::from_str(&patch).unwrap();
+            let expected = json!([
+                {"op": "test", "path": "/spec/service/namespace", "value": from},
+                {"op": "replace", "path": "/spec/service", "value": to},
+                {"op": "add", "path": "/spec/caBundle", "value": "Q0E="},
+            ]);
+            assert_eq!(patch, expected);
+        }
+    }
+}
+
+#[test]
+fn only_what_is_listed_is_deleted() {
+    let script = forth(&state(), &concierge(), &tools());
+    let deletions: Vec<_> = commands(&script)
+        .into_iter()
+        .filter(|command| command.contains(" delete "))
+        .collect();
+    let expected = [
+        "kubectl delete --ignore-not-found  clusterroles.rbac.authorization.k8s.io/pinniped-concierge-pre-authn-apis",
+        "kubectl -n kube-system delete --ignore-not-found  \
+         roles.rbac.authorization.k8s.io/pinniped-concierge-kube-system-pod-read",
+        "kubectl -n pinniped-concierge delete --ignore-not-found  deployments.apps/pinniped-concierge  \
+         services/pinniped-concierge-api",
+    ];
+    assert_eq!(deletions, expected);
+}
+
+#[test]
+fn another_suffix_is_in_every_name() {
+    let mut state = state();
+    state.suffix = ApiGroupSuffix::parse("walrus.example.com").unwrap();
+    for script in [
+        forth(&state, &concierge(), &tools()),
+        back(&state, &concierge(), &tools()),
+    ] {
+        let left = script.lines().filter(|line| line.contains("pinniped.dev"));
+        assert_eq!(left.collect::<Vec<_>>().len(), 0, "{script}");
+    }
+    let script = forth(&state, &concierge(), &tools());
+    assert!(
+        script.contains(
+            r"sed 's/pinniped\.dev/walrus.example.com/g' manifests/crds/*.yaml | kubectl apply"
+        ),
+        "{script}"
+    );
+    assert!(
+        script.contains("apiGroupSuffix: walrus.example.com\n"),
+        "{script}"
+    );
+}
+
+#[test]
+fn settings_become_values() {
+    let settings = Settings {
+        server: Some("https://k.example.com".to_owned()),
+        logs_names: true,
+        https_proxy: Some("http://proxy:3128".to_owned()),
+        no_proxy: Some(".svc".to_owned()),
+    };
+    let read: Value = serde_saphyr::from_str(&values(&state(), &settings)).unwrap();
+    let expected = json!({
+        "apiGroupSuffix": "pinniped.dev",
+        "advertise": {"server": "https://k.example.com"},
+        "audit": {"logUsernamesAndGroups": "enabled"},
+        "webhook": {"proxy": {"httpsProxy": "http://proxy:3128", "noProxy": ".svc"}},
+    });
+    assert_eq!(read, expected);
+    assert_eq!(
+        values(&state(), &Settings::default()),
+        "apiGroupSuffix: pinniped.dev\n"
+    );
+}
+
+#[test]
+fn of_sources_only_the_named_keys_are_copied() {
+    let source = |kind, key: &str| Source {
+        of: "JWTAuthenticator corp".to_owned(),
+        namespace: "pinniped-concierge".to_owned(),
+        source: CertificateAuthorityDataSource {
+            kind,
+            name: "ca".to_owned(),
+            key: key.to_owned(),
+        },
+        is_there: true,
+    };
+    let mut state = state();
+    let (secret, config_map) = (
+        CertificateAuthorityDataSourceKind::Secret,
+        CertificateAuthorityDataSourceKind::ConfigMap,
+    );
+    state.sources = vec![
+        source(secret, "a"),
+        source(secret, "b"),
+        source(secret, "a"),
+        source(config_map, "c"),
+    ];
+    let commands = commands(&forth(&state, &concierge(), &tools()));
+    let copies: Vec<_> = commands
+        .iter()
+        .filter(|command| command.contains("go-template"))
+        .collect();
+    let metadata = r#""metadata":{"name":"ca","namespace":"haulout-system"}"#;
+    let expected = [
+        format!(
+            r#"kubectl -n pinniped-concierge get configmap ca -o go-template='{{"apiVersion":"v1","kind":"ConfigMap",{metadata},"data":{{"c":{{{{printf "%q" (index .data "c")}}}}}}}}' | kubectl apply --server-side -f -"#
+        ),
+        format!(
+            r#"kubectl -n pinniped-concierge get secret ca -o go-template='{{"apiVersion":"v1","kind":"Secret",{metadata},"data":{{"a":"{{{{index .data "a"}}}}","b":"{{{{index .data "b"}}}}"}}}}' | kubectl apply --server-side -f -"#
+        ),
+    ];
+    assert_eq!(copies, expected.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_way_back_starts_as_many_as_there_were() {
+    let mut state = state();
+    state.login = ours();
+    for (replicas, expected) in [(0, "--replicas=2"), (3, "--replicas=3")] {
+        let concierge = Concierge {
+            replicas,
+            ..concierge()
+        };
+        let script = back(&state, &concierge, &tools());
+        assert!(script.contains(expected), "{script}");
+    }
+}
+
+#[test]
+fn a_deleted_concierge_is_restored_first() {
+    let script = restore(&tools());
+    assert_eq!(
+        commands(&script),
+        [
+            "kubectl create -f haulout-migration/objects",
+            "haulout migrate --back"
+        ]
+    );
+}
+
+/// Commands that a shell cannot even read would be found by an administrator only half way.
+#[test]
+fn a_shell_reads_every_script() {
+    let mut other = state();
+    other.login = ours();
+    let scripts = [
+        forth(&state(), &concierge(), &tools()),
+        forth(&other, &concierge(), &tools()),
+        back(&other, &concierge(), &tools()),
+        restore(&tools()),
+    ];
+    for script in scripts {
+        let output = std::process::Command::new("sh")
+            .args(["-n", "-c", &script])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
