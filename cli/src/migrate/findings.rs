@@ -9,7 +9,7 @@ use haulout_api::credential::PLURAL;
 use haulout_api::group::VERSION;
 use haulout_jwt::claims::ClaimRules;
 
-use super::state::{Anonymous, Authenticator, Concierge, Issuer, Manager, Source, State};
+use super::state::{Anonymous, Authenticator, Concierge, Issuer, Manager, Service, Source, State};
 
 /// The oldest version of Kubernetes that is supported.
 const OLDEST: (u32, u32) = (1, 30);
@@ -88,7 +88,13 @@ impl Findings {
                 "Kubernetes {major}.{minor}: Haulout needs {oldest_major}.{oldest_minor} or later"
             ));
         }
-        if state.identity.as_ref() != Some(&state.login) {
+        let is_expected = |service: &Service| {
+            let concierge = state.concierge.as_ref();
+            *service == state.login
+                || service.is_ours()
+                || concierge.is_some_and(|concierge| concierge.is_behind(service))
+        };
+        if !state.identity.as_ref().is_some_and(is_expected) {
             let [login, identity] = state.api_services();
             let leads_to = match &state.identity {
                 Some(service) => service.to_string(),

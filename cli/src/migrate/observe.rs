@@ -38,7 +38,14 @@ pub(super) async fn observe(
     };
     let login = leads_to(&services, &suffix.login_group())
         .ok_or_else(|| MigrateError::NotServed(suffix.clone()))?;
-    let concierge = concierge::find(cluster, &login, &suffix).await?;
+    let identity = leads_to(&services, &suffix.identity_group());
+    // Half way through the switch one of the two leads to Haulout.
+    let others = [Some(&login), identity.as_ref()];
+    let other = others
+        .into_iter()
+        .flatten()
+        .find(|service| !service.is_ours());
+    let concierge = concierge::find(cluster, other.unwrap_or(&login), &suffix).await?;
     let group = suffix.authentication_group();
     let jwt = authenticators(cluster, &group, "JWTAuthenticator").await?;
     let webhook = authenticators(cluster, &group, "WebhookAuthenticator").await?;
@@ -57,7 +64,7 @@ pub(super) async fn observe(
     };
     Ok(State {
         version: (number(&version.major), number(&version.minor)),
-        identity: leads_to(&services, &suffix.identity_group()),
+        identity,
         login,
         concierge,
         jwt,

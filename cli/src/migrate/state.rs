@@ -61,6 +61,15 @@ impl State {
         [self.suffix.login_group(), self.suffix.identity_group()]
             .map(|group| format!("{VERSION}.{group}"))
     }
+
+    /// Names of those APIServices that lead to Haulout, or of those that do not.
+    pub(super) fn led(&self, to_haulout: bool) -> Vec<String> {
+        let services = [Some(&self.login), self.identity.as_ref()];
+        let led = self.api_services().into_iter().zip(services);
+        led.filter(|(_, service)| service.is_some_and(Service::is_ours) == to_haulout)
+            .map(|(name, _)| name)
+            .collect()
+    }
 }
 
 /// An installation of Pinniped's Concierge.
@@ -78,6 +87,13 @@ pub(super) struct Concierge {
     pub(super) managers: Vec<Manager>,
     /// What its manifests made, but for CRDs and APIServices; empty where that cannot be told.
     pub(super) objects: Vec<Object>,
+}
+
+impl Concierge {
+    /// Whether this Service is its own.
+    pub(super) fn is_behind(&self, service: &Service) -> bool {
+        self.namespace == service.namespace && self.service == service.name
+    }
 }
 
 /// Settings that carry over.

@@ -28,10 +28,13 @@ pub(super) fn forth(state: &State, concierge: &Concierge, tools: &Tools) -> Stri
         state.suffix,
         env!("CARGO_PKG_VERSION")
     ));
-    if !state.login.is_ours() {
+    let to_switch = state.led(false);
+    if to_switch.len() == state.api_services().len() {
         back_up(state, concierge, tools, &mut script);
         install(state, concierge, tools, &mut script);
-        switch_forth(state, concierge, tools, &mut script);
+    }
+    if !to_switch.is_empty() {
+        switch_forth(to_switch, concierge, tools, &mut script);
         log_in(state, tools, &mut script);
         script.comment("If logins fail: `haulout migrate --back` prints the way back.");
     }
@@ -115,7 +118,7 @@ fn install(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Scr
     ));
 }
 
-fn switch_forth(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Script) {
+fn switch_forth(names: Vec<String>, concierge: &Concierge, tools: &Tools, script: &mut Script) {
     let (namespace, deployment) = (&concierge.namespace, &concierge.deployment);
     script.step(
         "Stop the Concierge, and lead logins to Haulout: Service and CA of each APIService in one patch.\n   \
@@ -127,12 +130,12 @@ fn switch_forth(state: &State, concierge: &Concierge, tools: &Tools, script: &mu
     ));
     let to = json!({ "namespace": NAMESPACE, "name": SERVICE, "port": 443 });
     let ca = ("haulout-serving", r"ca\.crt");
-    switch(state, namespace, NAMESPACE, &to, ca, tools, script);
+    switch(names, namespace, NAMESPACE, &to, ca, tools, script);
 }
 
-/// Patches both APIServices, if they lead to `from` still: they may be somebody else's by then.
+/// Patches these APIServices, if they lead to `from` still: they may be somebody else's by then.
 fn switch(
-    state: &State,
+    names: Vec<String>,
     from: &str,
     secret_namespace: &str,
     to: &Value,
@@ -153,7 +156,7 @@ fn switch(
     script.comment(
         "Where a patch is said to be invalid, the APIService leads elsewhere by now: look at it, and print the steps again.",
     );
-    for name in state.api_services() {
+    for name in names {
         script.run(format_args!(
             "{kubectl} patch apiservice {name} --type json -p \\\n  '{patch}'"
         ));

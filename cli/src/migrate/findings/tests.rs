@@ -4,7 +4,7 @@ use haulout_api::authenticator::{
 use haulout_api::group::ApiGroupSuffix;
 
 use super::*;
-use crate::migrate::example::state;
+use crate::migrate::example::{ours, state};
 use crate::migrate::state::Service;
 
 /// Texts of one weight.
@@ -43,6 +43,9 @@ fn source(is_there: bool) -> Source {
 #[test]
 fn nothing_blocks_in_a_plain_installation() {
     assert_eq!(texts(&state(), Weight::Blocks), [""; 0]);
+    let mut half_way = state();
+    half_way.identity = Some(ours());
+    assert_eq!(texts(&half_way, Weight::Blocks), [""; 0]);
     let carried = texts(&state(), Weight::CarriesOver);
     let authenticator = "JWTAuthenticator corp (https://issuer.example.com)".to_owned();
     assert!(carried.contains(&authenticator), "{carried:?}");

@@ -24,7 +24,8 @@ pub(in crate::migrate) fn back(state: &State, concierge: &Concierge, tools: &Too
         state.suffix,
         env!("CARGO_PKG_VERSION")
     ));
-    if state.login.is_ours() {
+    let to_switch = state.led(true);
+    if !to_switch.is_empty() {
         script.step("Start the Concierge again.");
         let replicas = match concierge.replicas {
             0 => USUAL_REPLICAS,
@@ -39,7 +40,7 @@ pub(in crate::migrate) fn back(state: &State, concierge: &Concierge, tools: &Too
         script.step("Lead logins to it: Service and CA of each APIService in one patch.");
         let to = json!({ "namespace": namespace, "name": concierge.service, "port": 443 });
         let ca = (serving_secret.as_str(), "caCertificate");
-        switch(state, NAMESPACE, namespace, &to, ca, tools, &mut script);
+        switch(to_switch, NAMESPACE, namespace, &to, ca, tools, &mut script);
         log_in(state, tools, &mut script);
     }
     script.step("Remove Haulout, but neither the CRDs, nor authenticators, nor APIServices.");

@@ -15,6 +15,14 @@ fn tools() -> Tools {
     })
 }
 
+/// The state after the switch.
+fn switched() -> State {
+    let mut state = state();
+    state.login = ours();
+    state.identity = Some(ours());
+    state
+}
+
 /// Titles of the steps, up to the first full stop or comma.
 fn titles(script: &str) -> Vec<&str> {
     let numbered = script
@@ -73,8 +81,7 @@ fn the_way_there_has_all_steps_in_order() {
 
 #[test]
 fn a_step_that_is_done_is_left_out() {
-    let mut state = state();
-    state.login = ours();
+    let state = switched();
     let script = forth(&state, &concierge(), &tools());
     assert_eq!(titles(&script).len(), 2, "{script}");
     assert!(!script.contains("scale"), "{script}");
@@ -87,9 +94,7 @@ fn a_step_that_is_done_is_left_out() {
 #[test]
 fn service_and_ca_change_in_one_patch_and_only_from_the_old_service() {
     let there = commands(&forth(&state(), &concierge(), &tools()));
-    let mut switched = state();
-    switched.login = ours();
-    let and_back = commands(&back(&switched, &concierge(), &tools()));
+    let and_back = commands(&back(&switched(), &concierge(), &tools()));
     let cases = [
         (
             there,
@@ -129,6 +134,32 @@ fn service_and_ca_change_in_one_patch_and_only_from_the_old_service() {
             ]);
             assert_eq!(patch, expected);
         }
+    }
+}
+
+/// As after a patch that failed.
+#[test]
+fn half_a_switch_is_finished_or_undone() {
+    let mut state = state();
+    state.login = ours();
+    let there = forth(&state, &concierge(), &tools());
+    assert_eq!(
+        titles(&there).first(),
+        Some(&"Stop the Concierge"),
+        "{there}"
+    );
+    let and_back = back(&state, &concierge(), &tools());
+    for (script, patched) in [(there, "identity"), (and_back, "login")] {
+        let commands = commands(&script);
+        let patches: Vec<_> = commands
+            .iter()
+            .filter(|command| command.contains(" patch "))
+            .collect();
+        let expected = format!("patch apiservice v1alpha1.{patched}.concierge.pinniped.dev");
+        assert!(
+            matches!(patches.as_slice(), [one] if one.contains(&expected)),
+            "{patches:?}"
+        );
     }
 }
 
@@ -237,8 +268,7 @@ fn of_sources_only_the_named_keys_are_copied() {
 
 #[test]
 fn the_way_back_starts_as_many_as_there_were() {
-    let mut state = state();
-    state.login = ours();
+    let state = switched();
     for (replicas, expected) in [(0, "--replicas=2"), (3, "--replicas=3")] {
         let concierge = Concierge {
             replicas,
@@ -264,8 +294,7 @@ fn a_deleted_concierge_is_restored_first() {
 /// Commands that a shell cannot even read would be found by an administrator only half way.
 #[test]
 fn a_shell_reads_every_script() {
-    let mut other = state();
-    other.login = ours();
+    let other = switched();
     let scripts = [
         forth(&state(), &concierge(), &tools()),
         forth(&other, &concierge(), &tools()),
