@@ -53,7 +53,7 @@ struct ServingCertificateFile {
 struct AgentFile {
     service: Option<AgentServiceFile>,
     addresses: Vec<String>,
-    tls: AgentTlsFile,
+    tls: Option<AgentTlsFile>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -186,8 +186,9 @@ pub struct Config {
     pub serving_certificate: ServingCertificate,
     /// Where the agents are.
     pub agents: Agents,
-    /// Client certificate, key and CA towards the agents, as files.
-    pub agent_tls: AgentTls,
+    /// Client certificate, key and CA towards the agents, as files. `None` behind a Service alone: then
+    /// the leader keeps them in Secrets.
+    pub agent_tls: Option<AgentTls>,
     /// Wanted lifetime of user certificates in seconds.
     pub certificate_lifetime_seconds: u32,
     /// How many logins are let in.
@@ -218,7 +219,7 @@ pub struct ServingCertificate {
 pub enum Agents {
     /// At these addresses, each `host:port`.
     Addresses(Vec<String>),
-    /// Behind a headless Service.
+    /// At the endpoints of a Service.
     Service {
         /// Namespace of the Service.
         namespace: String,

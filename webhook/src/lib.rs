@@ -218,14 +218,14 @@ fn signer_settings(config: &Config) -> SignerSettings {
             port: AGENT_PORT,
         },
     };
-    let files = &config.agent_tls;
+    let files = config.agent_tls.as_ref().map(|files| CredentialFiles {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        ca: files.ca.clone(),
+    });
     SignerSettings {
         agents,
-        credentials: CredentialFiles {
-            certificate: files.certificate.clone(),
-            key: files.key.clone(),
-            ca: files.ca.clone(),
-        },
+        credentials: files,
     }
 }
 

@@ -74,8 +74,8 @@ impl Default for Patience {
 pub struct SignerSettings {
     /// Where the agents are.
     pub agents: AgentSource,
-    /// Material for mutual TLS.
-    pub credentials: CredentialFiles,
+    /// Material for mutual TLS; without it no agent is connected to.
+    pub credentials: Option<CredentialFiles>,
 }
 
 /// Asks agents for certificates.
@@ -152,11 +152,13 @@ impl Signer {
             credentials,
         } = settings;
         let (publish_credentials, read_credentials) = watch::channel(None);
-        let (keeper, end) = (Arc::clone(&shared), stop.clone());
-        tasks.spawn(async move {
-            let fault = &keeper.credentials_fault;
-            credentials::follow(credentials, publish_credentials, fault, end).await;
-        });
+        if let Some(files) = credentials {
+            let (keeper, end) = (Arc::clone(&shared), stop.clone());
+            tasks.spawn(async move {
+                let fault = &keeper.credentials_fault;
+                credentials::follow(files, publish_credentials, fault, end).await;
+            });
+        }
         let (publish_addresses, read_addresses) = watch::channel(BTreeSet::new());
         match agents {
             AgentSource::Addresses(addresses) => {

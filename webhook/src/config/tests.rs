@@ -95,6 +95,18 @@ leaderElection: {leaseName: lease}
     );
     assert_eq!(config.labels.len(), 2);
     assert!(matches!(config.agents, Agents::Service { .. }));
+    assert!(config.agent_tls.is_some());
+}
+
+#[test]
+fn a_service_alone_needs_no_files() {
+    let config = parse("agent: {service: {namespace: a, name: b}}").unwrap();
+    assert_eq!(config.agent_tls, None);
+    let service = Agents::Service {
+        namespace: "a".to_owned(),
+        name: "b".to_owned(),
+    };
+    assert_eq!(config.agents, service);
 }
 
 #[test]
@@ -178,6 +190,11 @@ fn each_fault_of_the_agent_names_its_field() {
                 "agent.tls.keyFile",
                 "agent.tls.caFile",
             ],
+        ),
+        ("agent: {}".to_owned(), vec!["agent"]),
+        (
+            "agent: {service: {namespace: a, name: b}, tls: {keyFile: /b}}".to_owned(),
+            vec!["agent.tls.certFile", "agent.tls.caFile"],
         ),
     ];
     for (text, fields) in cases {

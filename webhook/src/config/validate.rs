@@ -136,7 +136,10 @@ fn serving_certificate(
     })
 }
 
-fn agent(file: AgentFile, faults: &mut Faults) -> (Option<Agents>, Option<AgentTls>) {
+/// Where the agents are, and the files for mutual TLS with them. Addresses need files; a Service may
+/// have them.
+fn agent(file: AgentFile, faults: &mut Faults) -> (Option<Agents>, Option<Option<AgentTls>>) {
+    let needs_files = !file.addresses.is_empty();
     let agents = match (file.service, file.addresses) {
         (Some(service), addresses) if addresses.is_empty() => {
             let namespace = faults.take("agent.service.namespace", || dns_label(service.namespace));
@@ -157,11 +160,19 @@ fn agent(file: AgentFile, faults: &mut Faults) -> (Option<Agents>, Option<AgentT
             Err("no agent is named; set service (namespace and name) or addresses (a list of host:port)".to_owned())
         }),
     };
+    let tls = match file.tls {
+        None if !needs_files => Some(None),
+        given => agent_tls(given.unwrap_or_default(), faults).map(Some),
+    };
+    (agents, tls)
+}
+
+fn agent_tls(file: AgentTlsFile, faults: &mut Faults) -> Option<AgentTls> {
     let AgentTlsFile {
         cert_file,
         key_file,
         ca_file,
-    } = file.tls;
+    } = file;
     let mut path = |field, path: PathBuf, what: &str| {
         faults.take(field, || {
             if path.as_os_str().is_empty() {
@@ -186,14 +197,11 @@ fn agent(file: AgentFile, faults: &mut Faults) -> (Option<Agents>, Option<AgentT
         ca_file,
         "the CA certificates of the agents",
     );
-    let tls = (|| {
-        Some(AgentTls {
-            certificate: certificate?,
-            key: key?,
-            ca: ca?,
-        })
-    })();
-    (agents, tls)
+    Some(AgentTls {
+        certificate: certificate?,
+        key: key?,
+        ca: ca?,
+    })
 }
 
 fn limits(file: &LimitsFile, faults: &mut Faults) -> Option<Limits> {

@@ -43,7 +43,7 @@ impl Webhook {
         let folder = TempDir::new().unwrap();
         let settings = SignerSettings {
             agents: AgentSource::Addresses(addresses),
-            credentials: network.write_credentials(folder.path()),
+            credentials: Some(network.write_credentials(folder.path())),
         };
         Self::start(patience, settings, folder)
     }
@@ -247,7 +247,7 @@ async fn what_stands_in_the_way_of_all_agents_is_told() {
             host: "a\0b".to_owned(),
             port: 9443,
         },
-        credentials: credentials.clone(),
+        credentials: Some(credentials.clone()),
     };
     let webhook = Webhook::start(PATIENT, settings, folder);
     while webhook.signer.health().faults.len() < 2 {

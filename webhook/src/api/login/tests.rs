@@ -99,7 +99,7 @@ pub(crate) async fn setup(says: Says, agent: Behaviour, suffix: &str) -> Setup {
     let folder = TempDir::new().unwrap();
     let settings = SignerSettings {
         agents: AgentSource::Addresses(vec![agent.address.to_string()]),
-        credentials: network.write_credentials(folder.path()),
+        credentials: Some(network.write_credentials(folder.path())),
     };
     Setup {
         agent: Some((agent, folder)),

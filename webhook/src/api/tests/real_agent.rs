@@ -87,7 +87,7 @@ impl RealAgent {
     fn door(&self, user: UserInfo) -> Door {
         let settings = SignerSettings {
             agents: AgentSource::Addresses(vec![self.address.clone()]),
-            credentials: self.network.write_credentials(self.folder.path()),
+            credentials: Some(self.network.write_credentials(self.folder.path())),
         };
         let setup = Setup::new(Says::User(user), settings, "pinniped.dev");
         Door::over(setup, Reviewer::Allows)
