@@ -98,7 +98,7 @@ struct Verdict<T> {
 
 /// A span of time, both ends included.
 #[derive(Clone, Copy)]
-struct Window {
+pub(crate) struct Window {
     from: SystemTime,
     to: SystemTime,
 }
@@ -266,11 +266,11 @@ impl<T> Verdict<T> {
 }
 
 impl Window {
-    fn contains(self, time: SystemTime) -> bool {
+    pub(crate) fn contains(self, time: SystemTime) -> bool {
         self.from <= time && time <= self.to
     }
 
-    fn intersect(self, other: Self) -> Self {
+    pub(crate) fn intersect(self, other: Self) -> Self {
         Self {
             from: self.from.max(other.from),
             to: self.to.min(other.to),
@@ -278,7 +278,7 @@ impl Window {
     }
 }
 
-fn window(certificate: &[u8]) -> Result<Window, BundleError> {
+pub(crate) fn window(certificate: &[u8]) -> Result<Window, BundleError> {
     let validity = bundle::validity(certificate)?;
     Ok(Window {
         from: validity.not_before,

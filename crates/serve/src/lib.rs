@@ -17,6 +17,7 @@ pub mod negotiate;
 pub mod openapi;
 pub mod panic;
 pub mod request;
+pub mod server_trust;
 pub mod status;
 pub mod throttle;
 pub mod tls;

@@ -22,6 +22,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+pub(crate) use self::identity::verify_server;
 pub use self::identity::{ClientIdentity, IdentityError, ServingIdentity};
 use self::possession::ProofOfPossession;
 

@@ -11,7 +11,7 @@ use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 /// Why a certificate chain and key cannot be used together.
 #[derive(Debug, thiserror::Error)]
@@ -79,27 +79,7 @@ impl ServingIdentity {
         names: &[String],
         now: SystemTime,
     ) -> Result<(), IdentityError> {
-        let mut trusted = RootCertStore::empty();
-        // A root that cannot be read is one that the client cannot read either.
-        trusted.add_parsable_certificates(roots.certificates().iter().cloned());
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(trusted), super::provider())
-                .build()
-                .map_err(|_no_root| IdentityError::NoRoot)?;
-        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (leaf, intermediates) = self
-            .certified_key
-            .cert
-            .split_first()
-            .ok_or(IdentityError::Chain(BundleError::Empty))?;
-        for name in names {
-            let name = ServerName::try_from(name.as_str()).map_err(IdentityError::Name)?;
-            let now = UnixTime::since_unix_epoch(since_epoch);
-            verifier
-                .verify_server_cert(leaf, intermediates, &name, &[], now)
-                .map_err(IdentityError::Untrusted)?;
-        }
-        Ok(())
+        verify_server(&self.certified_key.cert, roots, names, now)
     }
 
     /// The end of the leaf's validity.
@@ -164,6 +144,34 @@ impl fmt::Debug for ClientIdentity {
             .field("published", &self.has_certs())
             .finish()
     }
+}
+
+/// Judges a server's chain, leaf first, as [`ServingIdentity::verify`] does.
+pub(crate) fn verify_server(
+    chain: &[CertificateDer<'static>],
+    roots: &CertificateBundle,
+    names: &[String],
+    now: SystemTime,
+) -> Result<(), IdentityError> {
+    let mut trusted = RootCertStore::empty();
+    // A root that cannot be read is one that the client cannot read either.
+    trusted.add_parsable_certificates(roots.certificates().iter().cloned());
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(trusted), super::provider())
+            .build()
+            .map_err(|_no_root| IdentityError::NoRoot)?;
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (leaf, intermediates) = chain
+        .split_first()
+        .ok_or(IdentityError::Chain(BundleError::Empty))?;
+    for name in names {
+        let name = ServerName::try_from(name.as_str()).map_err(IdentityError::Name)?;
+        let now = UnixTime::since_unix_epoch(since_epoch);
+        verifier
+            .verify_server_cert(leaf, intermediates, &name, &[], now)
+            .map_err(IdentityError::Untrusted)?;
+    }
+    Ok(())
 }
 
 fn certified_key(
