@@ -6,6 +6,6 @@ mod metrics;
 mod tests;
 mod version;
 
-pub use self::checks::{HealthRegistry, Reasons, Scope, router};
+pub use self::checks::{Finding, HealthRegistry, Reasons, Scope, router};
 pub use self::metrics::Metrics;
 pub use self::version::{version_info, version_router};

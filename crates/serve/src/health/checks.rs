@@ -43,6 +43,24 @@ impl Reasons {
     }
 }
 
+/// What a check has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// All is well.
+    Good,
+    /// Something is wrong that no restart and no other replica would heal: it is shown, and does not
+    /// count. One line for the administrator, without secrets.
+    Degraded(String),
+    /// The endpoint fails. One line as well.
+    Failed(String),
+}
+
+impl From<Result<(), String>> for Finding {
+    fn from(outcome: Result<(), String>) -> Self {
+        outcome.map_or_else(Self::Failed, |()| Self::Good)
+    }
+}
+
 /// The named checks of a process, asked at each request; `ping`, which never fails, comes first.
 pub struct HealthRegistry {
     checks: Vec<Check>,
@@ -51,40 +69,44 @@ pub struct HealthRegistry {
 struct Check {
     name: &'static str,
     scope: Scope,
-    run: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    run: Box<dyn Fn() -> Finding + Send + Sync>,
 }
 
 impl Check {
-    fn run(&self, may_know: bool) -> Result<(), String> {
-        (self.run)().map_err(|reason| {
+    fn run(&self, may_know: bool) -> Finding {
+        let told = |reason| {
             if may_know {
                 reason
             } else {
                 WITHHELD.to_owned()
             }
-        })
+        };
+        match (self.run)() {
+            Finding::Good => Finding::Good,
+            Finding::Degraded(reason) => Finding::Degraded(told(reason)),
+            Finding::Failed(reason) => Finding::Failed(told(reason)),
+        }
     }
 }
 
 impl HealthRegistry {
     /// A registry that holds `ping` alone.
     pub fn new() -> Self {
-        Self { checks: Vec::new() }.with_check("ping", Scope::Everywhere, || Ok(()))
+        Self { checks: Vec::new() }.with_check("ping", Scope::Everywhere, || Finding::Good)
     }
 
-    /// Adds a check. It runs on the request's thread, so it only looks at state that others keep;
-    /// an error is one line for the administrator, without secrets.
+    /// Adds a check. It runs on the request's thread, so it only looks at state that others keep.
     #[must_use]
-    pub fn with_check(
+    pub fn with_check<F: Into<Finding>>(
         mut self,
         name: &'static str,
         scope: Scope,
-        run: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+        run: impl Fn() -> F + Send + Sync + 'static,
     ) -> Self {
         self.checks.push(Check {
             name,
             scope,
-            run: Box::new(run),
+            run: Box::new(move || run().into()),
         });
         self
     }
@@ -175,11 +197,17 @@ impl HealthRegistry {
             if excluded.contains(&name) {
                 unmatched.retain(|other| *other != name);
                 lines += &format!("[+]{name} excluded: ok\n");
-            } else if let Err(reason) = check.run(may_know) {
-                lines += &format!("[-]{name} failed: {reason}\n");
-                failed.push(name);
-            } else {
-                lines += &format!("[+]{name} ok\n");
+                continue;
+            }
+            match check.run(may_know) {
+                Finding::Good => lines += &format!("[+]{name} ok\n"),
+                Finding::Degraded(reason) => {
+                    lines += &format!("[+]{name} degraded, does not count: {reason}\n");
+                }
+                Finding::Failed(reason) => {
+                    lines += &format!("[-]{name} failed: {reason}\n");
+                    failed.push(name);
+                }
             }
         }
         if !unmatched.is_empty() {
@@ -211,8 +239,11 @@ impl HealthRegistry {
             .find(|check| check.name == name && endpoint.asks(check));
         match check.map(|check| check.run(may_know)) {
             None => text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
-            Some(Ok(())) => text(StatusCode::OK, "ok".to_owned()),
-            Some(Err(reason)) => text(
+            Some(Finding::Good) => text(StatusCode::OK, "ok".to_owned()),
+            Some(Finding::Degraded(reason)) => {
+                text(StatusCode::OK, format!("degraded: {reason}\n"))
+            }
+            Some(Finding::Failed(reason)) => text(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("internal server error: {reason}\n"),
             ),

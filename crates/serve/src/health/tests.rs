@@ -98,6 +98,32 @@ async fn a_failure_is_500_and_says_why_without_being_asked() {
 }
 
 #[tokio::test]
+async fn what_does_not_count_is_shown_to_those_who_ask() {
+    let degraded = || Finding::Degraded("0 of 2 agents".to_owned());
+    let registry = HealthRegistry::new().with_check("agents", Scope::Readiness, degraded);
+    let registry = Arc::new(registry);
+    let everybody = router(&registry, Reasons::ForAll);
+    let ok = (StatusCode::OK, "ok".to_owned());
+    let ask = async |router: &Router, path: &str| {
+        let (status, _, body) = get(router, path).await;
+        (status, body)
+    };
+    assert_eq!(ask(&everybody, "/readyz").await, ok);
+    let shown =
+        "[+]ping ok\n[+]agents degraded, does not count: 0 of 2 agents\nreadyz check passed\n";
+    let verbose = ask(&everybody, "/readyz?verbose").await;
+    assert_eq!(verbose, (StatusCode::OK, shown.to_owned()));
+    let one = ask(&everybody, "/readyz/agents").await;
+    assert_eq!(
+        one,
+        (StatusCode::OK, "degraded: 0 of 2 agents\n".to_owned())
+    );
+    let strangers = router(&registry, Reasons::ForVouchedCallers);
+    let (_, body) = ask(&strangers, "/readyz?verbose").await;
+    assert!(body.contains("does not count: reason withheld\n"), "{body}");
+}
+
+#[tokio::test]
 async fn strangers_are_not_told_why() {
     let (registry, broken) = registry();
     broken.store(true, Ordering::Relaxed);
