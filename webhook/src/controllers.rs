@@ -8,7 +8,9 @@ pub mod api_service;
 pub mod authenticator;
 pub mod front_proxy_ca;
 pub mod jwt_authenticator;
+pub mod renewal;
 pub mod serving_certificate;
+pub mod signing_link;
 mod start;
 #[cfg(test)]
 mod test_server;

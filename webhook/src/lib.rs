@@ -24,7 +24,7 @@ use haulout_serve::encoding::EncodeError;
 use haulout_serve::health::{self, HealthRegistry, Metrics, Reasons, Scope};
 use haulout_serve::listener::{ListenerLimits, PeerTrust, serve_plain, serve_tls};
 use haulout_serve::tls::ServingStore;
-use kube::Client;
+use kube::{Api, Client};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -35,14 +35,15 @@ use self::config::{Agents, Config};
 use self::controllers::{Cluster, Ends, start_controllers};
 use self::limits::LoginLimits;
 use self::metrics::LoginMetrics;
-use self::signer::{AgentSource, CredentialFiles, Signer, SignerSettings};
+use self::signer::{
+    AgentSource, CredentialFiles, CredentialStore, Credentials, Signer, SignerSettings,
+};
 
 /// How long requests are served on after the signal to stop: until the API server has learned that
 /// this replica is unready.
 pub const SERVE_ON: Duration = Duration::from_secs(10);
 /// How long requests in flight may take once connections are drained.
 const GRACE: Duration = Duration::from_secs(8);
-const AGENT_PORT: u16 = 9443;
 
 /// Why the webhook cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +95,9 @@ impl Webhook {
         let metrics = Metrics::new();
         let served = CancellationToken::new();
         let until_served = served.clone().drop_guard();
+        let credentials = Arc::new(CredentialStore::new());
         let signer = Signer::start(
-            signer_settings(&config),
+            signer_settings(&config, &client, &credentials),
             clock.clone(),
             &metrics,
             &shutdown.tracker,
@@ -106,6 +108,7 @@ impl Webhook {
             client.clone(),
             &clock,
             &metrics,
+            credentials,
             Ends {
                 shutdown,
                 served: &served,
@@ -207,25 +210,33 @@ fn health_checks(cluster: &Cluster, signer: Signer, shutdown: &Shutdown) -> Heal
         .with_check("webhook-authenticators", Scope::Readiness, move || {
             webhook_authenticators.check()
         })
-        .with_check("agents", Scope::Readiness, move || signer.health().ready())
+        .with_check("agents", Scope::Readiness, move || signer.readiness())
 }
 
-fn signer_settings(config: &Config) -> SignerSettings {
+/// Behind a Service alone the material comes from `store`, else from files.
+fn signer_settings(
+    config: &Config,
+    client: &Client,
+    store: &Arc<CredentialStore>,
+) -> SignerSettings {
     let agents = match &config.agents {
         Agents::Addresses(addresses) => AgentSource::Addresses(addresses.clone()),
         Agents::Service { namespace, name } => AgentSource::Service {
-            host: format!("{name}.{namespace}.svc"),
-            port: AGENT_PORT,
+            slices: Api::namespaced(client.clone(), namespace),
+            name: name.clone(),
         },
     };
-    let files = config.agent_tls.as_ref().map(|files| CredentialFiles {
-        certificate: files.certificate.clone(),
-        key: files.key.clone(),
-        ca: files.ca.clone(),
-    });
+    let credentials = match &config.agent_tls {
+        Some(files) => Credentials::Files(CredentialFiles {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+            ca: files.ca.clone(),
+        }),
+        None => Credentials::Published(Arc::clone(store)),
+    };
     SignerSettings {
         agents,
-        credentials: files,
+        credentials,
     }
 }
 

@@ -4,10 +4,10 @@
 //! signing is idempotent, so that an agent which fails is followed by another at once, and one
 //! which is silent for 300 ms has another asked beside it. The first answer counts.
 
-mod addresses;
 mod agent;
 mod answer;
 mod credentials;
+mod endpoints;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake_agent;
@@ -27,22 +27,22 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use haulout_api::signing::{CertificateRequest, CertificateResponse};
 use haulout_operate::clock::Clock;
-use haulout_serve::health::Metrics;
+use haulout_serve::health::{Finding, Metrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::addresses::AgentSource;
 pub use self::agent::SERVER_NAME;
 use self::agent::{Agent, ClockDifference};
-pub use self::credentials::CredentialFiles;
+pub use self::credentials::{CredentialFiles, CredentialStore, CredentialsError};
+pub use self::endpoints::AgentSource;
 pub use self::error::SignerError;
 use self::fault::LastingFault;
 pub use self::health::SignerHealth;
+use self::health::{AgentsMetric, Connections};
 use self::hedge::first_answer;
 
 /// How many calls may wait for a first connection: too few for a queue.
@@ -74,8 +74,17 @@ impl Default for Patience {
 pub struct SignerSettings {
     /// Where the agents are.
     pub agents: AgentSource,
-    /// Material for mutual TLS; without it no agent is connected to.
-    pub credentials: Option<CredentialFiles>,
+    /// Material for mutual TLS.
+    pub credentials: Credentials,
+}
+
+/// Where the material for mutual TLS with agents comes from.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// From files, which are followed.
+    Files(CredentialFiles),
+    /// From whoever publishes to this store.
+    Published(Arc<CredentialStore>),
 }
 
 /// Asks agents for certificates.
@@ -87,13 +96,12 @@ pub struct Signer {
 #[derive(Debug)]
 struct Shared {
     agents: ArcSwap<Vec<Arc<Agent>>>,
-    /// Of the look-up of their addresses.
-    lookup_fault: LastingFault,
-    credentials_fault: LastingFault,
+    /// Of the watch for their addresses.
+    endpoints_fault: LastingFault,
+    credentials: Arc<CredentialStore>,
     turn: AtomicUsize,
-    connected: Arc<Notify>,
-    /// Told when a call finds no agent: the look-up of their addresses may be out of date.
-    lookup_wanted: Notify,
+    connections: Arc<Connections>,
+    begun: Instant,
     waiting: Semaphore,
     patience: Patience,
     clock: Clock,
@@ -134,55 +142,48 @@ impl Signer {
                 clock_differences.clone(),
             );
         });
+        let SignerSettings {
+            agents,
+            credentials,
+        } = settings;
+        let credentials = match credentials {
+            Credentials::Published(store) => store,
+            Credentials::Files(files) => {
+                let store = Arc::new(CredentialStore::new());
+                tasks.spawn(credentials::follow(files, Arc::clone(&store), stop.clone()));
+                store
+            }
+        };
         let shared = Arc::new(Shared {
             agents: ArcSwap::default(),
-            lookup_fault: LastingFault::default(),
-            credentials_fault: LastingFault::default(),
+            endpoints_fault: LastingFault::default(),
+            credentials,
             turn: AtomicUsize::new(0),
-            connected: Arc::default(),
-            lookup_wanted: Notify::new(),
+            connections: Arc::default(),
+            begun: Instant::now(),
             waiting: Semaphore::new(WAITING_CALLS),
             patience,
             clock,
             clock_differences,
         });
+        let agents_metric = AgentsMetric(Arc::clone(&shared));
+        metrics.register(|registry| registry.register_collector(Box::new(agents_metric)));
 
-        let SignerSettings {
-            agents,
-            credentials,
-        } = settings;
-        let (publish_credentials, read_credentials) = watch::channel(None);
-        if let Some(files) = credentials {
-            let (keeper, end) = (Arc::clone(&shared), stop.clone());
-            tasks.spawn(async move {
-                let fault = &keeper.credentials_fault;
-                credentials::follow(files, publish_credentials, fault, end).await;
-            });
-        }
         let (publish_addresses, read_addresses) = watch::channel(BTreeSet::new());
         match agents {
             AgentSource::Addresses(addresses) => {
                 publish_addresses.send_replace(addresses.into_iter().collect());
             }
-            AgentSource::Service { host, port } => {
+            AgentSource::Service { slices, name } => {
                 let (keeper, end) = (Arc::clone(&shared), stop.clone());
                 tasks.spawn(async move {
-                    let lookup = || addresses::system_lookup(&host, port);
-                    let service = addresses::Service {
-                        host: &host,
-                        wanted: &keeper.lookup_wanted,
-                        fault: &keeper.lookup_fault,
-                    };
-                    addresses::follow(lookup, service, publish_addresses, end).await;
+                    let fault = &keeper.endpoints_fault;
+                    endpoints::follow(slices, &name, publish_addresses, fault, end).await;
                 });
             }
         }
-        let follow = Arc::clone(&shared).follow_addresses(
-            read_addresses,
-            read_credentials,
-            tasks.clone(),
-            stop.clone(),
-        );
+        let follow =
+            Arc::clone(&shared).follow_addresses(read_addresses, tasks.clone(), stop.clone());
         tasks.spawn(follow);
         Self { shared }
     }
@@ -207,6 +208,15 @@ impl Signer {
         Ok(answer)
     }
 
+    /// What the agents mean for readiness.
+    pub fn readiness(&self) -> Finding {
+        let Shared {
+            connections, begun, ..
+        } = &*self.shared;
+        self.health()
+            .finding(connections.were_any(), begun.elapsed())
+    }
+
     /// How many agents can be asked, and why the others cannot.
     pub fn health(&self) -> SignerHealth {
         self.shared.health()
@@ -225,13 +235,12 @@ impl Shared {
         };
         let wait = async {
             loop {
-                let mut connected = pin!(self.connected.notified());
+                let mut connected = pin!(self.connections.next());
                 connected.as_mut().enable();
                 let ordered = self.in_turn();
                 if !ordered.is_empty() {
                     return ordered;
                 }
-                self.lookup_wanted.notify_one();
                 self.agents.load().iter().for_each(|agent| agent.want());
                 connected.await;
             }
@@ -261,11 +270,8 @@ impl Shared {
     }
 
     fn health(&self) -> SignerHealth {
-        let general = [&self.lookup_fault, &self.credentials_fault];
-        SignerHealth::of(
-            &self.agents.load(),
-            general.into_iter().filter_map(LastingFault::text),
-        )
+        let general = [self.endpoints_fault.text(), self.credentials.fault()];
+        SignerHealth::of(&self.agents.load(), general.into_iter().flatten())
     }
 
     fn no_agent(&self) -> SignerError {
@@ -276,7 +282,6 @@ impl Shared {
     async fn follow_addresses(
         self: Arc<Self>,
         mut addresses: watch::Receiver<BTreeSet<String>>,
-        credentials: watch::Receiver<Option<TlsConnector>>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) {
@@ -301,13 +306,11 @@ impl Shared {
                     agent: address.clone(),
                 };
                 let difference = self.clock_differences.get_or_create_owned(&label);
-                let (agent, stop) = (
-                    Arc::new(Agent::new(address, difference)),
-                    stop.child_token(),
-                );
+                let (credentials, clock) = (Arc::clone(&self.credentials), self.clock.clone());
+                let agent = Arc::new(Agent::new(address, credentials, clock, difference));
+                let stop = stop.child_token();
                 tasks.spawn(Arc::clone(&agent).keep_connected(
-                    credentials.clone(),
-                    Arc::clone(&self.connected),
+                    Arc::clone(&self.connections),
                     tasks.clone(),
                     stop.clone(),
                 ));

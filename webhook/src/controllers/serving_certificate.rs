@@ -4,8 +4,6 @@
 //! them from the Secret; the leader repairs and renews it. Unlike Pinniped's Concierge, which
 //! replaces CA and leaf together, no renewal makes the API server refuse us for a while.
 
-mod contents;
-mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -14,26 +12,25 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use haulout_operate::audit::rfc3339;
-use haulout_operate::cluster::{CallError, call, post_params};
+use haulout_operate::cluster::CallError;
 use haulout_operate::controller::{self, Observed, Reconciler, Sight};
 use haulout_operate::error::chain;
 use haulout_pki::bundle::CertificateBundle;
 use haulout_serve::tls::{IdentityError, ServingStore};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::{Api, Resource};
 use tokio::sync::{Notify, watch};
 
-use self::contents::{Contents, Data, RenewError};
-use self::plan::plan;
 use super::api_service::Announced;
+use super::renewal::{
+    Contents, ExpiryMetrics, LEAF, OwnSecret, Profile, RenewError, data_of, plan,
+};
 use super::{Environment, Readiness, WatchFault};
 
 const NAME: &str = "serving-certificate";
-/// Owner of the Secret where we run as one.
-const DEPLOYMENT: &str = "haulout-webhook";
+
+/// How long both CAs stand in `caBundle` before the first leaf of the new one.
+pub(super) const ANNOUNCED_FOR: Duration = Duration::from_secs(60);
 
 /// Where the certificate is kept and what it is to be.
 #[derive(Clone, Debug)]
@@ -44,12 +41,8 @@ pub struct Settings {
     pub secret: String,
     /// Labels put on the Secret.
     pub labels: BTreeMap<String, String>,
-    /// Names by which the API server calls us, the one that it verifies first.
-    pub dns_names: Vec<String>,
-    /// Life of the CA.
-    pub ca_lifetime: Duration,
-    /// Life of the leaf.
-    pub leaf_lifetime: Duration,
+    /// CA and leaf; the names are those by which the API server calls us.
+    pub profile: Profile,
 }
 
 /// Where the outcome goes and what it waits for.
@@ -63,6 +56,8 @@ pub struct Links {
     pub announced: watch::Receiver<Option<Announced>>,
     /// Whether there is a certificate to serve.
     pub readiness: Readiness,
+    /// When it ends.
+    pub expiry: ExpiryMetrics,
 }
 
 /// Why the Secret is not as it should be.
@@ -72,8 +67,8 @@ enum Error {
     Watch(#[source] WatchFault),
     #[error("failed to write the Secret of the serving certificate")]
     Write(#[source] CallError),
-    #[error(transparent)]
-    Renew(RenewError),
+    #[error("failed to renew the serving certificate")]
+    Renew(#[source] RenewError),
     #[error("failed to serve the certificate of the Secret")]
     Serve(#[source] IdentityError),
 }
@@ -86,7 +81,13 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
         end,
         ..
     } = environment.clone();
-    let secrets = Api::<Secret>::namespaced(client.clone(), &settings.namespace);
+    let Settings {
+        namespace,
+        secret,
+        labels,
+        profile,
+    } = settings;
+    let own = OwnSecret::new(client, &namespace, secret.clone(), labels);
     let observed = Observed::unwatched();
     let wake = Arc::new(Notify::new());
     let mut announced = links.announced.clone();
@@ -95,19 +96,16 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
             wake.notify_one();
         }
     };
-    let follow = observed.clone().follow(
-        secrets.clone(),
-        settings.secret.clone(),
-        Arc::clone(&wake),
-        end.clone(),
-    );
+    let follow =
+        observed
+            .clone()
+            .follow(own.secrets.clone(), secret, Arc::clone(&wake), end.clone());
     let keeper = Keeper {
-        secrets,
-        deployments: Api::namespaced(client, &settings.namespace),
+        secret: own,
         observed,
         served: None,
         environment: environment.clone(),
-        settings,
+        profile,
         links,
     };
     let keep = controller::run(NAME, keeper, Arc::clone(&wake), metrics, end.clone());
@@ -121,10 +119,9 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
 
 struct Keeper {
     environment: Environment,
-    settings: Settings,
+    profile: Profile,
     links: Links,
-    secrets: Api<Secret>,
-    deployments: Api<Deployment>,
+    secret: OwnSecret,
     observed: Observed<Secret>,
     /// The leaf that was served last, as the Secret has it.
     served: Option<ByteString>,
@@ -162,22 +159,22 @@ impl Keeper {
                 .filter(|a| a.bundle == authorities.sha256())?;
             Some(announced.since)
         });
-        let leaf_lifetime = self.settings.leaf_lifetime;
-        let (plan, look_again) = plan(&contents.facts(), announced_since, leaf_lifetime, now);
+        let (plan, look_again) = plan(&contents.facts(), announced_since, &self.profile, now);
         if plan.is_nothing() || !self.environment.leadership.is_leader() {
             return Ok(look_again);
         }
-        let data = contents
-            .renewed(plan, &self.settings, now)
+        let renewed = contents
+            .renewed(plan, &self.profile, now)
             .map_err(Error::Renew)?;
+        let mut data = data_of(current.as_deref());
+        data.extend(renewed);
         tracing::info!(
-            secret = self.settings.secret,
             new_authority = plan.new_authority,
             new_leaf = plan.new_leaf,
             reason = current.as_ref().and_then(|_| contents.fault()),
             "renewing the serving certificate"
         );
-        match self.write(current.as_deref(), data).await {
+        match self.secret.write(current.as_deref(), data).await {
             Ok(written) => {
                 self.take_in(Some(&written), now)?;
                 self.observed.set(Some(written));
@@ -192,11 +189,12 @@ impl Keeper {
     /// Judges the Secret, and serves its leaf and publishes its CAs if they can be used and are new.
     /// What was served before stays otherwise.
     fn take_in(&mut self, secret: Option<&Secret>, now: SystemTime) -> Result<Contents, Error> {
-        let no_data = Data::new();
-        let data = secret
-            .and_then(|secret| secret.data.as_ref())
-            .unwrap_or(&no_data);
-        let contents = Contents::read(data, &self.settings.dns_names, now);
+        let data = data_of(secret);
+        let contents = Contents::read(&data, &self.profile.dns_names, now);
+        let facts = contents.facts();
+        let expiry = &self.links.expiry;
+        expiry.show("serving_ca", facts.authority_ends);
+        expiry.show("serving_leaf", facts.leaf.map(|leaf| leaf.ends));
         if let Some(authorities) = &contents.authorities {
             self.links.authorities.send_if_modified(|published| {
                 let is_new = published.as_ref() != Some(authorities);
@@ -206,7 +204,7 @@ impl Keeper {
                 is_new
             });
         }
-        let pem = data.get(contents::LEAF);
+        let pem = data.get(LEAF);
         if let Ok(leaf) = &contents.leaf
             && self.served.as_ref() != pem
         {
@@ -217,45 +215,6 @@ impl Keeper {
             self.served = pem.cloned();
         }
         Ok(contents)
-    }
-
-    async fn write(&self, current: Option<&Secret>, data: Data) -> Result<Secret, CallError> {
-        let params = post_params();
-        let labels = self.settings.labels.clone();
-        let Some(current) = current else {
-            let metadata = ObjectMeta {
-                name: Some(self.settings.secret.clone()),
-                labels: Some(labels),
-                owner_references: self.owner().await.map(|owner| vec![owner]),
-                ..ObjectMeta::default()
-            };
-            let secret = Secret {
-                metadata,
-                data: Some(data),
-                ..Secret::default()
-            };
-            return call(self.secrets.create(&params, &secret)).await;
-        };
-        let mut secret = current.clone();
-        secret.data.get_or_insert_default().extend(data);
-        secret
-            .metadata
-            .labels
-            .get_or_insert_default()
-            .extend(labels);
-        call(
-            self.secrets
-                .replace(&self.settings.secret, &params, &secret),
-        )
-        .await
-    }
-
-    /// Our Deployment, if we run as one and may read it: the Secret is removed with it.
-    async fn owner(&self) -> Option<OwnerReference> {
-        call(self.deployments.get_metadata(DEPLOYMENT))
-            .await
-            .ok()?
-            .owner_ref(&())
     }
 
     fn report(&self, now: SystemTime, error: Option<&Error>) {

@@ -14,15 +14,17 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::renewal::{ExpiryMetrics, Profile};
 use super::trust_sources::TrustSources;
 use super::{Environment, Readiness};
 use super::{
     api_service, authenticator, front_proxy_ca, jwt_authenticator, serving_certificate,
-    webhook_authenticator,
+    signing_link, webhook_authenticator,
 };
 use crate::authenticators::metrics::AuthenticatorMetrics;
 use crate::authenticators::registry::AuthenticatorRegistry;
-use crate::config::Config;
+use crate::config::{Agents, Config};
+use crate::signer::CredentialStore;
 
 /// What the controllers keep up to date.
 pub(crate) struct Cluster {
@@ -60,12 +62,14 @@ pub(crate) struct Ends<'a> {
 
 /// Starts leader election and the controllers. What only writes for the cluster ends at the first
 /// signal, which also gives up the lead; what requests are answered by is kept up to date until the
-/// last answer, and writes nothing without the lead.
+/// last answer, and writes nothing without the lead. `credentials` are kept good where no files are
+/// given for them.
 pub(crate) fn start_controllers(
     config: &Config,
     client: Client,
     clock: &Clock,
     metrics: &Metrics,
+    credentials: Arc<CredentialStore>,
     ends: Ends<'_>,
 ) -> Cluster {
     let Shutdown {
@@ -92,6 +96,7 @@ pub(crate) fn start_controllers(
         ..environment.clone()
     };
 
+    let expiry = metrics.register(ExpiryMetrics::new);
     let cluster = Cluster::unknown();
     start_authenticators(config, &while_serving, metrics, ends, &cluster);
     let (authorities, authorities_reader) = watch::channel(None);
@@ -113,6 +118,17 @@ pub(crate) fn start_controllers(
             announced,
         },
     ));
+    if let Some(settings) = link_settings(config) {
+        let expiry = expiry.clone();
+        tracker.spawn(signing_link::run(
+            while_serving.clone(),
+            settings,
+            signing_link::Links {
+                credentials,
+                expiry,
+            },
+        ));
+    }
     tracker.spawn(serving_certificate::run(
         while_serving,
         certificate_settings(config),
@@ -121,6 +137,7 @@ pub(crate) fn start_controllers(
             authorities,
             announced: announced_reader,
             readiness: cluster.certificate_readiness.clone(),
+            expiry,
         },
     ));
     cluster
@@ -184,6 +201,18 @@ fn leader_settings(config: &Config) -> LeaderSettings {
     }
 }
 
+/// Where files are given, nothing is kept.
+fn link_settings(config: &Config) -> Option<signing_link::Settings> {
+    match (&config.agents, &config.agent_tls) {
+        (Agents::Service { namespace, .. }, None) => Some(signing_link::Settings {
+            namespace: config.namespace.clone(),
+            labels: config.labels.clone(),
+            agents_namespace: namespace.clone(),
+        }),
+        _ => None,
+    }
+}
+
 fn certificate_settings(config: &Config) -> serving_certificate::Settings {
     let certificate = &config.serving_certificate;
     let name = format!("{}.{}.svc", certificate.service, config.namespace);
@@ -191,8 +220,12 @@ fn certificate_settings(config: &Config) -> serving_certificate::Settings {
         namespace: config.namespace.clone(),
         secret: certificate.secret_name.clone(),
         labels: config.labels.clone(),
-        dns_names: vec![name.clone(), format!("{name}.cluster.local")],
-        ca_lifetime: Duration::from_secs(certificate.ca_lifetime_seconds),
-        leaf_lifetime: Duration::from_secs(certificate.leaf_lifetime_seconds),
+        profile: Profile {
+            authority_name: "Haulout serving CA",
+            dns_names: vec![name.clone(), format!("{name}.cluster.local")],
+            ca_lifetime: Duration::from_secs(certificate.ca_lifetime_seconds),
+            leaf_lifetime: Duration::from_secs(certificate.leaf_lifetime_seconds),
+            announced_for: serving_certificate::ANNOUNCED_FOR,
+        },
     }
 }

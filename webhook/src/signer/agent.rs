@@ -8,8 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use haulout_operate::clock::Clock;
 use haulout_operate::error::chain;
+use haulout_serve::server_trust::ServerChain;
 use haulout_serve::throttle::{Throttle, millis};
+use haulout_serve::tls::IdentityError;
 use haulout_serve::tracked::TrackedExecutor;
 use http::{HeaderValue, Request, Uri, header};
 use http_body_util::Full;
@@ -18,13 +21,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
 use rustls_pki_types::{InvalidDnsNameError, ServerName};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::credentials::CredentialStore;
 use super::fault::LastingFault;
+use super::health::Connections;
 
 /// The name that every agent's certificate must have, wherever the agent listens.
 pub const SERVER_NAME: &str = "haulout-agent.haulout-agent.svc";
@@ -51,6 +56,11 @@ const CLOCK_WARNING_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) type ClockDifference = Gauge<f64, AtomicU64>;
 type Sender = http2::SendRequest<Full<Bytes>>;
 
+/// How long before a connection counts no more, since a certificate ends, another takes its place, and
+/// how often that is looked at.
+const BEFORE_END: Duration = Duration::from_secs(300);
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 enum ConnectError {
@@ -66,12 +76,16 @@ enum ConnectError {
     Timeout,
     #[error("the agent ended the connection at once; its log says why")]
     ShortLived,
+    #[error("the agent's certificate is not trusted any more")]
+    Untrusted(#[source] IdentityError),
 }
 
 /// One agent and the connection to it.
 pub(super) struct Agent {
     address: String,
-    connection: ArcSwapOption<Sender>,
+    credentials: Arc<CredentialStore>,
+    clock: Clock,
+    connection: ArcSwapOption<Connection>,
     /// Someone needs this agent now: a back-off ends early.
     wanted: Notify,
     fault: LastingFault,
@@ -82,10 +96,23 @@ pub(super) struct Agent {
     clock_difference: ClockDifference,
 }
 
+/// An open connection and whom it leads to.
+struct Connection {
+    sender: Sender,
+    chain: ServerChain,
+}
+
 impl Agent {
-    pub(super) fn new(address: String, clock_difference: ClockDifference) -> Self {
+    pub(super) fn new(
+        address: String,
+        credentials: Arc<CredentialStore>,
+        clock: Clock,
+        clock_difference: ClockDifference,
+    ) -> Self {
         Self {
             address,
+            credentials,
+            clock,
             connection: ArcSwapOption::empty(),
             wanted: Notify::new(),
             fault: LastingFault::default(),
@@ -100,11 +127,19 @@ impl Agent {
         &self.address
     }
 
+    /// Whether there is a connection, and the agent at its end is trusted now.
     pub(super) fn is_connected(&self) -> bool {
-        self.connection
-            .load()
-            .as_ref()
-            .is_some_and(|sender| !sender.is_closed())
+        self.counts_at(self.clock.now())
+    }
+
+    fn counts_at(&self, now: SystemTime) -> bool {
+        self.connection.load().as_ref().is_some_and(|connection| {
+            !connection.sender.is_closed() && self.judge(connection, now).is_ok()
+        })
+    }
+
+    fn judge(&self, connection: &Connection, now: SystemTime) -> Result<(), IdentityError> {
+        self.credentials.trust().verify(&connection.chain, now)
     }
 
     pub(super) fn is_sidelined(&self) -> bool {
@@ -127,13 +162,15 @@ impl Agent {
         self.fault.text()
     }
 
-    /// Sends one call; `None` where there is no connection.
+    /// Sends one call; `None` where there is no connection to an agent that is trusted now.
     pub(super) fn call(
         &self,
         body: Bytes,
     ) -> Option<impl Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>> + use<>>
     {
-        let mut sender = Sender::clone(self.connection.load().as_deref()?);
+        let connection = self.connection.load_full()?;
+        self.judge(&connection, self.clock.now()).ok()?;
+        let mut sender = connection.sender.clone();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = Uri::from_static(CALL);
@@ -157,15 +194,15 @@ impl Agent {
         }
     }
 
-    /// Keeps a connection until `stop`, made anew when it ends and when the credentials change.
-    /// `connected` is told of each one.
+    /// Keeps a connection until `stop`, made anew when it ends, when the credentials change, and before
+    /// it counts no more. `connections` are told of each one.
     pub(super) async fn keep_connected(
         self: Arc<Self>,
-        mut credentials: watch::Receiver<Option<TlsConnector>>,
-        connected: Arc<Notify>,
+        connections: Arc<Connections>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) {
+        let mut credentials = self.credentials.connector();
         let keep = async {
             let mut backoff = Duration::ZERO;
             loop {
@@ -180,12 +217,13 @@ impl Agent {
                 let Some(connector) = connector else { continue };
                 let begun = Instant::now();
                 let fault = match self.connect(&connector, &tasks).await {
-                    Ok((sender, ended)) => {
-                        self.publish(sender, &connected);
+                    Ok((connection, ended)) => {
+                        self.publish(connection, &connections);
                         tokio::select! {
                             () = ended.cancelled() => {}
-                            // New credentials: the next connection takes this one's place.
+                            // The next connection takes this one's place.
                             _ = credentials.changed() => { backoff = Duration::ZERO; continue; }
+                            () = self.near_its_end() => { backoff = Duration::ZERO; continue; }
                         }
                         if begun.elapsed() >= SHORT_LIFE {
                             tracing::info!(
@@ -200,6 +238,7 @@ impl Agent {
                     Err(error) => error,
                 };
                 self.note(&fault);
+                self.end_if_untrusted();
                 backoff = (backoff * 2).clamp(FIRST_BACKOFF, LAST_BACKOFF);
                 tokio::time::sleep(FIRST_BACKOFF).await;
                 // Elapsed or wanted: either way it is time.
@@ -211,11 +250,31 @@ impl Agent {
         self.connection.store(None);
     }
 
+    /// Waits until the connection will soon count no more.
+    async fn near_its_end(&self) {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if !self.counts_at(self.clock.now() + BEFORE_END) {
+                return;
+            }
+        }
+    }
+
+    /// Lets go of a connection that nobody may be asked by any more; what is in flight ends first.
+    fn end_if_untrusted(&self) {
+        let connection = self.connection.load_full();
+        let judged = connection.map(|connection| self.judge(&connection, self.clock.now()));
+        if let Some(Err(error)) = judged {
+            self.note(&ConnectError::Untrusted(error));
+            self.connection.store(None);
+        }
+    }
+
     async fn connect(
         &self,
         connector: &TlsConnector,
         tasks: &TaskTracker,
-    ) -> Result<(Sender, CancellationToken), ConnectError> {
+    ) -> Result<(Connection, CancellationToken), ConnectError> {
         let connect = async {
             let tcp = TcpStream::connect(&self.address)
                 .await
@@ -231,6 +290,7 @@ impl Agent {
         let tls = tokio::time::timeout(CONNECT_TIMEOUT, connect)
             .await
             .map_err(|_elapsed| ConnectError::Timeout)??;
+        let chain = ServerChain::new(tls.get_ref().1.peer_certificates().unwrap_or_default());
         let (sender, connection) = http2::Builder::new(TrackedExecutor(tasks.clone()))
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
@@ -247,14 +307,14 @@ impl Agent {
             }
             drop(guard);
         });
-        Ok((sender, ended))
+        Ok((Connection { sender, chain }, ended))
     }
 
-    fn publish(&self, sender: Sender, connected: &Notify) {
-        self.connection.store(Some(Arc::new(sender)));
+    fn publish(&self, connection: Connection, connections: &Connections) {
+        self.connection.store(Some(Arc::new(connection)));
         self.fault.clear();
         self.sidelined_until.store(0, Ordering::Relaxed);
-        connected.notify_waiters();
+        connections.note();
         tracing::info!(agent = self.address, "connected to the signing agent");
     }
 
@@ -316,7 +376,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sidelined_agent_comes_back_after_a_while() {
-        let agent = Agent::new("a:1".into(), ClockDifference::default());
+        let agent = Agent::new(
+            "a:1".into(),
+            Arc::default(),
+            Clock::system(),
+            ClockDifference::default(),
+        );
         assert!(!agent.is_sidelined());
         agent.sideline();
         assert!(agent.is_sidelined());

@@ -1,5 +1,6 @@
-//! The webhook's own certificate and its trust in agents, kept as files say.
+//! The webhook's own certificate and its trust in agents, as files say or a controller.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +8,14 @@ use std::time::Duration;
 
 use haulout_operate::error::chain;
 use haulout_pki::bundle::{BundleError, CertificateBundle};
+use haulout_serve::server_trust::ServerTrust;
 use haulout_serve::tls::{ClientConfigError, ClientIdentity, IdentityError, client_config};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::agent::SERVER_NAME;
 use super::fault::LastingFault;
 
 /// How often the files are read. Kubernetes swaps a mounted Secret by a rename that inotify on the
@@ -30,17 +33,105 @@ pub struct CredentialFiles {
     pub ca: PathBuf,
 }
 
-/// Why the files give no TLS configuration.
+/// What connections to agents are made with and which agents they trust: changed as a whole.
+pub struct CredentialStore {
+    trust: ServerTrust,
+    connector: watch::Sender<Option<TlsConnector>>,
+    fault: LastingFault,
+}
+
+/// Why material gives no TLS configuration.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CredentialsError {
+pub enum CredentialsError {
+    /// A file cannot be read.
     #[error("failed to read {path}")]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The CA certificates are no PEM.
     #[error("failed to read the agents' CA certificates; the file must be PEM")]
     Ca(#[source] BundleError),
+    /// Certificate and key cannot be used together.
     #[error("failed to use the client certificate for agents")]
     Identity(#[source] IdentityError),
+    /// The CA certificates cannot be used.
     #[error("failed to use the agents' CA certificates")]
     Config(#[source] ClientConfigError),
+}
+
+impl CredentialStore {
+    /// A store without credentials, with which no agent is connected to.
+    pub fn new() -> Self {
+        Self {
+            trust: ServerTrust::new(SERVER_NAME),
+            connector: watch::Sender::new(None),
+            fault: LastingFault::default(),
+        }
+    }
+
+    /// Trusts agents whose certificates chain to `authorities`, from the next call on, and shows this
+    /// client certificate (leaf first) from the next connection on.
+    ///
+    /// # Errors
+    /// [`CredentialsError`]; nothing has changed then.
+    pub fn publish(
+        &self,
+        authorities: &CertificateBundle,
+        certificate_pem: &[u8],
+        key_pem: &[u8],
+    ) -> Result<(), CredentialsError> {
+        let identity = ClientIdentity::new();
+        identity
+            .publish(certificate_pem, key_pem)
+            .map_err(CredentialsError::Identity)?;
+        let config = client_config(authorities, Some(Arc::new(identity)))
+            .map_err(CredentialsError::Config)?;
+        self.trust.replace(authorities);
+        self.connector
+            .send_replace(Some(TlsConnector::from(config)));
+        Ok(())
+    }
+
+    /// Keeps what stands in the way of good credentials, for readiness; true if it is new, so that the
+    /// log is to have it.
+    pub fn note_fault(&self, text: &str) -> bool {
+        self.fault.note(text)
+    }
+
+    /// Nothing stands in the way any more.
+    pub fn clear_fault(&self) {
+        self.fault.clear();
+    }
+
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.fault.text()
+    }
+
+    pub(crate) fn trust(&self) -> &ServerTrust {
+        &self.trust
+    }
+
+    /// Follows what new connections are to be made with.
+    pub(crate) fn connector(&self) -> watch::Receiver<Option<TlsConnector>> {
+        self.connector.subscribe()
+    }
+}
+
+impl fmt::Debug for CredentialStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialStore")
+            .field("trust", &self.trust)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for CredentialStore {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// What the files hold.
@@ -52,25 +143,19 @@ pub(super) struct Contents {
 }
 
 /// Publishes what the files hold, now and after each change, until `stop`. Files that do not fit
-/// together (half written, say) leave the former publication in force, and a `fault`.
+/// together (half written, say) leave the former publication in force, and a fault.
 pub(super) async fn follow(
     files: CredentialFiles,
-    publish: watch::Sender<Option<TlsConnector>>,
-    fault: &LastingFault,
+    store: Arc<CredentialStore>,
     stop: CancellationToken,
 ) {
     let mut loaded = None;
     loop {
-        match reload(&files, &mut loaded).await {
-            Ok(new) => {
-                fault.clear();
-                if new.is_some() {
-                    publish.send_replace(new);
-                }
-            }
+        match reload(&files, &mut loaded, &store).await {
+            Ok(()) => store.clear_fault(),
             Err(error) => {
                 let text = format!("agent.tls: {}", chain(&error));
-                if fault.note(&text) {
+                if store.note_fault(&text) {
                     tracing::warn!(
                         error = text,
                         "failed to load the credentials for the signing agents"
@@ -88,33 +173,29 @@ pub(super) async fn follow(
     }
 }
 
-/// Reads the files and gives a connector if they differ from `loaded`.
+/// Reads the files and publishes what they hold if it differs from `loaded`.
 pub(super) async fn reload(
     files: &CredentialFiles,
     loaded: &mut Option<Contents>,
-) -> Result<Option<TlsConnector>, CredentialsError> {
+    store: &CredentialStore,
+) -> Result<(), CredentialsError> {
     let contents = Contents {
         certificate: read(&files.certificate).await?,
         key: Zeroizing::new(read(&files.key).await?),
         ca: read(&files.ca).await?,
     };
     if loaded.as_ref() == Some(&contents) {
-        return Ok(None);
+        return Ok(());
     }
-    let connector = connector(&contents)?;
+    let Contents {
+        certificate,
+        key,
+        ca,
+    } = &contents;
+    let authorities = CertificateBundle::parse_pem(ca).map_err(CredentialsError::Ca)?;
+    store.publish(&authorities, certificate, key)?;
     *loaded = Some(contents);
-    Ok(Some(connector))
-}
-
-fn connector(contents: &Contents) -> Result<TlsConnector, CredentialsError> {
-    let roots = CertificateBundle::parse_pem(&contents.ca).map_err(CredentialsError::Ca)?;
-    let identity = ClientIdentity::new();
-    identity
-        .publish(&contents.certificate, &contents.key)
-        .map_err(CredentialsError::Identity)?;
-    let config =
-        client_config(&roots, Some(Arc::new(identity))).map_err(CredentialsError::Config)?;
-    Ok(TlsConnector::from(config))
+    Ok(())
 }
 
 async fn read(path: &PathBuf) -> Result<Vec<u8>, CredentialsError> {

@@ -18,6 +18,7 @@ use haulout_api::signing::{
 };
 use haulout_operate::clock::Clock;
 use haulout_pki::authority::{SigningAuthority, generate_authority};
+use haulout_pki::bundle::CertificateBundle;
 use haulout_pki::profile::{ClientSubject, Validity};
 use haulout_pki::secret_key::KeyPair;
 use haulout_serve::listener::{ListenerLimits, PeerCertificates, PeerTrust, serve_tls};
@@ -27,7 +28,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use super::{CredentialFiles, SERVER_NAME};
+use super::{CredentialFiles, CredentialStore, SERVER_NAME};
 
 /// What a fake agent does with a call.
 #[derive(Clone, Debug)]
@@ -56,6 +57,7 @@ pub(crate) struct TestNetwork {
 /// A fake agent; gone when dropped.
 pub(crate) struct FakeAgent {
     pub(crate) address: SocketAddr,
+    store: Arc<ServingStore>,
     calls: Arc<Mutex<Vec<CertificateRequest>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -94,22 +96,37 @@ impl TestNetwork {
         }
     }
 
-    /// Writes what the webhook needs into `folder`.
-    pub(crate) fn write_credentials(&self, folder: &Path) -> CredentialFiles {
+    /// A certificate and key for the webhook.
+    pub(crate) fn client_pem(&self) -> (String, Zeroizing<String>) {
         let key = KeyPair::generate_p256().unwrap();
         let certificate = self
             .authority
             .issue_uri_client_certificate(WEBHOOK_URI, &key.spki_der(), self.validity)
             .unwrap();
+        (certificate.pem, key.pkcs8_pem())
+    }
+
+    /// Writes what the webhook needs into `folder`.
+    pub(crate) fn write_credentials(&self, folder: &Path) -> CredentialFiles {
+        let (certificate, key) = self.client_pem();
         let files = CredentialFiles {
             certificate: folder.join("tls.crt"),
             key: folder.join("tls.key"),
             ca: folder.join("ca.crt"),
         };
-        std::fs::write(&files.certificate, certificate.pem).unwrap();
-        std::fs::write(&files.key, key.pkcs8_pem().as_bytes()).unwrap();
+        std::fs::write(&files.certificate, certificate).unwrap();
+        std::fs::write(&files.key, key.as_bytes()).unwrap();
         std::fs::write(&files.ca, self.ca_pem()).unwrap();
         files
+    }
+
+    /// Publishes what the webhook needs, where these networks are trusted.
+    pub(crate) fn publish(&self, store: &CredentialStore, trusted: &[&Self]) {
+        let bundles: String = trusted.iter().map(|one| one.ca_pem()).collect();
+        let bundle = CertificateBundle::parse_pem(bundles.as_bytes()).unwrap();
+        let (certificate, key) = self.client_pem();
+        let published = store.publish(&bundle, certificate.as_bytes(), key.as_bytes());
+        published.unwrap();
     }
 
     /// The CA's certificate.
@@ -128,6 +145,12 @@ impl TestNetwork {
         (leaf.pem, key.pkcs8_pem())
     }
 
+    fn show(&self, store: &ServingStore, name: &str) {
+        let (chain, key) = self.serving_pem(name);
+        let identity = ServingIdentity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        store.publish(identity).unwrap();
+    }
+
     pub(crate) async fn agent(&self, behaviour: Behaviour) -> FakeAgent {
         self.agent_at("127.0.0.1:0", SERVER_NAME, behaviour).await
     }
@@ -138,11 +161,8 @@ impl TestNetwork {
         name: &str,
         behaviour: Behaviour,
     ) -> FakeAgent {
-        let (chain, key) = self.serving_pem(name);
         let store = Arc::new(ServingStore::new());
-        store
-            .publish(ServingIdentity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap())
-            .unwrap();
+        self.show(&store, name);
 
         let calls = Arc::default();
         let agent = Agent {
@@ -159,7 +179,7 @@ impl TestNetwork {
         let limits = ListenerLimits::default();
         tasks.spawn(serve_tls(
             listener,
-            store,
+            Arc::clone(&store),
             PeerTrust::new(|_| true),
             limits,
             router,
@@ -170,6 +190,7 @@ impl TestNetwork {
         let _stop_when_dropped = stop.clone().drop_guard();
         FakeAgent {
             address,
+            store,
             calls,
             stop,
             tasks,
@@ -179,6 +200,11 @@ impl TestNetwork {
 }
 
 impl FakeAgent {
+    /// Shows a certificate of `network` for `name` in handshakes that begin from now on.
+    pub(crate) fn call_itself(&self, network: &TestNetwork, name: &str) {
+        network.show(&self.store, name);
+    }
+
     pub(crate) fn calls(&self) -> Vec<CertificateRequest> {
         self.calls.lock().unwrap().clone()
     }

@@ -1,8 +1,10 @@
-use std::path::Path;
+use std::net::SocketAddr;
 
 use haulout_api::signing::SigningFailureReason;
+use haulout_operate::clock::ManualClock;
 use haulout_operate::error::chain;
 use http::StatusCode;
+use kube::{Api, Client};
 use tempfile::TempDir;
 use tokio_util::sync::DropGuard;
 
@@ -43,7 +45,7 @@ impl Webhook {
         let folder = TempDir::new().unwrap();
         let settings = SignerSettings {
             agents: AgentSource::Addresses(addresses),
-            credentials: Some(network.write_credentials(folder.path())),
+            credentials: Credentials::Files(network.write_credentials(folder.path())),
         };
         Self::start(patience, settings, folder)
     }
@@ -241,21 +243,33 @@ async fn what_stands_in_the_way_of_all_agents_is_told() {
     let credentials = network.write_credentials(folder.path());
     let certificate = std::fs::read(&credentials.certificate).unwrap();
     std::fs::remove_file(&credentials.certificate).unwrap();
+    let (client, mut cluster) = tower_test::mock::pair();
     let settings = SignerSettings {
-        // No resolver takes this name, so that none outside is asked.
         agents: AgentSource::Service {
-            host: "a\0b".to_owned(),
-            port: 9443,
+            slices: Api::namespaced(Client::new(client, "default"), "haulout-agent"),
+            name: "haulout-agent".to_owned(),
         },
-        credentials: Some(credentials.clone()),
+        credentials: Credentials::Files(credentials.clone()),
     };
     let webhook = Webhook::start(PATIENT, settings, folder);
+    let (list, reply) = cluster.next_request().await.unwrap();
+    let list = list as http::Request<kube::client::Body>;
+    let path = "/apis/discovery.k8s.io/v1/namespaces/haulout-agent/endpointslices";
+    assert_eq!(list.uri().path(), path);
+    let query = list.uri().query().unwrap();
+    let selector = "labelSelector=kubernetes.io%2Fservice-name%3Dhaulout-agent";
+    assert!(query.contains(selector), "{query}");
+    let none = r#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1",
+        "metadata":{"resourceVersion":"1"},"items":[]}"#;
+    reply.send_response(http::Response::new(kube::client::Body::from(
+        none.as_bytes().to_vec(),
+    )));
     while webhook.signer.health().faults.len() < 2 {
         tokio::task::yield_now().await;
     }
     let unready = webhook.signer.health().ready().unwrap_err();
-    let look_up = "0 of 0 agents connected; failed to look up a\0b: ";
-    assert!(unready.starts_with(look_up), "{unready}");
+    let endpoints = "0 of 0 agents connected; Service haulout-agent has no endpoint; ";
+    assert!(unready.starts_with(endpoints), "{unready}");
     let files = format!(
         "; agent.tls: failed to read {}: No such file",
         credentials.certificate.display()
@@ -340,44 +354,123 @@ async fn an_agent_must_have_its_name_and_a_trusted_authority() {
     }
 }
 
+/// An agent that is kept connected, and what keeps it so.
+struct Kept {
+    agent: Arc<Agent>,
+    store: Arc<CredentialStore>,
+    connections: Arc<Connections>,
+    hand: ManualClock,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Kept {
+    /// Waits for the first connection.
+    async fn to(address: SocketAddr, network: &TestNetwork) -> Self {
+        let store = Arc::new(CredentialStore::new());
+        network.publish(&store, &[network]);
+        let (clock, hand) = Clock::manual(Clock::system().now());
+        let agent = Agent::new(
+            address.to_string(),
+            Arc::clone(&store),
+            clock,
+            ClockDifference::default(),
+        );
+        let kept = Self {
+            agent: Arc::new(agent),
+            store,
+            connections: Arc::default(),
+            hand,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        kept.tasks.spawn(Arc::clone(&kept.agent).keep_connected(
+            Arc::clone(&kept.connections),
+            kept.tasks.clone(),
+            kept.stop.clone(),
+        ));
+        while !kept.agent.is_connected() {
+            tokio::task::yield_now().await;
+        }
+        kept
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        assert!(!self.agent.is_connected());
+    }
+}
+
 #[tokio::test]
 async fn new_credentials_make_a_new_connection_and_lose_no_call() {
     let (network, successor) = (TestNetwork::new(), TestNetwork::new());
-    let old = network.agent(GOOD).await;
-    let agent = Arc::new(Agent::new(
-        old.address.to_string(),
-        ClockDifference::default(),
-    ));
-    let folder = TempDir::new().unwrap();
-    let (publish, credentials) = watch::channel(Some(connector(&network, folder.path()).await));
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let connected = Arc::new(Notify::new());
-    let keep = Arc::clone(&agent).keep_connected(
-        credentials,
-        Arc::clone(&connected),
-        tasks.clone(),
-        stop.clone(),
+    let agent = network.agent(GOOD).await;
+    let kept = Kept::to(agent.address, &network).await;
+    let again = kept.connections.next();
+    successor.publish(&kept.store, &[&network, &successor]);
+    assert!(
+        kept.agent.is_connected(),
+        "the open connection counts meanwhile"
     );
-    tasks.spawn(keep);
-    while !agent.is_connected() {
+    again.await;
+    assert!(kept.agent.is_connected());
+    assert_eq!(kept.agent.fault(), None);
+
+    // No further handshake succeeds: the open connection goes on.
+    agent.call_itself(&network, "haulout-agent.elsewhere.svc");
+    network.publish(&kept.store, &[&network]);
+    while kept.agent.fault().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(kept.agent.is_connected());
+    kept.end().await;
+}
+
+#[tokio::test]
+async fn an_open_connection_counts_no_more_with_a_ca_out_of_force() {
+    let (network, successor) = (TestNetwork::new(), TestNetwork::new());
+    let agent = network.agent(GOOD).await;
+    let kept = Kept::to(agent.address, &network).await;
+    let body = Bytes::from_static(b"{}");
+    assert!(kept.agent.call(body.clone()).is_some());
+
+    // At once, before anybody has tried to connect anew.
+    successor.publish(&kept.store, &[&successor]);
+    assert!(!kept.agent.is_connected());
+    assert!(kept.agent.call(body).is_none());
+    let untrusted = "the agent's certificate is not trusted any more: ";
+    while !kept
+        .agent
+        .fault()
+        .unwrap_or_default()
+        .starts_with(untrusted)
+    {
         tokio::task::yield_now().await;
     }
 
-    // Credentials with which no handshake succeeds: the old connection goes on.
-    publish.send_replace(Some(connector(&successor, folder.path()).await));
-    while agent.fault().is_none() {
-        tokio::task::yield_now().await;
-    }
-    assert!(agent.is_connected());
-    let again = connected.notified();
-    publish.send_replace(Some(connector(&network, folder.path()).await));
+    network.publish(&kept.store, &[&network]);
+    assert!(!kept.agent.is_connected(), "it was let go");
+    kept.connections.next().await;
+    assert!(kept.agent.is_connected());
+    kept.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_is_replaced_before_the_agents_certificate_ends() {
+    let network = TestNetwork::new();
+    let agent = network.agent(GOOD).await;
+    let kept = Kept::to(agent.address, &network).await;
+    let again = kept.connections.next();
+    tokio::time::pause();
+    // The test network's certificates end after an hour.
+    kept.hand.advance(Duration::from_secs(3600 - 200));
+    assert!(kept.agent.is_connected());
     again.await;
-    assert!(agent.is_connected());
-    assert_eq!(agent.fault(), None);
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
-    assert!(!agent.is_connected());
+    kept.hand.advance(Duration::from_secs(201));
+    assert!(!kept.agent.is_connected(), "expired");
+    kept.end().await;
 }
 
 #[tokio::test]
@@ -385,43 +478,32 @@ async fn credentials_are_taken_whole_or_not_at_all() {
     let (network, other) = (TestNetwork::new(), TestNetwork::new());
     let folder = TempDir::new().unwrap();
     let files = network.write_credentials(folder.path());
-    let mut loaded = None;
-    assert!(
-        credentials::reload(&files, &mut loaded)
-            .await
-            .unwrap()
-            .is_some()
-    );
-    assert!(
-        credentials::reload(&files, &mut loaded)
-            .await
-            .unwrap()
-            .is_none(),
-        "unchanged"
-    );
+    let (store, mut loaded) = (CredentialStore::new(), None);
+    let mut published = store.connector();
+    let mut is_new = || {
+        let is_new = published.has_changed().unwrap();
+        published.mark_unchanged();
+        is_new
+    };
+    let reload = credentials::reload;
+    reload(&files, &mut loaded, &store).await.unwrap();
+    assert!(is_new());
+    reload(&files, &mut loaded, &store).await.unwrap();
+    assert!(!is_new(), "unchanged");
 
     let key = std::fs::read(&files.key).unwrap();
     other.write_credentials(folder.path());
     std::fs::write(&files.key, &key).unwrap();
-    let error = credentials::reload(&files, &mut loaded)
-        .await
-        .err()
-        .unwrap();
+    let error = reload(&files, &mut loaded, &store).await.unwrap_err();
     assert!(chain(&error).contains("does not belong"), "{error:?}");
     std::fs::remove_file(&files.ca).unwrap();
-    let error = credentials::reload(&files, &mut loaded)
-        .await
-        .err()
-        .unwrap();
+    let error = reload(&files, &mut loaded, &store).await.unwrap_err();
     assert!(error.to_string().contains("ca.crt"));
+    assert!(!is_new());
 
     other.write_credentials(folder.path());
-    assert!(
-        credentials::reload(&files, &mut loaded)
-            .await
-            .unwrap()
-            .is_some()
-    );
+    reload(&files, &mut loaded, &store).await.unwrap();
+    assert!(is_new());
 }
 
 #[tokio::test]
@@ -446,6 +528,22 @@ async fn the_difference_of_clocks_is_shown_by_agent() {
 }
 
 #[tokio::test]
+async fn agents_are_counted_by_state() {
+    let network = TestNetwork::new();
+    let (agent, gone) = (network.agent(GOOD).await, network.agent(GOOD).await);
+    let addresses = [&agent, &gone].map(|agent| agent.address.to_string());
+    gone.kill().await;
+    let webhook = Webhook::with(PATIENT, &network, addresses.into());
+    let webhook = webhook.connected(1).await;
+    let metrics = webhook.metrics.encode().unwrap();
+    for state in ["connected", "disconnected"] {
+        let line = format!("\nhaulout_agents{{state=\"{state}\"}} 1\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+    assert_eq!(webhook.signer.readiness(), Finding::Good);
+}
+
+#[tokio::test]
 async fn tasks_end_when_told() {
     let network = TestNetwork::new();
     let agent = network.agent(GOOD).await;
@@ -462,9 +560,6 @@ async fn agents_come_and_go_with_their_addresses() {
     let network = TestNetwork::new();
     let (a, b) = (network.agent(GOOD).await, network.agent(GOOD).await);
     let webhook = Webhook::new(&network, &[]);
-    let folder = TempDir::new().unwrap();
-    let connector = connector(&network, folder.path()).await;
-    let (_keep, credentials) = watch::channel(Some(connector));
     let set = |agents: &[&FakeAgent]| {
         agents
             .iter()
@@ -473,12 +568,7 @@ async fn agents_come_and_go_with_their_addresses() {
     };
     let (publish, addresses) = watch::channel(set(&[&a]));
     let shared = Arc::clone(&webhook.signer.shared);
-    let follow = shared.follow_addresses(
-        addresses,
-        credentials,
-        webhook.tasks.clone(),
-        webhook.stop.clone(),
-    );
+    let follow = shared.follow_addresses(addresses, webhook.tasks.clone(), webhook.stop.clone());
     webhook.tasks.spawn(follow);
 
     webhook.sign().await.unwrap();
@@ -498,12 +588,4 @@ async fn agents_come_and_go_with_their_addresses() {
             .unwrap()
             .contains(&a.address.to_string())
     );
-}
-
-async fn connector(network: &TestNetwork, folder: &Path) -> TlsConnector {
-    let files = network.write_credentials(folder);
-    credentials::reload(&files, &mut None)
-        .await
-        .unwrap()
-        .unwrap()
 }

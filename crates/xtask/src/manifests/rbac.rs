@@ -3,7 +3,7 @@
 use haulout_api::group::ApiGroupSuffix;
 use serde_json::{Map, Value, json};
 
-use super::webhook::{NAMESPACE, SERVICE_ACCOUNT, labels};
+use super::webhook::{AGENT_NAMESPACE, NAMESPACE, SERVICE_ACCOUNT, labels};
 
 /// Rules for one subject in one scope; becomes a Role or ClusterRole and its binding.
 pub(super) struct Grant {
@@ -96,23 +96,23 @@ pub(super) const GRANTS: &[Grant] = &[
             Rule {
                 group: Group::Kubernetes(""),
                 resources: &["secrets"],
-                names: &["haulout-serving"],
+                names: &["haulout-serving", "haulout-signing-ca"],
                 verbs: &["update"],
-                reason: "its serving CA and certificate",
+                reason: "its serving CA and certificate, and the CA between it and the agents",
             },
             Rule {
                 group: Group::Kubernetes(""),
                 resources: &["configmaps", "secrets"],
                 names: &[],
                 verbs: &["get", "list", "watch"],
-                reason: "its serving CA and certificate, and the CA bundles that authenticators name",
+                reason: "both of these, and the CA bundles that authenticators name",
             },
             Rule {
                 group: Group::Kubernetes(""),
                 resources: &["secrets"],
                 names: &[],
                 verbs: &["create"],
-                reason: "the first serving certificate; Kubernetes cannot limit create by name",
+                reason: "the first of both; Kubernetes cannot limit create by name",
             },
             Rule {
                 group: Group::Kubernetes("coordination.k8s.io"),
@@ -133,7 +133,29 @@ pub(super) const GRANTS: &[Grant] = &[
                 resources: &["deployments"],
                 names: &["haulout-webhook"],
                 verbs: &["get"],
-                reason: "its own Deployment, which owns the Secret: both are removed together",
+                reason: "its own Deployment, which owns the Secrets: all are removed together",
+            },
+        ],
+    },
+    Grant {
+        file: "rbac/webhook.yaml",
+        name: "haulout-webhook",
+        namespace: Some(AGENT_NAMESPACE),
+        subject: Subject::Webhook,
+        rules: &[
+            Rule {
+                group: Group::Kubernetes(""),
+                resources: &["secrets"],
+                names: &["haulout-agent-tls"],
+                verbs: &["get", "update"],
+                reason: "fills in the agents' certificate; who installs makes the Secret",
+            },
+            Rule {
+                group: Group::Kubernetes("discovery.k8s.io"),
+                resources: &["endpointslices"],
+                names: &[],
+                verbs: &["list", "watch"],
+                reason: "finds the agents",
             },
         ],
     },
@@ -428,23 +450,28 @@ mod tests {
     fn leases_and_api_services_are_reached_and_secrets_changed_by_name_only() {
         for (_, resource, verb, any_name) in allowed(Subject::Webhook) {
             let reads = resource == "secrets" && ["get", "list", "watch"].contains(&verb);
-            if ["secrets", "leases", "apiservices"].contains(&resource) {
-                assert_eq!(any_name, verb == "create" || reads, "{verb} {resource}");
+            if ["secrets", "leases", "apiservices"].contains(&resource) && !reads {
+                assert_eq!(any_name, verb == "create", "{verb} {resource}");
             }
         }
     }
 
+    /// All are read in the own namespace; of the agents' one, which is there already.
     #[test]
-    fn secrets_are_granted_in_the_own_namespace_only() {
-        for grant in GRANTS {
-            if grant
-                .rules
-                .iter()
-                .any(|rule| rule.resources.contains(&"secrets"))
-            {
-                assert_eq!(grant.namespace, Some(NAMESPACE));
-            }
-        }
+    fn of_secrets_elsewhere_one_is_reached_by_its_name() {
+        let elsewhere: Vec<_> = GRANTS
+            .iter()
+            .filter(|grant| grant.namespace != Some(NAMESPACE))
+            .flat_map(|grant| grant.rules.iter().map(move |rule| (grant, rule)))
+            .filter(|(_, rule)| rule.resources.contains(&"secrets"))
+            .map(|(grant, rule)| (grant.namespace, rule.names, rule.verbs))
+            .collect();
+        let agents = (
+            Some(AGENT_NAMESPACE),
+            &["haulout-agent-tls"][..],
+            &["get", "update"][..],
+        );
+        assert_eq!(elsewhere, [agents]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The webhook's objects that are not a workload: namespace, account, Service, APIServices.
+//! The webhook's objects that are not a workload: namespaces, account, Service, APIServices.
 
 use haulout_api::group::{ApiGroupSuffix, VERSION};
 use serde_json::{Value, json};
 
 /// Where the webhook runs.
 pub(super) const NAMESPACE: &str = "haulout-system";
+/// Where the agents run.
+pub(super) const AGENT_NAMESPACE: &str = "haulout-agent";
 /// As whom the webhook runs.
 pub(super) const SERVICE_ACCOUNT: &str = "haulout-webhook";
 const SERVICE: &str = "haulout-api";
@@ -14,7 +16,14 @@ pub(super) fn files() -> Vec<(&'static str, Vec<Value>)> {
     let suffix = ApiGroupSuffix::default();
     let api_services = [suffix.identity_group(), suffix.login_group()];
     vec![
-        ("webhook/namespace.yaml", vec![namespace()]),
+        (
+            "webhook/namespace.yaml",
+            vec![
+                namespace(NAMESPACE, "restricted"),
+                // For hostPath.
+                namespace(AGENT_NAMESPACE, "privileged"),
+            ],
+        ),
         ("webhook/service-account.yaml", vec![service_account()]),
         ("webhook/service.yaml", vec![service()]),
         (
@@ -32,15 +41,15 @@ pub(super) fn labels() -> Value {
     json!({"app.kubernetes.io/name": "haulout", "app.kubernetes.io/component": "webhook"})
 }
 
-fn namespace() -> Value {
+fn namespace(name: &str, pod_security: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
-            "name": NAMESPACE,
+            "name": name,
             "labels": {
                 "app.kubernetes.io/name": "haulout",
-                "pod-security.kubernetes.io/enforce": "restricted",
+                "pod-security.kubernetes.io/enforce": pod_security,
             },
         },
     })

@@ -22,7 +22,7 @@ use crate::authenticators::{API_GROUP, JWT_KIND, TokenAuthenticator};
 use crate::limits::{Limits, LoginLimits};
 use crate::metrics::LoginMetrics;
 use crate::signer::fake_agent::{Behaviour, FakeAgent, GOOD, TestNetwork};
-use crate::signer::{AgentSource, Signer, SignerSettings};
+use crate::signer::{AgentSource, Credentials, Signer, SignerSettings};
 
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
 
@@ -99,7 +99,7 @@ pub(crate) async fn setup(says: Says, agent: Behaviour, suffix: &str) -> Setup {
     let folder = TempDir::new().unwrap();
     let settings = SignerSettings {
         agents: AgentSource::Addresses(vec![agent.address.to_string()]),
-        credentials: Some(network.write_credentials(folder.path())),
+        credentials: Credentials::Files(network.write_credentials(folder.path())),
     };
     Setup {
         agent: Some((agent, folder)),

@@ -23,7 +23,7 @@ use x509_cert::der::{Decode, Tag, Tagged};
 use super::*;
 use crate::audit::tests::Memory;
 use crate::signer::fake_agent::TestNetwork;
-use crate::signer::{AgentSource, SERVER_NAME, SignerSettings};
+use crate::signer::{AgentSource, Credentials, SERVER_NAME, SignerSettings};
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
@@ -87,7 +87,7 @@ impl RealAgent {
     fn door(&self, user: UserInfo) -> Door {
         let settings = SignerSettings {
             agents: AgentSource::Addresses(vec![self.address.clone()]),
-            credentials: Some(self.network.write_credentials(self.folder.path())),
+            credentials: Credentials::Files(self.network.write_credentials(self.folder.path())),
         };
         let setup = Setup::new(Says::User(user), settings, "pinniped.dev");
         Door::over(setup, Reviewer::Allows)

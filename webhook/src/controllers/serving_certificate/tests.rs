@@ -6,10 +6,11 @@ use haulout_pki::profile::Validity;
 use haulout_pki::secret_key::KeyPair;
 use haulout_serve::tls::ServingIdentity;
 use http::Method;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::plan::ANNOUNCED_FOR;
 use super::*;
+use crate::controllers::renewal::Data;
 use crate::controllers::test_server::{Server, environment, start};
 
 const SECRETS: &str = "/api/v1/namespaces/haulout-system/secrets";
@@ -22,30 +23,38 @@ fn settings() -> Settings {
         namespace: "haulout-system".to_owned(),
         secret: "haulout-serving".to_owned(),
         labels: [("team".to_owned(), "identity".to_owned())].into(),
+        profile: profile(),
+    }
+}
+
+fn profile() -> Profile {
+    Profile {
+        authority_name: "Haulout serving CA",
         dns_names: [".svc", ".svc.cluster.local"]
             .map(|end| format!("haulout-api.haulout-system{end}"))
             .into(),
         ca_lifetime: 365 * DAY,
         leaf_lifetime: 7 * DAY,
+        announced_for: ANNOUNCED_FOR,
     }
 }
 
 /// Data made from nothing at `now`.
-fn fresh(settings: &Settings, now: SystemTime) -> Data {
-    step(&mut Data::new(), settings, None, now)
+fn fresh(profile: &Profile, now: SystemTime) -> Data {
+    step(&mut Data::new(), profile, None, now)
 }
 
 /// Applies the plan for `now` to `data`, and gives the result too.
 fn step(
     data: &mut Data,
-    settings: &Settings,
+    profile: &Profile,
     announced: Option<SystemTime>,
     now: SystemTime,
 ) -> Data {
-    let contents = Contents::read(data, &settings.dns_names, now);
-    let (plan, _) = plan(&contents.facts(), announced, settings.leaf_lifetime, now);
+    let contents = Contents::read(data, &profile.dns_names, now);
+    let (plan, _) = plan(&contents.facts(), announced, profile, now);
     if !plan.is_nothing() {
-        data.extend(contents.renewed(plan, settings, now).unwrap());
+        data.extend(contents.renewed(plan, profile, now).unwrap());
     }
     data.clone()
 }
@@ -95,20 +104,25 @@ fn fixture(is_leader: bool, found: Option<Secret>) -> Fixture {
     let readiness = Readiness::pending("not begun");
     let observed = Observed::unwatched();
     observed.set(found);
-    let settings = settings();
+    let Settings {
+        namespace,
+        secret,
+        labels,
+        profile,
+    } = settings();
     let client = environment.client.clone();
     let keeper = Keeper {
-        secrets: Api::namespaced(client.clone(), &settings.namespace),
-        deployments: Api::namespaced(client, &settings.namespace),
+        secret: OwnSecret::new(client, &namespace, secret, labels),
         observed,
         served: None,
         environment,
-        settings,
+        profile,
         links: Links {
             store: Arc::clone(&store),
             authorities,
             announced: announced_reader,
             readiness: readiness.clone(),
+            expiry: ExpiryMetrics::default(),
         },
     };
     Fixture {
@@ -135,7 +149,7 @@ async fn accept(server: &mut Server, method: Method, path: &str, found: &Secret)
 #[tokio::test]
 async fn a_missing_secret_is_made_and_served() {
     let mut f = fixture(true, None);
-    let made = secret(fresh(&settings(), start()));
+    let made = secret(fresh(&profile(), start()));
     let script = async {
         f.server.fails(Method::GET, OWNER, 404).await;
         accept(&mut f.server, Method::POST, SECRETS, &made).await
@@ -146,7 +160,7 @@ async fn a_missing_secret_is_made_and_served() {
     assert_eq!(sent["metadata"]["labels"]["team"], "identity");
     assert_eq!(sent["metadata"]["ownerReferences"], Value::Null);
     let data = data_of(&sent);
-    let names = settings().dns_names;
+    let names = profile().dns_names;
     identity(&data)
         .verify(&bundle(&data), &names, start())
         .unwrap();
@@ -159,7 +173,7 @@ async fn a_missing_secret_is_made_and_served() {
 #[tokio::test]
 async fn the_secret_belongs_to_our_deployment() {
     let mut f = fixture(true, None);
-    let made = secret(fresh(&settings(), start()));
+    let made = secret(fresh(&profile(), start()));
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "haulout-webhook", "uid": "u-1"}});
     let script = async {
@@ -184,7 +198,7 @@ async fn a_follower_writes_nothing_and_says_what_it_waits_for() {
     // What the leader wrote is served.
     f.keeper
         .observed
-        .set(Some(secret(fresh(&settings(), start()))));
+        .set(Some(secret(fresh(&profile(), start()))));
     f.keeper.reconcile().await.unwrap();
     f.readiness.check().unwrap();
     assert_eq!(f.store.not_after(), Some(start() + 7 * DAY));
@@ -192,13 +206,13 @@ async fn a_follower_writes_nothing_and_says_what_it_waits_for() {
 
 #[tokio::test]
 async fn a_due_leaf_is_renewed_under_the_same_ca() {
-    let before = fresh(&settings(), start());
+    let before = fresh(&profile(), start());
     let mut f = fixture(true, Some(secret(before.clone())));
     f.keeper.reconcile().await.unwrap();
     f.clock.advance(5 * DAY);
     let mut renewed = before.clone();
     let now = start() + 5 * DAY;
-    step(&mut renewed, &settings(), None, now);
+    step(&mut renewed, &profile(), None, now);
     let stored = secret(renewed.clone());
     let (outcome, sent) = tokio::join!(
         f.keeper.reconcile(),
@@ -248,7 +262,7 @@ async fn a_refused_write_is_told() {
 
 #[tokio::test]
 async fn a_deleted_or_broken_secret_stops_nothing_while_nobody_repairs_it() {
-    let good = fresh(&settings(), start());
+    let good = fresh(&profile(), start());
     let mut f = fixture(false, Some(secret(good.clone())));
     f.keeper.reconcile().await.unwrap();
     let mut broken = good;
@@ -266,9 +280,9 @@ async fn a_deleted_or_broken_secret_stops_nothing_while_nobody_repairs_it() {
 
 #[tokio::test]
 async fn a_new_ca_s_leaf_waits_for_the_announcement_of_that_ca() {
-    let mut data = fresh(&settings(), start());
+    let mut data = fresh(&profile(), start());
     data.remove("ca.key");
-    step(&mut data, &settings(), None, start());
+    step(&mut data, &profile(), None, start());
     assert_eq!(bundle(&data).certificates().len(), 2);
     let mut f = fixture(true, Some(secret(data.clone())));
     let say = |bundle| {
@@ -314,9 +328,9 @@ fn with_leaf(good: &Data, names: &[String], ends: SystemTime) -> Data {
 /// What is wrong with a Secret's data, and whether CA and leaf are made anew for it.
 #[test]
 fn broken_parts_are_replaced_and_no_others() {
-    let settings = settings();
-    let names = &settings.dns_names;
-    let [good, another] = [(); 2].map(|()| fresh(&settings, start()));
+    let profile = profile();
+    let names = &profile.dns_names;
+    let [good, another] = [(); 2].map(|()| fresh(&profile, start()));
     let changed = |key: &str, value: Option<&ByteString>| {
         let mut data = good.clone();
         data.remove(key);
@@ -351,11 +365,11 @@ fn broken_parts_are_replaced_and_no_others() {
     ];
     for (name, mut data, new_authority, new_leaf) in rows {
         let contents = Contents::read(&data, names, start());
-        let (plan, _) = plan(&contents.facts(), None, settings.leaf_lifetime, start());
+        let (plan, _) = plan(&contents.facts(), None, &profile, start());
         let outcome = (plan.new_authority, plan.new_leaf, plan.prune);
         assert_eq!(outcome, (new_authority, new_leaf, false), "{name}");
 
-        data.extend(contents.renewed(plan, &settings, start()).unwrap());
+        data.extend(contents.renewed(plan, &profile, start()).unwrap());
         let repaired = Contents::read(&data, names, start());
         let facts = repaired.facts();
         assert!(
@@ -368,8 +382,8 @@ fn broken_parts_are_replaced_and_no_others() {
 
 #[test]
 fn expired_authorities_leave_the_bundle() {
-    let settings = settings();
-    let mut data = fresh(&settings, start());
+    let profile = profile();
+    let mut data = fresh(&profile, start());
     let dates = Validity {
         not_before: start() - DAY,
         not_after: start() - Duration::from_secs(1),
@@ -378,7 +392,7 @@ fn expired_authorities_leave_the_bundle() {
     let both = format!("{old}{}", pem(&data, "ca.crt"));
     data.insert("ca.crt".to_owned(), ByteString(both.into_bytes()));
     let before = data.clone();
-    let after = step(&mut data, &settings, None, start());
+    let after = step(&mut data, &profile, None, start());
     assert_eq!(bundle(&after).certificates().len(), 1);
     assert_eq!(after["tls.crt"], before["tls.crt"]);
 }
@@ -387,14 +401,14 @@ fn expired_authorities_leave_the_bundle() {
 /// never refused.
 #[test]
 fn renewals_never_part_a_leaf_from_those_who_must_trust_it() {
-    let settings = Settings {
+    let profile = Profile {
         ca_lifetime: Duration::from_secs(2400),
         leaf_lifetime: Duration::from_secs(600),
-        ..settings()
+        ..profile()
     };
     let tick = Duration::from_secs(15);
     let mut now = start();
-    let mut data = fresh(&settings, now);
+    let mut data = fresh(&profile, now);
     let mut announced = (bundle(&data).sha256(), now);
     // The last minute, newest last.
     let mut recent = VecDeque::from([data.clone()]);
@@ -402,7 +416,7 @@ fn renewals_never_part_a_leaf_from_those_who_must_trust_it() {
     for _ in 0..400 {
         now += tick;
         let before = data.clone();
-        step(&mut data, &settings, Some(announced.1), now);
+        step(&mut data, &profile, Some(announced.1), now);
         leaves += u32::from(before["tls.crt"] != data["tls.crt"]);
         authorities += u32::from(before["ca.key"] != data["ca.key"]);
         if bundle(&data).sha256() != announced.0 {
@@ -416,7 +430,7 @@ fn renewals_never_part_a_leaf_from_those_who_must_trust_it() {
         let (oldest, newest) = (&recent[0], &data);
         for (trusts, serves) in [(oldest, newest), (newest, oldest), (newest, newest)] {
             identity(serves)
-                .verify(&bundle(trusts), &settings.dns_names, now)
+                .verify(&bundle(trusts), &profile.dns_names, now)
                 .unwrap();
         }
     }

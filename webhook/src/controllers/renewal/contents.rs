@@ -1,4 +1,4 @@
-//! What the Secret of the serving certificate holds, and what is written into it.
+//! What a Secret with a CA and a leaf holds, and what is written into it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -10,49 +10,72 @@ use haulout_pki::profile::Validity;
 use haulout_pki::secret_key::{KeyError, KeyPair};
 use haulout_serve::tls::{IdentityError, ServingIdentity};
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 
-use super::Settings;
+use super::Profile;
 use super::plan::{Facts, LeafFacts, Plan};
 
 /// CAs that clients are to trust, PEM; the signing one is that which the key belongs to.
-const AUTHORITIES: &str = "ca.crt";
-const AUTHORITY_KEY: &str = "ca.key";
-pub(super) const LEAF: &str = "tls.crt";
-const LEAF_KEY: &str = "tls.key";
+pub(crate) const AUTHORITIES: &str = "ca.crt";
+pub(crate) const AUTHORITY_KEY: &str = "ca.key";
+pub(crate) const LEAF: &str = "tls.crt";
+pub(crate) const LEAF_KEY: &str = "tls.key";
 
-const AUTHORITY_NAME: &str = "Haulout serving CA";
-/// How far certificates begin in the past, for clients whose clocks are late.
-const BACKDATED: Duration = Duration::from_secs(300);
+/// How far certificates begin in the past, for peers whose clocks are late.
+pub(crate) const BACKDATED: Duration = Duration::from_secs(300);
 
 /// The data of a Secret.
-pub(super) type Data = BTreeMap<String, ByteString>;
+pub(crate) type Data = BTreeMap<String, ByteString>;
+
+/// The data of a Secret that may be absent or empty.
+pub(crate) fn data_of(secret: Option<&Secret>) -> Data {
+    secret
+        .and_then(|secret| secret.data.clone())
+        .unwrap_or_default()
+}
+
+/// The CAs of `data` that are not beyond their end, and all of them.
+pub(crate) fn usable(
+    data: &Data,
+    now: SystemTime,
+) -> (Option<CertificateBundle>, Option<CertificateBundle>) {
+    let all = CertificateBundle::parse_pem(get(data, AUTHORITIES)).ok();
+    let usable = all.as_ref().and_then(|all| {
+        all.filtered(|one| bundle::validity(one).is_ok_and(|dates| now <= dates.not_after))
+    });
+    (usable, all)
+}
+
+fn get<'a>(data: &'a Data, key: &str) -> &'a [u8] {
+    data.get(key).map_or(&[], |value| value.0.as_slice())
+}
 
 /// What can be used of the Secret's data at a certain time.
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// CAs within their dates.
-    pub(super) authorities: Option<CertificateBundle>,
+    pub(crate) authorities: Option<CertificateBundle>,
     has_expired_authorities: bool,
     authority: Result<SigningAuthority, AuthorityError>,
     /// A leaf that clients accept which trust `authorities`.
-    pub(super) leaf: Result<Leaf, IdentityError>,
+    pub(crate) leaf: Result<Leaf, IdentityError>,
 }
 
 /// A usable leaf and its key.
-pub(super) struct Leaf {
-    pub(super) identity: ServingIdentity,
+pub(crate) struct Leaf {
+    pub(crate) identity: ServingIdentity,
     is_of_authority: bool,
 }
 
 /// Why no certificate could be made.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RenewError {
-    #[error("failed to make a CA for the serving certificate")]
+pub(crate) enum RenewError {
+    #[error("failed to make a CA")]
     Authority(#[source] IssueError),
-    #[error("failed to use the CA of the serving certificate")]
+    #[error("failed to use the CA just made")]
     Load(#[source] AuthorityError),
-    #[error("failed to make a key for the serving certificate")]
+    #[error("failed to make a key")]
     Key(#[source] KeyError),
-    #[error("failed to issue the serving certificate")]
+    #[error("failed to issue a certificate")]
     Leaf(#[source] IssueError),
     #[error("failed to read the CA certificate just made")]
     Bundle(#[source] BundleError),
@@ -60,12 +83,9 @@ pub(super) enum RenewError {
 
 impl Contents {
     /// Judges the data; what is missing, broken or out of its dates is as good as absent.
-    pub(super) fn read(data: &Data, names: &[String], now: SystemTime) -> Self {
-        let get = |key| data.get(key).map_or(&[][..], |value| value.0.as_slice());
-        let all = CertificateBundle::parse_pem(get(AUTHORITIES)).ok();
-        let authorities = all.as_ref().and_then(|all| {
-            all.filtered(|one| bundle::validity(one).is_ok_and(|dates| now <= dates.not_after))
-        });
+    pub(crate) fn read(data: &Data, names: &[String], now: SystemTime) -> Self {
+        let get = |key| get(data, key);
+        let (authorities, all) = usable(data, now);
         let authority = SigningAuthority::from_pem(get(AUTHORITIES), get(AUTHORITY_KEY), now);
         let leaf = ServingIdentity::from_pem(get(LEAF), get(LEAF_KEY)).and_then(|identity| {
             let roots = authorities.as_ref().ok_or(IdentityError::NoRoot)?;
@@ -87,7 +107,7 @@ impl Contents {
         }
     }
 
-    pub(super) fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         Facts {
             authority_ends: self
                 .authority
@@ -103,15 +123,15 @@ impl Contents {
     }
 
     /// Why the leaf cannot be served; for the log.
-    pub(super) fn fault(&self) -> Option<String> {
+    pub(crate) fn fault(&self) -> Option<String> {
         self.leaf.as_ref().err().map(|error| chain(error))
     }
 
     /// The data that `plan` changes.
-    pub(super) fn renewed(
+    pub(crate) fn renewed(
         &self,
         plan: Plan,
-        settings: &Settings,
+        profile: &Profile,
         now: SystemTime,
     ) -> Result<Data, RenewError> {
         let lasting = |lifetime| Validity {
@@ -126,7 +146,7 @@ impl Contents {
         let mut authorities = self.authorities.clone();
         let made;
         let authority = if plan.new_authority {
-            let ca = generate_authority(AUTHORITY_NAME, lasting(settings.ca_lifetime))
+            let ca = generate_authority(profile.authority_name, lasting(profile.ca_lifetime))
                 .map_err(RenewError::Authority)?;
             let pem = ca.certificate_pem.as_bytes();
             let new = CertificateBundle::parse_pem(pem).map_err(RenewError::Bundle)?;
@@ -146,7 +166,7 @@ impl Contents {
         }
         if let Some(authority) = authority.filter(|_| plan.new_leaf) {
             let key = KeyPair::generate_p256().map_err(RenewError::Key)?;
-            let (names, dates) = (&settings.dns_names, lasting(settings.leaf_lifetime));
+            let (names, dates) = (&profile.dns_names, lasting(profile.leaf_lifetime));
             let leaf = authority
                 .issue_serving_certificate(names, &[], &key.spki_der(), dates)
                 .map_err(RenewError::Leaf)?;

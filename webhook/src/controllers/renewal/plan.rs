@@ -1,15 +1,15 @@
 //! When the CA and the leaf are renewed. No I/O; the time is an argument.
 //!
 //! A CA is replaced in steps, so that no request is lost. The new one is added to `ca.crt` while
-//! the old one's leaf is still served; the old one's key is dropped then. Once the API server has
-//! been told of both for [`ANNOUNCED_FOR`], the first leaf of the new CA is issued. The old
-//! certificate stays until it expires, which is later than any leaf of it: a CA is replaced three
-//! lives of a leaf before its end.
+//! the old one's leaf is still served. Once those who must trust it have been told of both for
+//! [`Profile::announced_for`], the first leaf of the new CA is issued. The old certificate stays
+//! until it expires, which is later than any leaf of it: a CA is replaced three lives of a leaf
+//! before its end.
 
 use std::time::{Duration, SystemTime};
 
-/// How long both CAs stand in `caBundle` before the first leaf of the new one.
-pub(super) const ANNOUNCED_FOR: Duration = Duration::from_secs(60);
+use super::Profile;
+
 /// How many lives of a leaf before its end a CA is replaced.
 const LEAVES_BEFORE_END: u32 = 3;
 /// A leaf is renewed when this part of its life is left.
@@ -19,43 +19,43 @@ const CHECK_EVERY: Duration = Duration::from_secs(60);
 
 /// What matters of the Secret's contents.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// The end of the CA whose key is there.
-    pub(super) authority_ends: Option<SystemTime>,
+    pub(crate) authority_ends: Option<SystemTime>,
     /// The leaf, if clients accept it.
-    pub(super) leaf: Option<LeafFacts>,
+    pub(crate) leaf: Option<LeafFacts>,
     /// Whether `ca.crt` holds CAs beyond their end.
-    pub(super) has_expired_authorities: bool,
+    pub(crate) has_expired_authorities: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct LeafFacts {
-    pub(super) ends: SystemTime,
+pub(crate) struct LeafFacts {
+    pub(crate) ends: SystemTime,
     /// Whether the CA whose key is there has issued it, not an older one.
-    pub(super) is_of_authority: bool,
+    pub(crate) is_of_authority: bool,
 }
 
 /// What to change; nothing is the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) new_authority: bool,
-    pub(super) new_leaf: bool,
+pub(crate) struct Plan {
+    pub(crate) new_authority: bool,
+    pub(crate) new_leaf: bool,
     /// Leave out CAs beyond their end.
-    pub(super) prune: bool,
+    pub(crate) prune: bool,
 }
 
-/// What to do at `now`, and when to look again. `announced_since` is when the API server was told
-/// of the CAs as they are now, `leaf_lifetime` the configured one.
-pub(super) fn plan(
+/// What to do at `now`, and when to look again. `announced_since` is when those who must trust the CAs
+/// were told of them as they are now.
+pub(crate) fn plan(
     facts: &Facts,
     announced_since: Option<SystemTime>,
-    leaf_lifetime: Duration,
+    profile: &Profile,
     now: SystemTime,
 ) -> (Plan, Duration) {
     let lives_for = |end: SystemTime, at_least: Duration| {
         end.duration_since(now).is_ok_and(|left| left > at_least)
     };
-    let authority_margin = leaf_lifetime.saturating_mul(LEAVES_BEFORE_END);
+    let authority_margin = profile.leaf_lifetime.saturating_mul(LEAVES_BEFORE_END);
     let new_authority = !facts
         .authority_ends
         .is_some_and(|end| lives_for(end, authority_margin));
@@ -65,15 +65,15 @@ pub(super) fn plan(
         // Its successor's CA is not known to the API server yet.
         Some(_) if new_authority => false,
         Some(leaf) if leaf.is_of_authority => {
-            let part_left = leaf_lifetime / LEAF_PART_LEFT;
+            let part_left = part_left(profile.leaf_lifetime);
             let left = leaf.ends.duration_since(now).unwrap_or_default();
             look_again = look_again.min(left.saturating_sub(part_left));
             left <= part_left
         }
         Some(_) => announced_since.is_some_and(|since| {
             let age = now.duration_since(since).unwrap_or_default();
-            look_again = look_again.min(ANNOUNCED_FOR.saturating_sub(age));
-            age >= ANNOUNCED_FOR
+            look_again = look_again.min(profile.announced_for.saturating_sub(age));
+            is_announced(since, profile, now)
         }),
     };
     let plan = Plan {
@@ -84,8 +84,19 @@ pub(super) fn plan(
     (plan, look_again.max(Duration::from_secs(1)))
 }
 
+/// Whether those who must trust the CAs have known them for long enough.
+pub(crate) fn is_announced(since: SystemTime, profile: &Profile, now: SystemTime) -> bool {
+    let age = now.duration_since(since).unwrap_or_default();
+    age >= profile.announced_for
+}
+
+/// A leaf is renewed when so much of its life is left.
+pub(crate) fn part_left(lifetime: Duration) -> Duration {
+    lifetime / LEAF_PART_LEFT
+}
+
 impl Plan {
-    pub(super) fn is_nothing(self) -> bool {
+    pub(crate) fn is_nothing(self) -> bool {
         self == Self::default()
     }
 }
@@ -95,7 +106,18 @@ mod tests {
     use super::*;
 
     const LEAF: Duration = Duration::from_secs(900);
+    const ANNOUNCED_FOR: Duration = Duration::from_secs(60);
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn profile() -> Profile {
+        Profile {
+            authority_name: "CA",
+            dns_names: Vec::new(),
+            ca_lifetime: LEAF * 10,
+            leaf_lifetime: LEAF,
+            announced_for: ANNOUNCED_FOR,
+        }
+    }
 
     fn after(seconds: u64) -> SystemTime {
         NOW + Duration::from_secs(seconds)
@@ -150,7 +172,7 @@ mod tests {
                 has_expired_authorities: false,
             };
             let announced = announced_ago.map(|ago| NOW - Duration::from_secs(ago));
-            let (plan, look_again) = plan(&facts, announced, LEAF, NOW);
+            let (plan, look_again) = plan(&facts, announced, &profile(), NOW);
             let outcome = (plan.new_authority, plan.new_leaf);
             assert_eq!((outcome, look_again.as_secs()), (new, next), "{facts:?}");
             assert!(!plan.prune);
@@ -164,7 +186,7 @@ mod tests {
             leaf: older_ca_s(900),
             has_expired_authorities: false,
         };
-        let (plan, _) = plan(&facts, Some(after(9)), LEAF, NOW);
+        let (plan, _) = plan(&facts, Some(after(9)), &profile(), NOW);
         assert!(plan.is_nothing());
     }
 
@@ -184,7 +206,7 @@ mod tests {
             leaf: this_ca_s(900),
             has_expired_authorities: true,
         };
-        let (plan, _) = plan(&facts, None, LEAF, NOW);
+        let (plan, _) = plan(&facts, None, &profile(), NOW);
         assert!(plan.prune && !plan.new_leaf && !plan.new_authority && !plan.is_nothing());
     }
 }

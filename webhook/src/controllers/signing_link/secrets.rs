@@ -1,0 +1,105 @@
+//! What both Secrets of the link hold and are to hold. No I/O; the time is an argument.
+
+use std::time::{Duration, SystemTime};
+
+use haulout_pki::authority::SigningAuthority;
+use haulout_pki::bundle::CertificateBundle;
+use k8s_openapi::ByteString;
+
+use crate::controllers::renewal::{
+    AUTHORITIES, AUTHORITY_KEY, Contents, Data, LEAF, LEAF_KEY, Profile, RenewError, is_announced,
+    plan,
+};
+
+/// In the CA's Secret, while agents are told of the CA of `ca.key`: the key of the one before.
+pub(super) const PREVIOUS_KEY: &str = "previous-ca.key";
+
+/// New data of the Secrets that have to change, each as a whole.
+pub(super) struct Changes {
+    pub(super) authority: Option<Data>,
+    pub(super) agents: Option<Data>,
+    pub(super) agent_leaf_ends: Option<SystemTime>,
+    pub(super) look_again: Duration,
+}
+
+/// The CAs that agents are told to trust.
+pub(super) fn told(agents: &Data) -> Option<CertificateBundle> {
+    let text = agents.get(AUTHORITIES)?;
+    CertificateBundle::parse_pem(&text.0).ok()
+}
+
+/// The CA by which client certificates are issued: the one that agents know for long enough.
+pub(super) fn signer(authority: &Data, now: SystemTime) -> Option<SigningAuthority> {
+    let certificates = authority.get(AUTHORITIES)?;
+    [PREVIOUS_KEY, AUTHORITY_KEY].into_iter().find_map(|name| {
+        let key = authority.get(name)?;
+        SigningAuthority::from_pem(&certificates.0, &key.0, now).ok()
+    })
+}
+
+/// What to write at `now`. `told` is what agents are told to trust, and since when.
+pub(super) fn changes(
+    authority: &Data,
+    agents: &Data,
+    told: Option<&(CertificateBundle, SystemTime)>,
+    profile: &Profile,
+    now: SystemTime,
+) -> Result<Changes, RenewError> {
+    let both = [
+        (authority, AUTHORITIES),
+        (authority, AUTHORITY_KEY),
+        (agents, LEAF),
+        (agents, LEAF_KEY),
+    ];
+    let both: Data = both
+        .into_iter()
+        .filter_map(|(data, name)| Some((name.to_owned(), data.get(name)?.clone())))
+        .collect();
+    let contents = Contents::read(&both, &profile.dns_names, now);
+    let told_since = told
+        .filter(|(bundle, _)| Some(bundle) == contents.authorities.as_ref())
+        .map(|(_, since)| *since);
+    let (plan, look_again) = plan(&contents.facts(), told_since, profile, now);
+
+    let mut wanted = both;
+    if !plan.is_nothing() {
+        wanted.extend(contents.renewed(plan, profile, now)?);
+    } else if let Some(authorities) = &contents.authorities {
+        put(&mut wanted, AUTHORITIES, authorities.to_pem().into_bytes());
+    }
+    let kept = Contents::read(&wanted, &profile.dns_names, now);
+
+    let mut new_authority = authority.clone();
+    if plan.new_authority {
+        let usable_key = contents
+            .facts()
+            .authority_ends
+            .and(authority.get(AUTHORITY_KEY));
+        if let Some(key) = usable_key {
+            put(&mut new_authority, PREVIOUS_KEY, key.0.clone());
+        }
+    } else if told_since.is_some_and(|since| is_announced(since, profile, now)) {
+        new_authority.remove(PREVIOUS_KEY);
+    }
+    copy(&wanted, &mut new_authority, [AUTHORITIES, AUTHORITY_KEY]);
+    let mut new_agents = agents.clone();
+    copy(&wanted, &mut new_agents, [AUTHORITIES, LEAF, LEAF_KEY]);
+    Ok(Changes {
+        authority: (new_authority != *authority).then_some(new_authority),
+        agents: (new_agents != *agents).then_some(new_agents),
+        agent_leaf_ends: kept.facts().leaf.map(|leaf| leaf.ends),
+        look_again,
+    })
+}
+
+fn put(data: &mut Data, name: &str, value: Vec<u8>) {
+    data.insert(name.to_owned(), ByteString(value));
+}
+
+fn copy<const N: usize>(from: &Data, to: &mut Data, names: [&str; N]) {
+    for name in names {
+        if let Some(value) = from.get(name) {
+            to.insert(name.to_owned(), value.clone());
+        }
+    }
+}
