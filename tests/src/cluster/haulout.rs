@@ -10,6 +10,7 @@ mod start;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::ensure;
 use haulout_api::group::ApiGroupSuffix;
 use serde_json::{Value, json};
 
@@ -227,16 +228,20 @@ impl HauloutStack {
         self.token_with(&claims).await
     }
 
-    /// Waits until the webhook is ready, before which a cluster would lead nobody to it, and both APIServices are
-    /// `Available` again, for example after a restart.
+    /// Waits until the webhook is ready, before which a cluster would lead nobody to it, and connected to an agent, and
+    /// both APIServices are `Available` again, for example after a restart.
     ///
     /// # Errors
     /// They are not within half a minute, or a process has ended.
     pub async fn wait_until_available(&mut self) -> anyhow::Result<()> {
         let parts = &mut [&mut self.issuer, &mut self.agent, &mut self.webhook];
-        let ready = format!("http://127.0.0.1:{}/readyz", self.addresses.webhook_metrics);
+        let port = self.addresses.webhook_metrics;
+        let ready = format!("http://127.0.0.1:{port}/readyz?verbose");
         wait_for("webhook ready", READY_LIMIT, parts, async || {
-            Ok(self.http.get(&ready).send().await?.error_for_status()?)
+            let answer = self.http.get(&ready).send().await?.error_for_status()?;
+            let checks = answer.text().await?;
+            ensure!(checks.contains("[+]agents ok"), "{checks}");
+            Ok(())
         })
         .await?;
         wait_for("APIServices available", READY_LIMIT, parts, async || {

@@ -17,7 +17,13 @@ type Right = [String; 4];
 #[ignore = "run by cargo xtask test"]
 async fn cluster_the_webhook_has_the_listed_rights_and_survives_without_one() {
     let mut running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
-    for namespace in ["haulout-system", "kube-system", "kube-public", "default"] {
+    for namespace in [
+        "haulout-system",
+        "haulout-agent",
+        "kube-system",
+        "kube-public",
+        "default",
+    ] {
         rights_are_those_of_the_manifests(&running, namespace).await;
     }
     a_missing_binding_is_told_and_healed(&mut running).await;
