@@ -32,8 +32,8 @@ use anyhow::{Context as _, ensure};
 pub(crate) use self::binaries::find_or_build_oidc;
 pub use self::binaries::{KubernetesBinaries, NodePrograms};
 pub use self::haulout::{
-    AUDIENCE, AUTHENTICATOR, Addresses, HauloutStack, Products, Replica, StackOptions, TARGET,
-    TOKEN_VARIABLE, target_folder,
+    AUDIENCE, AUTHENTICATOR, Addresses, Agent, HauloutStack, Products, Replica, StackOptions,
+    TARGET, TOKEN_VARIABLE, target_folder,
 };
 pub use self::kubeconfig::{Credential, write_kubeconfig};
 pub use self::kubectl::Kubectl;

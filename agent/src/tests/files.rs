@@ -1,5 +1,6 @@
 //! Files that change, are half written, or go away while the agent runs.
 
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use super::*;
@@ -146,6 +147,62 @@ async fn without_tls_material_nobody_gets_in() {
     webhook
         .sign_until(&request, |answer| answer.status == 200)
         .await;
+}
+
+impl Files {
+    /// What the kubelet does for a mounted Secret: a folder beside the last, to which a link is renamed.
+    fn mount_tls(&self, folder: &str, network: &Network) {
+        let (certificate, key) = network.server();
+        let authority = network.authority.certificate_pem().to_owned();
+        let contents = [
+            ("tls.crt", certificate),
+            ("tls.key", key),
+            ("client-ca.crt", authority),
+        ];
+        fs::create_dir(self.path(folder)).unwrap();
+        for (name, contents) in contents {
+            self.write(&format!("{folder}/{name}"), contents);
+        }
+        symlink(folder, self.path("..data_tmp")).unwrap();
+        fs::rename(self.path("..data_tmp"), self.path("..data")).unwrap();
+        for name in ["tls.crt", "tls.key", "client-ca.crt"] {
+            // There from the first time.
+            drop(symlink(format!("..data/{name}"), self.path(name)));
+        }
+    }
+}
+
+/// A Secret that is empty at first, filled later, and then replaced by that of another CA.
+#[tokio::test]
+async fn a_mounted_secret_is_followed() {
+    let agent = Running::start_with(|files, _, now| {
+        files.write_ca(&new_ca("kubernetes", now));
+        files.write("policy.yaml", "{}");
+    })
+    .await;
+    let first = agent.network.client(WEBHOOK_URI);
+    assert!(agent.client(Some(Arc::clone(&first))).await.is_err());
+    assert_eq!(agent.page("/readyz").await.0, 500);
+
+    agent.files.mount_tls("..2026_1", &agent.network);
+    let mut client = agent.client(Some(Arc::clone(&first))).await;
+    while client.is_err() {
+        tokio::time::sleep(POLL).await;
+        client = agent.client(Some(Arc::clone(&first))).await;
+    }
+    let (open, request) = (client.unwrap(), request_for("alice", &[]));
+    let is_signed = |answer: &Answer| answer.status == 200;
+    open.sign_until(&request, is_signed).await;
+    assert_eq!(agent.page("/readyz").await.0, 200);
+
+    let other = Network::new(agent.network.now);
+    agent.files.mount_tls("..2026_2", &other);
+    let refused_now = open.sign_until(&request, |answer| !is_signed(answer)).await;
+    assert_eq!(refused_now.refusal(), refused(401, "Unauthenticated"));
+    // Nor does the old CA's webhook trust what is shown now.
+    while agent.client(Some(Arc::clone(&first))).await.is_ok() {
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Who has the last good material is as able to answer as before.

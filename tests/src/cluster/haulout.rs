@@ -1,6 +1,7 @@
 //! Haulout as plain processes beside a cluster: issuer, agent and webhook.
 
 mod files;
+mod link;
 mod login;
 mod objects;
 mod products;
@@ -46,6 +47,9 @@ pub struct StackOptions {
     pub policy: serde_json::Map<String, Value>,
     /// The APIServices are left as they are, as beside another installation that serves the logins still.
     pub unregistered: bool,
+    /// The webhook finds agents by their Service, and its leader keeps the certificates between them in Secrets, as in
+    /// an installation; else all of it are files and addresses.
+    pub linked: bool,
     /// Suffix of the API groups: in the manifests, in the webhook's configuration, and in logins.
     pub suffix: ApiGroupSuffix,
 }
@@ -79,7 +83,16 @@ pub struct HauloutStack {
     http: reqwest::Client,
 }
 
-/// Where the processes listen, on 127.0.0.1.
+/// An agent beside the first; dropping it ends it. Drop it before its cluster.
+#[derive(Debug)]
+pub struct Agent {
+    /// The process.
+    pub process: Process,
+    /// Where it listens; the webhook is the stack's.
+    pub addresses: Addresses,
+}
+
+/// Where the processes listen, on 127.0.0.1; agents with a Service on every address.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
     /// Door A, with TLS.
@@ -120,7 +133,17 @@ impl HauloutStack {
         let (mut agent, agent_files) = start.agent(&tls, addresses)?;
         let port = (!options.unregistered).then_some(addresses.webhook);
         install(kubectl, port, suffix).await?;
+        if options.linked {
+            link::install(kubectl, addresses.agent).await?;
+        }
         let mut webhook = start.webhook(0, &tls, addresses).await?;
+        if options.linked {
+            let parts = &mut [&mut agent, &mut webhook];
+            wait_for("agents' Secret filled", READY_LIMIT, parts, async || {
+                link::mount(kubectl, &agent_files.folder).await
+            })
+            .await?;
+        }
         let authenticator = authenticator(&issuer_url, &issuer_ca, suffix)?;
         kubectl.apply(&authenticator).await?;
 
@@ -206,6 +229,33 @@ impl HauloutStack {
     /// Programs that are running.
     pub fn products(&self) -> &Products {
         &self.products
+    }
+
+    /// Does what the kubelet does for the agents of an installation: puts what their Secret holds into their folder.
+    ///
+    /// # Errors
+    /// The Secret is missing or not filled.
+    pub async fn mount_agent_secret(&self) -> anyhow::Result<()> {
+        link::mount(&self.kubectl, &self.agent_files.folder).await
+    }
+
+    /// Tells the webhook by EndpointSlices that there are agents at these ports and no others.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn set_agent_endpoints(&self, ports: &[u16]) -> anyhow::Result<()> {
+        link::set_endpoints(&self.kubectl, ports).await
+    }
+
+    /// Starts another agent, which shares the files of the first.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_agent(&self, cluster: &Cluster, name: &str) -> anyhow::Result<Agent> {
+        let addresses = self.addresses.of_another_agent()?;
+        let start = Start::new(cluster, &self.products, &self.options)?;
+        let process = start.agent_process(name, &self.agent_files, addresses)?;
+        Ok(Agent { process, addresses })
     }
 
     /// Asks the issuer for a token with these claims; `iss`, `sub`, `iat`, `nbf`, `exp` (two minutes) and `jti` are added

@@ -11,6 +11,7 @@ mod explain;
 mod faults;
 mod flood;
 mod guide;
+mod link;
 mod local_cluster;
 mod login;
 mod node;

@@ -13,7 +13,7 @@ use haulout_pki::profile::Validity;
 use haulout_pki::secret_key::KeyPair;
 use serde_json::{Value, json};
 
-use super::{Addresses, StackOptions};
+use super::{Addresses, StackOptions, link};
 use crate::cluster::pki::{self, AGENT_USER, Pair, write};
 
 /// Name that the webhook expects in the agents' serving certificate.
@@ -132,10 +132,10 @@ pub(super) fn agent_files(
     folder: &Path,
     signing: &Pair,
     tls: &MutualTls,
-    policy: &Value,
+    options: &StackOptions,
 ) -> anyhow::Result<AgentFiles> {
     std::fs::create_dir_all(folder)?;
-    let files = AgentFiles {
+    let mut files = AgentFiles {
         folder: folder.to_owned(),
         signing: Pair {
             certificate: folder.join("ca.crt"),
@@ -148,6 +148,13 @@ pub(super) fn agent_files(
         client_ca: folder.join("client-ca.crt"),
         policy: folder.join("policy.yaml"),
     };
+    if options.linked {
+        files.serving = Pair {
+            certificate: link::mounted(folder, "tls.crt"),
+            key: link::mounted(folder, "tls.key"),
+        };
+        files.client_ca = link::mounted(folder, "ca.crt");
+    }
     let copies = [
         (&signing.certificate, &files.signing.certificate, 0o444),
         (&signing.key, &files.signing.key, 0o400),
@@ -155,13 +162,18 @@ pub(super) fn agent_files(
         (&tls.agent.key, &files.serving.key, 0o400),
         (&tls.ca, &files.client_ca, 0o444),
     ];
-    for (from, to, mode) in copies {
+    // The rest comes from the Secret.
+    let copies = copies
+        .iter()
+        .take(if options.linked { 2 } else { copies.len() });
+    for &(from, to, mode) in copies {
         let text = std::fs::read_to_string(from)
             .with_context(|| format!("failed to read {}", from.display()))?;
         write(to, &text, mode)?;
         pki::give_to_agent(to)?;
     }
-    write(&files.policy, &serde_json::to_string_pretty(policy)?, 0o444)?;
+    let policy = serde_json::to_string_pretty(&options.policy)?;
+    write(&files.policy, &policy, 0o444)?;
     if pki::is_root() {
         chown(folder, Some(AGENT_USER), Some(AGENT_USER))?;
     }
@@ -176,19 +188,24 @@ pub(super) fn webhook_config(
     tls: &MutualTls,
     options: &StackOptions,
 ) -> anyhow::Result<PathBuf> {
-    let mut config = json!({
-        "apiGroupSuffix": options.suffix,
-        "listen": format!("127.0.0.1:{}", addresses.webhook),
-        "metricsListen": format!("127.0.0.1:{}", addresses.webhook_metrics),
-        "podName": pod,
-        "agent": {
+    let agent = if options.linked {
+        json!({ "service": { "namespace": "haulout-agent", "name": "haulout-agent" } })
+    } else {
+        json!({
             "addresses": [format!("127.0.0.1:{}", addresses.agent)],
             "tls": {
                 "certFile": tls.webhook.certificate,
                 "keyFile": tls.webhook.key,
                 "caFile": tls.ca,
             },
-        },
+        })
+    };
+    let mut config = json!({
+        "apiGroupSuffix": options.suffix,
+        "listen": format!("127.0.0.1:{}", addresses.webhook),
+        "metricsListen": format!("127.0.0.1:{}", addresses.webhook_metrics),
+        "podName": pod,
+        "agent": agent,
     });
     if let Some(fields) = config.as_object_mut() {
         fields.extend(options.webhook.clone());

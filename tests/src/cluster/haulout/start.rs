@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::files::{self, AgentFiles, MutualTls};
 use super::{Addresses, Products, READY_LIMIT, StackOptions};
@@ -82,19 +81,37 @@ impl<'a> Start<'a> {
             &self.folder.join("agent"),
             &self.cluster.pki().signing_pair(),
             tls,
-            &Value::Object(self.options.policy.clone()),
+            self.options,
         )?;
+        let process = self.agent_process("haulout-agent", &files, addresses)?;
+        Ok((process, files))
+    }
+
+    /// An agent that reads these files.
+    pub(super) fn agent_process(
+        &self,
+        name: &str,
+        files: &AgentFiles,
+        addresses: Addresses,
+    ) -> anyhow::Result<Process> {
         let mut launch = self.launch("haulout-agent");
+        name.clone_into(&mut launch.name);
         if pki::is_root() {
             launch.user = Some(AGENT_USER);
             // Our build folder may be one that he cannot enter.
-            let own = files.folder.join("haulout-agent");
+            let own = files.folder.join(name);
             drop(std::fs::remove_file(&own));
             std::fs::copy(&launch.program, &own).context("failed to copy haulout-agent")?;
             chown(&own, Some(AGENT_USER), Some(AGENT_USER))?;
             launch.program = own;
         }
-        let listen = |port: u16| format!("127.0.0.1:{port}");
+        // EndpointSlices name no loopback addresses.
+        let host = if self.options.linked {
+            "0.0.0.0"
+        } else {
+            "127.0.0.1"
+        };
+        let listen = |port: u16| format!("{host}:{port}");
         let paths = [
             ("--ca-cert", &files.signing.certificate),
             ("--ca-key", &files.signing.key),
@@ -112,7 +129,7 @@ impl<'a> Start<'a> {
             "--health-listen".into(),
             listen(addresses.agent_health).into(),
         ]);
-        Ok((Process::start(launch)?, files))
+        Process::start(launch)
     }
 
     /// The webhook runs under the ServiceAccount and the RBAC that an installation gives it. Of several the first is
@@ -178,6 +195,16 @@ impl Addresses {
             webhook_metrics,
             agent,
             agent_health,
+        })
+    }
+
+    /// Free ports for another agent.
+    pub(super) fn of_another_agent(self) -> anyhow::Result<Self> {
+        let [agent, agent_health] = free_ports()?;
+        Ok(Self {
+            agent,
+            agent_health,
+            ..self
         })
     }
 
