@@ -222,7 +222,7 @@ fn signer_settings(
     let agents = match &config.agents {
         Agents::Addresses(addresses) => AgentSource::Addresses(addresses.clone()),
         Agents::Service { namespace, name } => AgentSource::Service {
-            slices: Api::namespaced(client.clone(), namespace),
+            slices: Box::new(Api::namespaced(client.clone(), namespace)),
             name: name.clone(),
         },
     };

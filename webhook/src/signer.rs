@@ -178,7 +178,7 @@ impl Signer {
                 let (keeper, end) = (Arc::clone(&shared), stop.clone());
                 tasks.spawn(async move {
                     let fault = &keeper.endpoints_fault;
-                    endpoints::follow(slices, &name, publish_addresses, fault, end).await;
+                    endpoints::follow(*slices, &name, publish_addresses, fault, end).await;
                 });
             }
         }

@@ -26,7 +26,7 @@ pub enum AgentSource {
     /// The endpoints of a Service.
     Service {
         /// Slices of the Service's namespace.
-        slices: Api<EndpointSlice>,
+        slices: Box<Api<EndpointSlice>>,
         /// Name of the Service.
         name: String,
     },
@@ -142,23 +142,23 @@ mod tests {
 
     use super::*;
 
-    fn slice(endpoints: Value) -> EndpointSlice {
+    fn slice(endpoints: &Value) -> EndpointSlice {
         let ports = json!([{"protocol": "UDP", "port": 53}, {"name": "signing", "port": 9443}]);
         serde_json::from_value(json!({"addressType": "IPv4", "metadata": {"name": "a"},
             "endpoints": endpoints, "ports": ports}))
         .unwrap()
     }
 
-    fn endpoint(address: &str, conditions: Value) -> Value {
+    fn endpoint(address: &str, conditions: &Value) -> Value {
         json!({"addresses": [address], "conditions": conditions})
     }
 
     #[test]
     fn ready_endpoints_go_before_those_that_serve_and_these_before_others() {
-        let ready = || endpoint("10.0.0.1", json!({"ready": true}));
+        let ready = || endpoint("10.0.0.1", &json!({"ready": true}));
         let silent = || json!({"addresses": ["10.0.0.2", "10.0.0.9"]});
-        let ending = || endpoint("10.0.0.3", json!({"ready": false, "serving": true}));
-        let unready = || endpoint("10.0.0.4", json!({"ready": false}));
+        let ending = || endpoint("10.0.0.3", &json!({"ready": false, "serving": true}));
+        let unready = || endpoint("10.0.0.4", &json!({"ready": false}));
         let rows: [(Vec<Value>, &[&str]); 5] = [
             (
                 vec![ready(), silent(), ending(), unready()],
@@ -168,22 +168,20 @@ mod tests {
             (vec![unready()], &["10.0.0.4:9443"]),
             (vec![], &[]),
             (
-                vec![endpoint("agent.example.com", Value::Null), unready()],
+                vec![endpoint("agent.example.com", &Value::Null), unready()],
                 &["10.0.0.4:9443"],
             ),
         ];
         for (endpoints, expected) in rows {
-            let found = addresses([&slice(json!(endpoints))]);
+            let found = addresses([&slice(&json!(endpoints))]);
             assert!(found.iter().eq(expected), "{found:?}");
         }
     }
 
     #[test]
     fn slices_of_both_families_count_and_those_without_a_port_do_not() {
-        let any = Value::Null;
-        let four = slice(json!([endpoint("10.0.0.1", any.clone())]));
-        let six = slice(json!([endpoint("fd00::1", any.clone())]));
-        let mut portless = slice(json!([endpoint("10.0.0.2", any)]));
+        let one = |address| slice(&json!([endpoint(address, &Value::Null)]));
+        let (four, six, mut portless) = (one("10.0.0.1"), one("fd00::1"), one("10.0.0.2"));
         portless.ports = None;
         let found = addresses([&four, &six, &portless]);
         assert!(

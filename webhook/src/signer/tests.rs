@@ -246,7 +246,10 @@ async fn what_stands_in_the_way_of_all_agents_is_told() {
     let (client, mut cluster) = tower_test::mock::pair();
     let settings = SignerSettings {
         agents: AgentSource::Service {
-            slices: Api::namespaced(Client::new(client, "default"), "haulout-agent"),
+            slices: Box::new(Api::namespaced(
+                Client::new(client, "default"),
+                "haulout-agent",
+            )),
             name: "haulout-agent".to_owned(),
         },
         credentials: Credentials::Files(credentials.clone()),

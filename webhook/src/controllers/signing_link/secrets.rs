@@ -71,11 +71,8 @@ pub(super) fn changes(
 
     let mut new_authority = authority.clone();
     if plan.new_authority {
-        let usable_key = contents
-            .facts()
-            .authority_ends
-            .and(authority.get(AUTHORITY_KEY));
-        if let Some(key) = usable_key {
+        let is_usable = contents.facts().authority_ends.is_some();
+        if let Some(key) = authority.get(AUTHORITY_KEY).filter(|_| is_usable) {
             put(&mut new_authority, PREVIOUS_KEY, key.0.clone());
         }
     } else if told_since.is_some_and(|since| is_announced(since, profile, now)) {
