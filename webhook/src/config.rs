@@ -1,5 +1,6 @@
 //! The configuration file: its shape, its defaults and what is wrong with it.
 
+mod credential_issuer;
 mod error;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ use haulout_api::group::{ApiGroupSuffix, DEFAULT_SUFFIX};
 use haulout_operate::startup::LogSettings;
 use serde::Deserialize;
 
+pub use self::credential_issuer::{Advertise, CredentialIssuerSettings};
+use self::credential_issuer::{AdvertiseFile, CredentialIssuerFile};
 pub use self::error::{ConfigError, Fault};
 #[cfg(test)]
 pub(crate) use self::validate::MIN_LEAF_SECONDS;
@@ -32,6 +35,8 @@ struct File {
     labels: BTreeMap<String, String>,
     serving_certificate: ServingCertificateFile,
     agent: AgentFile,
+    advertise: AdvertiseFile,
+    credential_issuer: CredentialIssuerFile,
     certificates: CertificatesFile,
     limits: LimitsFile,
     audit: AuditFile,
@@ -111,6 +116,8 @@ impl Default for File {
                 .into(),
             serving_certificate: ServingCertificateFile::default(),
             agent: AgentFile::default(),
+            advertise: AdvertiseFile::default(),
+            credential_issuer: CredentialIssuerFile::default(),
             certificates: CertificatesFile::default(),
             limits: LimitsFile::default(),
             audit: AuditFile::default(),
@@ -189,6 +196,10 @@ pub struct Config {
     /// Client certificate, key and CA towards the agents, as files. `None` behind a Service alone: then
     /// the leader keeps them in Secrets.
     pub agent_tls: Option<AgentTls>,
+    /// The API server that clients are told of, if it is configured.
+    pub advertise: Option<Advertise>,
+    /// The object that tells them.
+    pub credential_issuer: CredentialIssuerSettings,
     /// Wanted lifetime of user certificates in seconds.
     pub certificate_lifetime_seconds: u32,
     /// How many logins are let in.

@@ -1,6 +1,10 @@
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use haulout_api::issuer::ImpersonationProxyMode;
 use haulout_operate::rate::Rate;
 
 use super::*;
+use crate::signer::fake_agent::TestNetwork;
 
 const GOOD: &str = "
 agent:
@@ -39,6 +43,9 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.personal_info, PersonalInfo::Redacted);
     assert_eq!(config.lease_name, "haulout-webhook");
     assert_eq!(config.serving_certificate.secret_name, "haulout-serving");
+    assert_eq!(config.advertise, None);
+    assert_eq!(config.credential_issuer.name, "haulout");
+    assert_eq!(config.credential_issuer.spec, None);
     assert_eq!(
         config.agents,
         Agents::Addresses(vec!["127.0.0.1:9443".to_owned()])
@@ -76,6 +83,10 @@ servingCertificate: {secretName: s, service: svc, caLifetimeSeconds: 4000, leafL
 agent:
   service: {namespace: haulout-agent, name: haulout-agent}
   tls: {certFile: /a, keyFile: /b, caFile: /c}
+advertise: {server: 'https://k.example.com:6443'}
+credentialIssuer:
+  name: ci
+  spec: {impersonationProxy: {mode: auto, externalEndpoint: '', service: {type: None, annotations: {a: b}}}}
 certificates: {defaultLifetimeSeconds: 600}
 limits: {perAddressPerSecond: 5, perAddressBurst: 10, totalPerSecond: 0, totalBurst: 0}
 audit: {logUsernamesAndGroups: enabled}
@@ -96,6 +107,27 @@ leaderElection: {leaseName: lease}
     assert_eq!(config.labels.len(), 2);
     assert!(matches!(config.agents, Agents::Service { .. }));
     assert!(config.agent_tls.is_some());
+    let advertise = config.advertise.unwrap();
+    assert_eq!(advertise.server, "https://k.example.com:6443");
+    assert_eq!(advertise.certificate_authority_data, None);
+    assert_eq!(config.credential_issuer.name, "ci");
+    let proxy = config.credential_issuer.spec.unwrap().impersonation_proxy;
+    assert_eq!(proxy.mode, ImpersonationProxyMode::Auto);
+    assert_eq!(proxy.service.annotations["a"], "b");
+}
+
+#[test]
+fn an_advertised_ca_is_certificates_in_base64() {
+    let with = |data: &str| {
+        format!("{GOOD}advertise: {{server: 'https://k', certificateAuthorityData: {data}}}\n")
+    };
+    let network = TestNetwork::new();
+    let data = BASE64_STANDARD.encode(network.ca_pem());
+    let advertise = parse(&with(&data)).unwrap().advertise.unwrap();
+    assert_eq!(advertise.certificate_authority_data, Some(data));
+    for bad in ["'no base64'", "bm8gUEVN"] {
+        assert_eq!(faults(&with(bad)), ["advertise.certificateAuthorityData"]);
+    }
 }
 
 #[test]
@@ -145,6 +177,25 @@ fn each_fault_names_its_field() {
         (
             "certificates: {defaultLifetimeSeconds: 86401}",
             "certificates.defaultLifetimeSeconds",
+        ),
+        ("advertise: {server: k.example.com}", "advertise.server"),
+        ("advertise: {server: 'http://k'}", "advertise.server"),
+        ("advertise: {server: 'https://a:b@k'}", "advertise.server"),
+        ("advertise: {server: 'https://k?a'}", "advertise.server"),
+        ("advertise: {server: 'HTTPS://k'}", "advertise.server"),
+        (
+            "advertise: {certificateAuthorityData: Zm9v}",
+            "advertise.server",
+        ),
+        ("credentialIssuer: {name: A_B}", "credentialIssuer.name"),
+        ("credentialIssuer: {spec: {}}", "credentialIssuer.spec"),
+        (
+            "credentialIssuer: {spec: {impersonationProxy: {mode: some}}}",
+            "credentialIssuer.spec",
+        ),
+        (
+            "credentialIssuer: {spec: {impersonationProxy: {mode: auto, endpoint: e}}}",
+            "credentialIssuer.spec",
         ),
         ("limits: {perAddressBurst: 0}", "limits.perAddressBurst"),
         ("limits: {totalBurst: 0}", "limits.totalBurst"),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use haulout_api::group::{ApiGroupSuffix, is_dns1123_subdomain};
 use haulout_operate::rate::Rate;
 
+use super::credential_issuer::{advertise, credential_issuer};
 use super::{
     AgentFile, AgentTls, AgentTlsFile, Agents, Config, Fault, File, LimitsFile, ServingCertificate,
     ServingCertificateFile,
@@ -33,6 +34,8 @@ pub(super) fn validate(file: File) -> Result<Config, Vec<Fault>> {
     let labels = faults.take_all("labels", label_faults(&file.labels), file.labels);
     let serving_certificate = serving_certificate(file.serving_certificate, &mut faults);
     let (agents, agent_tls) = agent(file.agent, &mut faults);
+    let advertise = advertise(file.advertise, &mut faults);
+    let credential_issuer = credential_issuer(file.credential_issuer, &mut faults);
     let lifetime = file.certificates.default_lifetime_seconds;
     let certificate_lifetime_seconds =
         faults.take("certificates.defaultLifetimeSeconds", || match lifetime {
@@ -64,6 +67,8 @@ pub(super) fn validate(file: File) -> Result<Config, Vec<Fault>> {
             serving_certificate: serving_certificate?,
             agents: agents?,
             agent_tls: agent_tls?,
+            advertise: advertise?,
+            credential_issuer: credential_issuer?,
             certificate_lifetime_seconds: certificate_lifetime_seconds?,
             limits: limits?,
             personal_info: personal_info?,
@@ -76,10 +81,10 @@ pub(super) fn validate(file: File) -> Result<Config, Vec<Fault>> {
 
 /// Faults so far.
 #[derive(Default)]
-struct Faults(Vec<Fault>);
+pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
-    fn take<T>(
+    pub(super) fn take<T>(
         &mut self,
         field: &'static str,
         parse: impl FnOnce() -> Result<T, String>,
@@ -241,7 +246,7 @@ fn host_and_port_fault(text: &str) -> Option<String> {
     (!valid).then(|| format!("\"{text}\" is not HOST:PORT, for example 10.0.0.1:9443"))
 }
 
-fn subdomain(name: String) -> Result<String, String> {
+pub(super) fn subdomain(name: String) -> Result<String, String> {
     if is_dns1123_subdomain(&name) {
         Ok(name)
     } else {
