@@ -8,6 +8,7 @@ pub mod controllers;
 pub mod limits;
 pub mod metrics;
 pub mod signer;
+pub mod signing_ca;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ use self::metrics::LoginMetrics;
 use self::signer::{
     AgentSource, CredentialFiles, CredentialStore, Credentials, Signer, SignerSettings,
 };
+use self::signing_ca::SigningCaGuard;
 
 /// How long requests are served on after the signal to stop: until the API server has learned that
 /// this replica is unready.
@@ -120,11 +122,13 @@ impl Webhook {
             let (front_proxy, clock) = (Arc::clone(&cluster.front_proxy), clock.clone());
             PeerTrust::new(move |peer| front_proxy.trusts(peer, clock.now()))
         };
+        let signing_ca = Arc::new(SigningCaGuard::new(Arc::clone(&cluster.front_proxy)));
         let logins = Logins {
             suffix: config.suffix,
             limits: LoginLimits::new(config.limits),
             authenticators: cluster.authenticators,
             signer,
+            signing_ca,
             audit: LoginAudit::new(audit, config.personal_info),
             metrics: LoginMetrics::new(&metrics),
             clock,

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use haulout_api::signing::{CertificateRequest, CertificateResponse};
 use haulout_operate::clock::Clock;
 use haulout_serve::health::{Finding, Metrics};
@@ -85,6 +86,17 @@ pub enum Credentials {
     Files(CredentialFiles),
     /// From whoever publishes to this store.
     Published(Arc<CredentialStore>),
+}
+
+/// What one agent made of a request.
+#[derive(Debug)]
+pub struct AgentAnswer {
+    /// Its address.
+    pub agent: String,
+    /// The certificate, or why there is none.
+    pub answer: Result<CertificateResponse, SignerError>,
+    /// Seconds by which its clock is ahead of ours, if it signed.
+    pub clock_difference: Option<f64>,
 }
 
 /// Asks agents for certificates.
@@ -215,6 +227,45 @@ impl Signer {
         } = &*self.shared;
         self.health()
             .finding(connections.were_any(), begun.elapsed())
+    }
+
+    /// Gets a certificate from each connected agent, whoever's turn it is, within five seconds.
+    /// Says of each agent what it gave, by its address.
+    ///
+    /// # Errors
+    /// [`SignerError::Encode`].
+    pub async fn sign_by_each(
+        &self,
+        request: &CertificateRequest,
+    ) -> Result<Vec<AgentAnswer>, SignerError> {
+        let shared = &*self.shared;
+        let body = Bytes::from(serde_json::to_vec(request).map_err(SignerError::Encode)?);
+        let deadline = shared.patience.deadline;
+        let agents = shared.agents.load_full();
+        let asked = agents
+            .iter()
+            .filter(|agent| agent.is_connected())
+            .map(async |agent| {
+                let ask = answer::ask(Arc::clone(agent), body.clone());
+                let answer = match tokio::time::timeout(deadline, ask).await {
+                    Ok((_, answer)) => answer,
+                    Err(_elapsed) => Err(SignerError::DeadlineExceeded(deadline.as_secs())),
+                };
+                let clock_difference = answer.as_ref().ok().map(|answer| {
+                    agent.observe_clock(answer.agent_time_millis, shared.clock.now())
+                });
+                AgentAnswer {
+                    agent: agent.address().to_owned(),
+                    answer,
+                    clock_difference,
+                }
+            });
+        Ok(join_all(asked).await)
+    }
+
+    /// Ends with the next connection to an agent.
+    pub async fn connected(&self) {
+        self.shared.connections.next().await;
     }
 
     /// How many agents can be asked, and why the others cannot.

@@ -7,5 +7,6 @@ mod encode;
 mod pem;
 pub mod profile;
 pub mod secret_key;
+pub mod signature;
 
 pub use self::encode::hex;

@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use haulout_api::identity::UserInfo;
+use haulout_pki::bundle::BundleError;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
@@ -82,6 +83,18 @@ impl FrontProxy {
     /// Whether `peer` is a front proxy by the configuration in force.
     pub fn trusts(&self, peer: &PeerCertificates, now: SystemTime) -> bool {
         self.in_force.load().judge(peer, now).is_ok()
+    }
+
+    /// Whether a key of the front proxy's CA has signed this certificate; nobody's has while no CA
+    /// is known.
+    ///
+    /// # Errors
+    /// The certificate, or one of the CA's, cannot be read.
+    pub fn has_signed(&self, certificate_der: &[u8]) -> Result<bool, BundleError> {
+        match self.in_force.load().config.client_ca() {
+            Some(authorities) => authorities.has_signed(certificate_der),
+            None => Ok(false),
+        }
     }
 
     /// Who makes a request, decided in the order of `k8s.io/apiserver`

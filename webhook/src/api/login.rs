@@ -33,6 +33,7 @@ use crate::authenticators::{
 };
 use crate::metrics::LoginResult;
 use crate::signer::SignerError;
+use crate::signing_ca::SigningCaError;
 
 /// Why a login failed. The client is told none of this.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,8 @@ enum LoginError {
     Key(KeyError),
     #[error(transparent)]
     Signer(SignerError),
+    #[error(transparent)]
+    SigningCa(SigningCaError),
     #[error("the agent's certificate ends at a time that cannot be written as a date")]
     Expiration,
     #[error(
@@ -74,6 +77,7 @@ impl LoginError {
             Self::UnsupportedUser { .. } => "UnsupportedUserInfo",
             Self::Key(_) => "KeyGenerationFailed",
             Self::Signer(error) => error.reason(),
+            Self::SigningCa(error) => error.reason(),
             Self::Expiration => "InvalidAgentAnswer",
             Self::Unlogged(_) => "AuditEventFailed",
             Self::Ended { .. } => "RequestEnded",
@@ -98,6 +102,7 @@ impl LoginError {
             },
             Self::Key(_)
             | Self::Signer(_)
+            | Self::SigningCa(_)
             | Self::Expiration
             | Self::Unlogged(_)
             | Self::Ended {
@@ -219,6 +224,10 @@ impl Login<'_> {
             .sign(&request)
             .await
             .map_err(LoginError::Signer)?;
+        self.logins
+            .signing_ca
+            .admit(&certificate.certificate)
+            .map_err(LoginError::SigningCa)?;
         let expiration = Timestamp::from_second(certificate.not_after)
             .map_err(|_out_of_range| LoginError::Expiration)?;
         let credential = ClusterCredential {

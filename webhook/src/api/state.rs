@@ -12,6 +12,7 @@ use crate::authenticators::registry::AuthenticatorRegistry;
 use crate::limits::LoginLimits;
 use crate::metrics::LoginMetrics;
 use crate::signer::Signer;
+use crate::signing_ca::SigningCaGuard;
 
 /// What door A is made of.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Logins {
     pub authenticators: Arc<AuthenticatorRegistry>,
     /// Where certificates come from.
     pub signer: Signer,
+    /// What holds back certificates that a wrong key has signed.
+    pub signing_ca: Arc<SigningCaGuard>,
     /// Where events go.
     pub audit: LoginAudit,
     /// What is counted.

@@ -50,7 +50,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an agent that failed or was slow is asked only after all others.
 const SIDELINED: Duration = Duration::from_secs(5);
 /// How far the clocks may differ before it is said, and how often it is said.
-const CLOCK_DIFFERENCE_LIMIT: f64 = 30.0;
+pub(crate) const CLOCK_DIFFERENCE_LIMIT: f64 = 30.0;
 const CLOCK_WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(super) type ClockDifference = Gauge<f64, AtomicU64>;
@@ -181,8 +181,8 @@ impl Agent {
         Some(async move { sender.send_request(request).await })
     }
 
-    /// Notes how the agent's clock differs from ours: seconds, positive when it is ahead.
-    pub(super) fn observe_clock(&self, agent_millis: i64, ours: SystemTime) {
+    /// Notes how the agent's clock differs from ours, and gives it: seconds, positive when it is ahead.
+    pub(super) fn observe_clock(&self, agent_millis: i64, ours: SystemTime) -> f64 {
         let difference = clock_difference(agent_millis, ours);
         self.clock_difference.set(difference);
         if difference.abs() > CLOCK_DIFFERENCE_LIMIT && self.clock_warnings.lets_pass() {
@@ -192,6 +192,7 @@ impl Agent {
                 "the clocks of agent and webhook differ; certificates may not be valid yet or no longer"
             );
         }
+        difference
     }
 
     /// Keeps a connection until `stop`, made anew when it ends, when the credentials change, and before

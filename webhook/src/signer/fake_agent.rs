@@ -58,6 +58,8 @@ pub(crate) struct TestNetwork {
 pub(crate) struct FakeAgent {
     pub(crate) address: SocketAddr,
     store: Arc<ServingStore>,
+    /// The CA that it signs with.
+    pub(crate) authority: Arc<SigningAuthority>,
     calls: Arc<Mutex<Vec<CertificateRequest>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -165,8 +167,9 @@ impl TestNetwork {
         self.show(&store, name);
 
         let calls = Arc::default();
+        let authority = Arc::new(new_authority("kubernetes").0);
         let agent = Agent {
-            authority: Arc::new(new_authority("kubernetes").0),
+            authority: Arc::clone(&authority),
             behaviour,
             calls: Arc::clone(&calls),
         };
@@ -191,6 +194,7 @@ impl TestNetwork {
         FakeAgent {
             address,
             store,
+            authority,
             calls,
             stop,
             tasks,

@@ -592,3 +592,51 @@ async fn agents_come_and_go_with_their_addresses() {
             .contains(&a.address.to_string())
     );
 }
+
+#[tokio::test]
+async fn each_connected_agent_is_asked_and_answers_for_itself() {
+    let network = TestNetwork::new();
+    let ahead = Behaviour::Sign {
+        clock_ahead_millis: 90_000,
+    };
+    let (good, ahead, refusing) = (
+        network.agent(GOOD).await,
+        network.agent(ahead).await,
+        network
+            .agent(Behaviour::Refuse(SigningFailureReason::KeyUnavailable))
+            .await,
+    );
+    let hanging = network.agent(Behaviour::Hang).await;
+    let patience = Patience {
+        deadline: Duration::from_millis(500),
+        ..PATIENT
+    };
+    let agents = [&good, &ahead, &refusing, &hanging];
+    let addresses = agents.map(|agent| agent.address.to_string()).to_vec();
+    let webhook = Webhook::with(patience, &network, addresses)
+        .connected(4)
+        .await;
+
+    let answers = webhook.signer.sign_by_each(&request()).await.unwrap();
+    let of = |agent: &FakeAgent| {
+        let address = agent.address.to_string();
+        answers
+            .iter()
+            .find(|answer| answer.agent == address)
+            .unwrap()
+    };
+    assert_eq!(answers.len(), 4);
+    assert!(of(&good).answer.is_ok() && of(&ahead).answer.is_ok());
+    assert!(of(&good).clock_difference.unwrap().abs() < 30.0);
+    assert!(of(&ahead).clock_difference.unwrap() > 60.0);
+    for (agent, reason) in [
+        (&refusing, "KeyUnavailable"),
+        (&hanging, "AgentDeadlineExceeded"),
+    ] {
+        assert_eq!(of(agent).answer.as_ref().unwrap_err().reason(), reason);
+        assert_eq!(of(agent).clock_difference, None);
+    }
+    for agent in agents {
+        assert_eq!(agent.calls().len(), 1);
+    }
+}

@@ -8,6 +8,7 @@ use haulout_api::group::ApiGroupSuffix;
 use haulout_api::signing::SigningFailureReason;
 use haulout_operate::clock::Clock;
 use haulout_operate::rate::Rate;
+use haulout_serve::front_proxy::{FrontProxy, FrontProxyConfig};
 use haulout_serve::health::Metrics;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,6 +24,7 @@ use crate::limits::{Limits, LoginLimits};
 use crate::metrics::LoginMetrics;
 use crate::signer::fake_agent::{Behaviour, FakeAgent, GOOD, TestNetwork};
 use crate::signer::{AgentSource, Credentials, Signer, SignerSettings};
+use crate::signing_ca::SigningCaGuard;
 
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
 
@@ -122,6 +124,7 @@ impl Setup {
         let authenticators = Arc::new(AuthenticatorRegistry::default());
         authenticators.insert(&AuthenticatorKey::jwt("main"), &(Arc::new(says) as _));
         let memory = Memory::default();
+        let front_proxy = Arc::default();
         let logins = Logins {
             suffix: ApiGroupSuffix::parse(suffix).unwrap(),
             limits: LoginLimits::new(Limits {
@@ -130,6 +133,7 @@ impl Setup {
             }),
             authenticators,
             signer,
+            signing_ca: Arc::new(SigningCaGuard::new(Arc::clone(&front_proxy))),
             audit: memory.audit(PersonalInfo::Redacted),
             metrics: LoginMetrics::new(&metrics),
             clock: Clock::system(),
@@ -468,4 +472,26 @@ async fn a_login_that_nobody_waits_for_any_more_is_reported_too() {
         assert_eq!(outcome["err"], "the request ended before its answer");
         assert!(setup.counted("failure", "RequestEnded"));
     }
+}
+
+/// With such a certificate anybody could be anybody.
+#[tokio::test]
+async fn what_the_front_proxys_key_has_signed_is_not_handed_out() {
+    let mut setup = setup(Says::User(alice()), GOOD, "pinniped.dev").await;
+    let (agent, _folder) = setup.agent.as_ref().unwrap();
+    let ca = agent.authority.certificate_pem().to_owned();
+    let data = [("requestheader-client-ca-file".to_owned(), ca)].into();
+    let front_proxy = Arc::new(FrontProxy::default());
+    front_proxy.replace(FrontProxyConfig::from_config_map(&data).unwrap());
+    setup.logins.as_mut().unwrap().signing_ca = Arc::new(SigningCaGuard::new(front_proxy));
+
+    let status = setup.log_in(reference(Some(API_GROUP), "main")).await;
+    assert_eq!(status.credential, None);
+    assert_eq!(status.message.as_deref(), Some("authentication failed"));
+    let outcome = setup.outcome().to_string();
+    assert!(
+        outcome.contains("the key of the front proxy's CA"),
+        "{outcome}"
+    );
+    assert!(setup.counted("failure", "FrontProxyKeySigns"));
 }

@@ -4,6 +4,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use der::Encode;
 
 use super::*;
+use crate::bundle::CertificateBundle;
 use crate::encode::{SEQUENCE, hex};
 
 /// What Pinniped's Concierge issues (`certauthority.IssueClientCert`).
@@ -391,4 +392,30 @@ fn names_of_every_kind_are_told_apart() {
     assert!(matches!(&names[0], GeneralName::DnsName(name) if name.to_string() == "a.b"));
     assert!(matches!(&names[1], GeneralName::IpAddress(ip) if ip.as_bytes() == [10, 0, 0, 1]));
     assert!(uri_sans(&issued.der).is_empty());
+}
+
+/// A key is known again under any name, and whoever has the name has not the key.
+#[test]
+fn the_signer_is_told_by_its_key() {
+    for (kind, algorithm) in [
+        ("RSA", RSA),
+        ("P-256", P256),
+        ("P-384", P384),
+        ("Ed25519", ED25519),
+    ] {
+        let files = Files::new(algorithm, CA);
+        files.certify("renamed.crt", &["-subj", "/CN=front-proxy-ca"]);
+        let issued = issue(&files.load().unwrap(), &alice(&[]), files.now());
+        let bundle = |pem: &[u8]| CertificateBundle::parse_pem(pem).unwrap();
+        let renamed = bundle(&files.read("renamed.crt"));
+        assert!(renamed.has_signed(&issued.der).unwrap(), "{kind}");
+
+        let namesake = bundle(&Files::new(algorithm, CA).read("ca.crt"));
+        assert!(!namesake.has_signed(&issued.der).unwrap(), "{kind}");
+        assert!(namesake.union(&renamed).has_signed(&issued.der).unwrap());
+
+        let mut changed = issued.der;
+        *changed.last_mut().unwrap() ^= 1;
+        assert!(!renamed.has_signed(&changed).unwrap(), "{kind}");
+    }
 }
