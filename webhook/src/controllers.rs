@@ -6,6 +6,7 @@
 
 pub mod api_service;
 pub mod authenticator;
+pub mod credential_issuer;
 pub mod front_proxy_ca;
 pub mod jwt_authenticator;
 pub mod renewal;
@@ -27,7 +28,7 @@ use kube::Client;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::start::{Cluster, Ends, start_controllers};
+pub(crate) use self::start::{Cluster, Ends, start_controllers, start_credential_issuer};
 
 /// What every controller of named objects works with.
 #[derive(Clone)]

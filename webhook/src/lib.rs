@@ -20,6 +20,7 @@ use std::time::Duration;
 use axum::Router;
 use haulout_operate::audit::AuditLog;
 use haulout_operate::clock::Clock;
+use haulout_operate::cluster::ApiServer;
 use haulout_operate::shutdown::Shutdown;
 use haulout_serve::encoding::EncodeError;
 use haulout_serve::health::{self, HealthRegistry, Metrics, Reasons, Scope};
@@ -33,7 +34,9 @@ use self::api::SubjectAccessReviewer;
 use self::api::state::{ApiState, Logins};
 use self::audit::LoginAudit;
 use self::config::{Agents, Config};
-use self::controllers::{Cluster, Ends, start_controllers};
+use self::controllers::{
+    Cluster, Ends, credential_issuer, start_controllers, start_credential_issuer,
+};
 use self::limits::LoginLimits;
 use self::metrics::LoginMetrics;
 use self::signer::{
@@ -78,12 +81,14 @@ pub struct Webhook {
 
 impl Webhook {
     /// Binds the listeners, then starts everything that works behind them on `shutdown`'s tracker.
+    /// `client` is ours; `api_server` judges the certificates of others.
     ///
     /// # Errors
     /// [`StartError`]. Whatever else is missing, such as the cluster, the agent or an issuer, is
     /// waited for, and readiness says so.
     pub async fn start(
         config: Config,
+        api_server: ApiServer,
         client: Client,
         clock: Clock,
         audit: AuditLog,
@@ -105,7 +110,7 @@ impl Webhook {
             &shutdown.tracker,
             &served,
         );
-        let cluster = start_controllers(
+        let (cluster, environment) = start_controllers(
             &config,
             client.clone(),
             &clock,
@@ -123,6 +128,13 @@ impl Webhook {
             PeerTrust::new(move |peer| front_proxy.trusts(peer, clock.now()))
         };
         let signing_ca = Arc::new(SigningCaGuard::new(Arc::clone(&cluster.front_proxy)));
+        let links = credential_issuer::Links {
+            signer: signer.clone(),
+            guard: Arc::clone(&signing_ca),
+            api_server,
+        };
+        let tracker = &shutdown.tracker;
+        start_credential_issuer(&config, environment, links, &metrics, tracker);
         let logins = Logins {
             suffix: config.suffix,
             limits: LoginLimits::new(config.limits),

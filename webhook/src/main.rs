@@ -10,7 +10,7 @@ use clap::Parser;
 use haulout_https::MAX_LOOKUPS;
 use haulout_operate::audit::AuditLog;
 use haulout_operate::clock::Clock;
-use haulout_operate::cluster;
+use haulout_operate::cluster::ApiServer;
 use haulout_operate::shutdown::Shutdown;
 use haulout_operate::startup::{
     harden_process, init_logging, install_crypto_provider, raise_open_files_limit,
@@ -80,10 +80,11 @@ fn start(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
 
 async fn run(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(SERVE_ON)?;
-    let client = cluster::client(kubeconfig.as_deref()).await?;
+    let api_server = ApiServer::find(kubeconfig.as_deref()).await?;
+    let client = api_server.client()?;
     let clock = Clock::system();
     let audit = AuditLog::stderr(clock.clone());
-    let webhook = Webhook::start(config, client, clock, audit, &shutdown).await?;
+    let webhook = Webhook::start(config, api_server, client, clock, audit, &shutdown).await?;
     tracing::info!(address = %webhook.address()?, "listening");
     webhook.serve(&shutdown).await;
     let all_ended = shutdown.finish(FINISH).await;

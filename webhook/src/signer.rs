@@ -36,6 +36,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::agent::CLOCK_DIFFERENCE_LIMIT;
 pub use self::agent::SERVER_NAME;
 use self::agent::{Agent, ClockDifference};
 pub use self::credentials::{CredentialFiles, CredentialStore, CredentialsError};

@@ -70,9 +70,7 @@ impl SigningCaGuard {
     /// # Errors
     /// [`SigningCaError`]: it must not be handed out.
     pub fn admit(&self, certificate_pem: &str) -> Result<(), SigningCaError> {
-        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
-            .map_err(|error| SigningCaError::Unreadable(error.into()))?;
-        let unreadable = |error: BundleError| SigningCaError::Unreadable(error.into());
+        let der = der(certificate_pem)?;
         let issuer = issuer_der(&der).map_err(unreadable)?;
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
         let known = judged.as_ref().filter(|judged| judged.issuer == issuer);
@@ -80,7 +78,7 @@ impl SigningCaGuard {
             Some(judged) => judged.is_front_proxy_key,
             None => {
                 let is_new = known.is_none();
-                let is_front_proxy_key = self.front_proxy.has_signed(&der).map_err(unreadable)?;
+                let is_front_proxy_key = self.judge_signature(&der)?;
                 *judged = Some(Judged {
                     issuer: issuer.to_vec(),
                     at: Instant::now(),
@@ -92,16 +90,42 @@ impl SigningCaGuard {
                 is_front_proxy_key
             }
         };
-        if is_front_proxy_key {
-            Err(SigningCaError::FrontProxyKey)
-        } else {
-            Ok(())
-        }
+        verdict(is_front_proxy_key)
+    }
+
+    /// Judges a certificate of an agent, PEM, by itself: what was judged before does not count.
+    ///
+    /// # Errors
+    /// [`SigningCaError`]: it must not be used.
+    pub fn judge(&self, certificate_pem: &str) -> Result<(), SigningCaError> {
+        let der = der(certificate_pem)?;
+        self.judge_signature(&der).and_then(verdict)
+    }
+
+    fn judge_signature(&self, der: &[u8]) -> Result<bool, SigningCaError> {
+        self.front_proxy.has_signed(der).map_err(unreadable)
     }
 
     /// Ends when an issuer was met that is not the last one; one waits for it.
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+}
+
+fn der(certificate_pem: &str) -> Result<CertificateDer<'static>, SigningCaError> {
+    CertificateDer::from_pem_slice(certificate_pem.as_bytes())
+        .map_err(|error| SigningCaError::Unreadable(error.into()))
+}
+
+fn unreadable(error: BundleError) -> SigningCaError {
+    SigningCaError::Unreadable(error.into())
+}
+
+fn verdict(is_front_proxy_key: bool) -> Result<(), SigningCaError> {
+    if is_front_proxy_key {
+        Err(SigningCaError::FrontProxyKey)
+    } else {
+        Ok(())
     }
 }
 

@@ -18,6 +18,11 @@ fn silent_cluster() -> (Client, Silence) {
     (Client::new(service, "haulout-system"), handle)
 }
 
+/// Nobody is there either.
+fn api_server() -> ApiServer {
+    kube::Config::new("https://127.0.0.1:9".parse().unwrap()).into()
+}
+
 fn config(listen: SocketAddr) -> Config {
     let text = format!(
         "{{listen: '{listen}', metricsListen: '127.0.0.1:0', agent: {{addresses: ['127.0.0.1:9'], \
@@ -30,7 +35,14 @@ async fn start(shutdown: &Shutdown) -> (Webhook, Silence) {
     let (client, silence) = silent_cluster();
     let audit = AuditLog::new(io::sink(), Clock::system());
     let config = config(([127, 0, 0, 1], 0).into());
-    let webhook = Webhook::start(config, client, Clock::system(), audit, shutdown);
+    let webhook = Webhook::start(
+        config,
+        api_server(),
+        client,
+        Clock::system(),
+        audit,
+        shutdown,
+    );
     (webhook.await.unwrap(), silence)
 }
 
@@ -171,7 +183,14 @@ async fn an_address_in_use_is_named() {
     let (client, _silence) = silent_cluster();
     let audit = AuditLog::new(io::sink(), Clock::system());
     let shutdown = Shutdown::default();
-    let webhook = Webhook::start(config(address), client, Clock::system(), audit, &shutdown);
+    let webhook = Webhook::start(
+        config(address),
+        api_server(),
+        client,
+        Clock::system(),
+        audit,
+        &shutdown,
+    );
     let error = webhook.await.unwrap_err().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use kube::api::PostParams;
-use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::Status;
 use kube::{Client, Config};
 
@@ -36,25 +38,63 @@ pub enum ConnectError {
     Client(#[source] Box<kube::Error>),
 }
 
-/// A client for the cluster of `kubeconfig`, or for the one this pod runs in. Nothing is sent yet.
-///
-/// # Errors
-/// [`ConnectError`]: the file, or the pod's service account, cannot be used.
-pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let failed = |source| ConnectError::Kubeconfig {
-                path: path.to_owned(),
-                source: Box::new(source),
-            };
-            let file = Kubeconfig::read_from(path).map_err(failed)?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .map_err(failed)?
-        }
-        None => Config::incluster().map_err(|error| ConnectError::InCluster(Box::new(error)))?,
-    };
-    Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+/// The API server: where it is, how it is verified, and who we are to it.
+#[derive(Clone, Debug)]
+pub struct ApiServer(Config);
+
+impl ApiServer {
+    /// The API server of `kubeconfig`, or of the cluster that this pod runs in. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ConnectError`]: the file, or the pod's service account, cannot be used.
+    pub async fn find(kubeconfig: Option<&Path>) -> Result<Self, ConnectError> {
+        let Some(path) = kubeconfig else {
+            return Config::incluster()
+                .map(Self)
+                .map_err(|error| ConnectError::InCluster(Box::new(error)));
+        };
+        let failed = |source| ConnectError::Kubeconfig {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
+        let file = Kubeconfig::read_from(path).map_err(failed)?;
+        Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+            .await
+            .map(Self)
+            .map_err(failed)
+    }
+
+    /// A client that is whoever the kubeconfig or the pod's service account says.
+    ///
+    /// # Errors
+    /// [`ConnectError::Client`].
+    pub fn client(&self) -> Result<Client, ConnectError> {
+        Self::connect(self.0.clone())
+    }
+
+    /// A client that shows a certificate, PEM, and nothing else to say who it is.
+    ///
+    /// # Errors
+    /// [`ConnectError::Client`]: the pair cannot be used.
+    pub fn client_with(&self, certificate: &str, key: &str) -> Result<Client, ConnectError> {
+        let mut config = self.0.clone();
+        config.auth_info = AuthInfo {
+            client_certificate_data: Some(BASE64_STANDARD.encode(certificate)),
+            client_key_data: Some(BASE64_STANDARD.encode(key).into()),
+            ..AuthInfo::default()
+        };
+        Self::connect(config)
+    }
+
+    fn connect(config: Config) -> Result<Client, ConnectError> {
+        Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+    }
+}
+
+impl From<Config> for ApiServer {
+    fn from(config: Config) -> Self {
+        Self(config)
+    }
 }
 
 /// Why a call to the API gave nothing. The text is what the API server said, where it said something.
@@ -183,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_kubeconfig_is_named() {
         let path = Path::new("/nonexistent/kubeconfig");
-        let error = client(Some(path)).await.err().unwrap();
+        let error = ApiServer::find(Some(path)).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "failed to read the kubeconfig /nonexistent/kubeconfig"

@@ -206,6 +206,16 @@ impl HauloutStack {
         &self.agent_files.signing
     }
 
+    /// Has the agent sign with this CA; with the cluster's own again by [`Cluster::pki`]'s signing pair.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn sign_with(&self, pair: &Pair) -> anyhow::Result<()> {
+        let ours = &self.agent_files.signing;
+        files::copy_for_agent(&pair.certificate, &ours.certificate, 0o444)?;
+        files::copy_for_agent(&pair.key, &ours.key, 0o400)
+    }
+
     /// Path of the agent's policy file.
     pub fn policy(&self) -> &Path {
         &self.agent_files.policy

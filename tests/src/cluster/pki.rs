@@ -104,6 +104,23 @@ impl ClusterPki {
         self.pair("front-proxy-client")
     }
 
+    /// The CA of the aggregator's client certificate.
+    pub fn front_proxy_authority(&self) -> Pair {
+        self.pair("front-proxy-ca")
+    }
+
+    /// A new CA that nothing in the cluster knows, called like kubeadm's.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn foreign_authority(&self) -> anyhow::Result<Pair> {
+        let ca = authority(DnType::CommonName, "kubernetes", KeyPair::generate()?)?;
+        let pair = self.pair("foreign-ca");
+        write(&pair.certificate, &ca.pem(), 0o644)?;
+        write(&pair.key, &ca.key().serialize_pem(), 0o600)?;
+        Ok(pair)
+    }
+
     /// A pair by the name of its files.
     pub(super) fn pair(&self, name: &str) -> Pair {
         Pair {
@@ -138,6 +155,11 @@ impl ClusterPki {
         };
         let ca = authority(DnType::CommonName, name, key)?;
         write(&self.certificate("front-proxy-ca"), &ca.pem(), 0o644)?;
+        write(
+            &self.key("front-proxy-ca"),
+            &ca.key().serialize_pem(),
+            0o600,
+        )?;
         self.issue(&ca, "front-proxy-client", "front-proxy-client", None, &[])
     }
 

@@ -81,7 +81,7 @@ pub(super) fn credential_issuer(
 ) -> Option<CredentialIssuerSettings> {
     let name = faults.take("credentialIssuer.name", || subdomain(file.name));
     let spec = faults.take("credentialIssuer.spec", || {
-        file.spec.map(issuer_spec).transpose()
+        file.spec.as_ref().map(issuer_spec).transpose()
     });
     Some(CredentialIssuerSettings {
         name: name?,
@@ -119,12 +119,12 @@ fn certificates(data: String) -> Result<String, String> {
         })
 }
 
-fn issuer_spec(given: Value) -> Result<CredentialIssuerSpec, String> {
-    let spec = CredentialIssuerSpec::deserialize(&given).map_err(|error| {
+fn issuer_spec(given: &Value) -> Result<CredentialIssuerSpec, String> {
+    let spec = CredentialIssuerSpec::deserialize(given).map_err(|error| {
         format!("{error}; `kubectl explain credentialissuer.spec --recursive` shows its fields")
     })?;
     let understood = serde_json::to_value(&spec).map_err(|error| error.to_string())?;
-    match unknown_field(&given, &understood) {
+    match unknown_field(given, &understood) {
         None => Ok(spec),
         Some(field) => Err(format!(
             "the field \"{field}\" is not known; `kubectl explain credentialissuer.spec --recursive` shows those that are"

@@ -13,13 +13,14 @@ use haulout_serve::tls::ServingStore;
 use kube::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::renewal::{ExpiryMetrics, Profile};
 use super::trust_sources::TrustSources;
 use super::{Environment, Readiness};
 use super::{
-    api_service, authenticator, front_proxy_ca, jwt_authenticator, serving_certificate,
-    signing_link, webhook_authenticator,
+    api_service, authenticator, credential_issuer, front_proxy_ca, jwt_authenticator,
+    serving_certificate, signing_link, webhook_authenticator,
 };
 use crate::authenticators::metrics::AuthenticatorMetrics;
 use crate::authenticators::registry::AuthenticatorRegistry;
@@ -63,7 +64,7 @@ pub(crate) struct Ends<'a> {
 /// Starts leader election and the controllers. What only writes for the cluster ends at the first
 /// signal, which also gives up the lead; what requests are answered by is kept up to date until the
 /// last answer, and writes nothing without the lead. `credentials` are kept good where no files are
-/// given for them.
+/// given for them. Also gives what further controllers of the first sort work with.
 pub(crate) fn start_controllers(
     config: &Config,
     client: Client,
@@ -71,7 +72,7 @@ pub(crate) fn start_controllers(
     metrics: &Metrics,
     credentials: Arc<CredentialStore>,
     ends: Ends<'_>,
-) -> Cluster {
+) -> (Cluster, Environment) {
     let Shutdown {
         stopping, tracker, ..
     } = ends.shutdown;
@@ -107,7 +108,7 @@ pub(crate) fn start_controllers(
         cluster.front_proxy_readiness.clone(),
     ));
     tracker.spawn(api_service::run(
-        environment,
+        environment.clone(),
         config.suffix.clone(),
         api_service::OurService {
             namespace: config.namespace.clone(),
@@ -140,7 +141,7 @@ pub(crate) fn start_controllers(
             expiry,
         },
     ));
-    cluster
+    (cluster, environment)
 }
 
 fn start_authenticators(
@@ -184,6 +185,32 @@ fn start_authenticators(
         context,
         cluster.webhook_readiness.clone(),
         end.clone(),
+    ));
+}
+
+/// Starts what makes the `CredentialIssuer` and keeps its status true. It only writes for the cluster.
+pub(crate) fn start_credential_issuer(
+    config: &Config,
+    environment: Environment,
+    links: credential_issuer::Links,
+    metrics: &Metrics,
+    tracker: &TaskTracker,
+) {
+    let metrics = metrics.register(credential_issuer::CanaryMetrics::new);
+    let settings = credential_issuer::Settings {
+        name: config.credential_issuer.name.clone(),
+        spec: config.credential_issuer.spec.clone(),
+        labels: config.labels.clone(),
+        suffix: config.suffix.clone(),
+        namespace: config.namespace.clone(),
+        advertise: config.advertise.clone(),
+        agents: config.agents.clone(),
+    };
+    tracker.spawn(credential_issuer::run(
+        environment,
+        settings,
+        links,
+        metrics,
     ));
 }
 

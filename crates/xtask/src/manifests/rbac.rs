@@ -33,6 +33,7 @@ enum Group {
     Login,
     Identity,
     Authentication,
+    Config,
 }
 
 /// Who gets the rules.
@@ -67,6 +68,20 @@ pub(super) const GRANTS: &[Grant] = &[
                 names: &[],
                 verbs: &["update"],
                 reason: "reports whether they work",
+            },
+            Rule {
+                group: Group::Config,
+                resources: &["credentialissuers"],
+                names: &[],
+                verbs: &["create", "get", "list", "update", "watch"],
+                reason: "makes the one of this installation and keeps its configured spec; its name is a setting",
+            },
+            Rule {
+                group: Group::Config,
+                resources: &["credentialissuers/status"],
+                names: &[],
+                verbs: &["update"],
+                reason: "reports whether people can log in",
             },
             Rule {
                 group: Group::Kubernetes("authorization.k8s.io"),
@@ -157,7 +172,47 @@ pub(super) const GRANTS: &[Grant] = &[
                 verbs: &["list", "watch"],
                 reason: "finds the agents",
             },
+            Rule {
+                group: Group::Kubernetes("apps"),
+                resources: &["daemonsets"],
+                names: &["haulout-agent"],
+                verbs: &["get"],
+                reason: "says in the status why no agent runs",
+            },
+            Rule {
+                group: Group::Kubernetes(""),
+                resources: &["events"],
+                names: &[],
+                verbs: &["list"],
+                reason: "the same; only the events tell that PodSecurity refuses a pod or that a file is missing",
+            },
         ],
+    },
+    Grant {
+        file: "rbac/webhook.yaml",
+        name: "haulout-webhook",
+        namespace: Some("kube-system"),
+        subject: Subject::Webhook,
+        rules: &[Rule {
+            group: Group::Kubernetes(""),
+            resources: &["pods"],
+            names: &[],
+            verbs: &["list"],
+            reason: "compares the agent's files with those of kube-controller-manager when no agent signs",
+        }],
+    },
+    Grant {
+        file: "rbac/webhook.yaml",
+        name: "haulout-webhook",
+        namespace: Some("kube-public"),
+        subject: Subject::Webhook,
+        rules: &[Rule {
+            group: Group::Kubernetes(""),
+            resources: &["configmaps"],
+            names: &["cluster-info"],
+            verbs: &["get", "list", "watch"],
+            reason: "the API server's address for clients; list and watch need the field selector `metadata.name`",
+        }],
     },
     Grant {
         file: "rbac/login.yaml",
@@ -277,6 +332,7 @@ impl Group {
             Self::Login => suffix.login_group(),
             Self::Identity => suffix.identity_group(),
             Self::Authentication => suffix.authentication_group(),
+            Self::Config => suffix.config_group(),
         }
     }
 }
@@ -401,11 +457,9 @@ mod tests {
             "deletecollection",
         ];
         let resources = [
-            "pods",
             "pods/exec",
             "serviceaccounts/token",
             "nodes",
-            "daemonsets",
             "tokenreviews",
         ];
         for (group, resource, verb, _) in allowed(Subject::Webhook) {
@@ -416,34 +470,34 @@ mod tests {
         }
     }
 
-    /// Whoever writes a workload can become it; all that the webhook needs is to read its own.
+    /// Whoever writes a workload can become it; all that the webhook needs is to read.
     #[test]
-    fn of_workloads_the_webhook_may_read_its_own_deployment_only() {
+    fn of_workloads_the_webhook_may_read_its_own_two_and_pods_of_the_system() {
         let granted: Vec<_> = GRANTS
             .iter()
             .flat_map(|grant| grant.rules.iter().map(move |rule| (grant, rule)))
             .filter(|(_, rule)| {
                 matches!(rule.group, Group::Kubernetes("apps"))
-                    || rule.resources.contains(&"deployments")
+                    || rule.resources.iter().any(|kind| kind.starts_with("pods"))
             })
             .map(|(grant, rule)| (grant.namespace, rule.resources, rule.names, rule.verbs))
             .collect();
-        let own = (
-            Some(NAMESPACE),
-            &["deployments"][..],
-            &["haulout-webhook"][..],
-            &["get"][..],
-        );
-        assert_eq!(granted, [own]);
-    }
-
-    /// Every right is used: what a later controller needs comes with it.
-    #[test]
-    fn kinds_without_a_controller_are_not_granted() {
-        for (_, resource, _, _) in allowed(Subject::Webhook) {
-            let kind = resource.split('/').next();
-            assert_ne!(kind, Some("credentialissuers"), "{resource}");
-        }
+        let readable: [(_, &[&str], &[&str], &[&str]); 3] = [
+            (
+                Some(NAMESPACE),
+                &["deployments"],
+                &["haulout-webhook"],
+                &["get"],
+            ),
+            (
+                Some(AGENT_NAMESPACE),
+                &["daemonsets"],
+                &["haulout-agent"],
+                &["get"],
+            ),
+            (Some("kube-system"), &["pods"], &[], &["list"]),
+        ];
+        assert_eq!(granted, readable);
     }
 
     #[test]

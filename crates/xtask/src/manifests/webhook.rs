@@ -20,7 +20,6 @@ pub(super) fn files() -> Vec<(&'static str, Vec<Value>)> {
             "webhook/namespace.yaml",
             vec![
                 namespace(NAMESPACE, "restricted"),
-                // For hostPath.
                 namespace(AGENT_NAMESPACE, "privileged"),
             ],
         ),
@@ -41,7 +40,8 @@ pub(super) fn labels() -> Value {
     json!({"app.kubernetes.io/name": "haulout", "app.kubernetes.io/component": "webhook"})
 }
 
-fn namespace(name: &str, pod_security: &str) -> Value {
+/// `level` is that of PodSecurity. The agents take two files of the node by hostPath, which only `privileged` allows.
+fn namespace(name: &str, level: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -49,7 +49,7 @@ fn namespace(name: &str, pod_security: &str) -> Value {
             "name": name,
             "labels": {
                 "app.kubernetes.io/name": "haulout",
-                "pod-security.kubernetes.io/enforce": pod_security,
+                "pod-security.kubernetes.io/enforce": level,
             },
         },
     })

@@ -167,10 +167,7 @@ pub(super) fn agent_files(
         .iter()
         .take(if options.linked { 2 } else { copies.len() });
     for &(from, to, mode) in copies {
-        let text = std::fs::read_to_string(from)
-            .with_context(|| format!("failed to read {}", from.display()))?;
-        write(to, &text, mode)?;
-        pki::give_to_agent(to)?;
+        copy_for_agent(from, to, mode)?;
     }
     let policy = serde_json::to_string_pretty(&options.policy)?;
     write(&files.policy, &policy, 0o444)?;
@@ -178,6 +175,14 @@ pub(super) fn agent_files(
         chown(folder, Some(AGENT_USER), Some(AGENT_USER))?;
     }
     Ok(files)
+}
+
+/// Copies a text file for the agent's user, in place of what is there.
+pub(super) fn copy_for_agent(from: &Path, to: &Path, mode: u32) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(from)
+        .with_context(|| format!("failed to read {}", from.display()))?;
+    write(to, &text, mode)?;
+    pki::give_to_agent(to)
 }
 
 /// Writes the configuration of the webhook called `pod`; fields of the options replace those of the same name.

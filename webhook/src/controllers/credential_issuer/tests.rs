@@ -1,0 +1,234 @@
+use haulout_operate::error::chain;
+use http::Method;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::controllers::test_server::{Server, environment};
+use crate::signer::{AgentSource, CredentialFiles, Credentials, SignerSettings};
+
+const OBJECTS: &str = "/apis/config.concierge.pinniped.dev/v1alpha1/credentialissuers";
+const OWNER: &str =
+    "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.login.concierge.pinniped.dev";
+
+fn settings() -> Settings {
+    Settings {
+        name: "haulout".to_owned(),
+        spec: None,
+        labels: [("team".to_owned(), "access".to_owned())].into(),
+        suffix: ApiGroupSuffix::default(),
+        namespace: "haulout-system".to_owned(),
+        advertise: None,
+        agents: Agents::Addresses(Vec::new()),
+    }
+}
+
+/// A keeper without agents, and the API server that it calls.
+fn keeper(is_leader: bool, settings: Settings) -> (Keeper, Server) {
+    let (environment, server, _clock) = environment(is_leader);
+    let no_file = || "/nonexistent".into();
+    let signer = Signer::start(
+        SignerSettings {
+            agents: AgentSource::Addresses(Vec::new()),
+            credentials: Credentials::Files(CredentialFiles {
+                certificate: no_file(),
+                key: no_file(),
+                ca: no_file(),
+            }),
+        },
+        environment.clock.clone(),
+        &haulout_serve::health::Metrics::new(),
+        &TaskTracker::new(),
+        &CancellationToken::new(),
+    );
+    let keeper = Keeper {
+        canary: Canary {
+            signer,
+            guard: Arc::new(SigningCaGuard::new(Arc::default())),
+            api_server: kube::Config::new("https://127.0.0.1:9".parse().unwrap()).into(),
+            metrics: CanaryMetrics::default(),
+        },
+        object: Object::new(&environment, &settings),
+        environment,
+        settings,
+        observed: Observed::unwatched(),
+        config_map: Observed::unwatched(),
+        is_key_in_question: Arc::default(),
+        lead: None,
+    };
+    (keeper, server)
+}
+
+fn object(mode: &str, strategies: &Value) -> Value {
+    json!({
+        "apiVersion": "config.concierge.pinniped.dev/v1alpha1", "kind": "CredentialIssuer",
+        "metadata": {"name": "haulout", "resourceVersion": "5"},
+        "spec": {"impersonationProxy": {"mode": mode, "service": {"type": "LoadBalancer"}}},
+        "status": {"strategies": strategies},
+    })
+}
+
+fn observe(keeper: &Keeper, object: &Value) {
+    let object = serde_json::from_value(object.clone()).unwrap();
+    keeper.observed.set(Some(object));
+}
+
+fn success() -> Value {
+    json!({
+        "type": "KubeClusterSigningCertificate", "status": "Success", "reason": "FetchedKey",
+        "message": "key was fetched successfully", "lastUpdateTime": "2026-11-23T19:34:43Z",
+        "frontend": {"type": "TokenCredentialRequestAPI"},
+    })
+}
+
+fn disabled() -> Value {
+    let now = Time("2026-11-23T19:34:43Z".parse().unwrap());
+    json!(decide::proxy().since(now))
+}
+
+/// The reasons in a status that was sent.
+fn reasons(sent: &Value) -> Vec<&str> {
+    let strategies = sent["status"]["strategies"].as_array().unwrap().iter();
+    strategies
+        .filter_map(|one| one["reason"].as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn who_does_not_lead_does_nothing() {
+    let (mut keeper, mut server) = keeper(false, settings());
+    keeper.observed.set(None);
+    assert_eq!(keeper.reconcile().await.unwrap(), Duration::from_secs(3600));
+    server.expect_silence();
+}
+
+#[tokio::test]
+async fn it_is_made_with_owner_and_labels_and_has_clients_wait() {
+    let (mut keeper, mut server) = keeper(true, settings());
+    keeper.observed.set(None);
+    let script = async {
+        let owner = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+            "metadata": {"name": "v1alpha1.login.concierge.pinniped.dev", "uid": "u-1"}});
+        server.answer(Method::GET, OWNER, 200, &owner).await;
+        let made = object("disabled", &json!([]));
+        let created = server.answer(Method::POST, OBJECTS, 201, &made).await;
+        let path = format!("{OBJECTS}/haulout/status");
+        let reported = server.answer(Method::PUT, path, 200, &made).await;
+        (created, reported)
+    };
+    let (outcome, (created, reported)) = tokio::join!(keeper.reconcile(), script);
+    assert_eq!(outcome.unwrap(), LOOK_EVERY);
+    assert_eq!(created["metadata"]["labels"], json!({"team": "access"}));
+    let owner = &created["metadata"]["ownerReferences"][0];
+    assert_eq!(
+        (&owner["kind"], &owner["uid"]),
+        (&json!("APIService"), &json!("u-1"))
+    );
+    assert_eq!(created["spec"]["impersonationProxy"]["mode"], "disabled");
+    assert_eq!(reasons(&reported), ["Pending", "Disabled"]);
+    assert_eq!(reported["metadata"]["resourceVersion"], "5");
+    server.expect_silence();
+}
+
+#[tokio::test]
+async fn it_is_not_made_before_its_owner() {
+    let (mut keeper, mut server) = keeper(true, settings());
+    keeper.observed.set(None);
+    let script = server.fails(Method::GET, OWNER, 404);
+    let (outcome, _) = tokio::join!(keeper.reconcile(), script);
+    let error = chain(&outcome.unwrap_err());
+    assert!(
+        error.contains("v1alpha1.login.concierge.pinniped.dev"),
+        "{error}"
+    );
+    server.expect_silence();
+}
+
+/// A new leader says nothing before it knows, and what is the same already is not written.
+#[tokio::test(start_paused = true)]
+async fn an_earlier_finding_stands_until_there_is_another() {
+    let (mut keeper, mut server) = keeper(true, settings());
+    let stored = object("disabled", &json!([success(), disabled()]));
+    observe(&keeper, &stored);
+    keeper.reconcile().await.unwrap();
+    tokio::time::advance(ABSENCE_COUNTS_AFTER - Duration::from_secs(1)).await;
+    keeper.reconcile().await.unwrap();
+    server.expect_silence();
+
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let path = format!("{OBJECTS}/haulout/status");
+    let mut written = Value::Null;
+    let script = async {
+        let sent = server.answer(Method::PUT, path, 200, &stored).await;
+        written = sent;
+    };
+    let (outcome, ()) = tokio::join!(keeper.reconcile(), script);
+    outcome.unwrap();
+    assert_eq!(reasons(&written), ["CouldNotFetchKey", "Disabled"]);
+    let message = written["status"]["strategies"][0]["message"]
+        .as_str()
+        .unwrap();
+    assert!(
+        message.starts_with("no signing agent is reachable"),
+        "{message}"
+    );
+    assert_eq!(written["status"]["strategies"][1], disabled());
+
+    observe(&keeper, &written);
+    tokio::time::advance(EXPLAINED_FOR).await;
+    keeper.reconcile().await.unwrap();
+    server.expect_silence();
+}
+
+#[tokio::test]
+async fn a_configured_specification_is_put_back_and_another_left_alone() {
+    let spec: CredentialIssuerSpec =
+        serde_json::from_value(json!({"impersonationProxy": {"mode": "disabled"}})).unwrap();
+    let configured = Settings {
+        spec: Some(spec),
+        ..settings()
+    };
+    let (mut keeper, mut server) = keeper(true, configured);
+    let mut edited = object("enabled", &json!([success(), disabled()]));
+    edited["metadata"]["labels"] = json!({"own": "label"});
+    observe(&keeper, &edited);
+    let kept = {
+        let mut kept = object("disabled", &json!([success(), disabled()]));
+        kept["metadata"]["labels"] = json!({"own": "label", "team": "access"});
+        kept
+    };
+    let script = server.answer(Method::PUT, format!("{OBJECTS}/haulout"), 200, &kept);
+    let (outcome, sent) = tokio::join!(keeper.reconcile(), script);
+    outcome.unwrap();
+    assert_eq!(sent, kept);
+    keeper.reconcile().await.unwrap();
+    server.expect_silence();
+
+    keeper.settings.spec = None;
+    observe(&keeper, &edited);
+    keeper.reconcile().await.unwrap();
+    server.expect_silence();
+}
+
+/// The watch brings what the other has written.
+#[tokio::test]
+async fn another_writer_is_no_fault() {
+    let (mut keeper, mut server) = keeper(true, settings());
+    observe(&keeper, &object("disabled", &json!([])));
+    let script = server.fails(Method::PUT, format!("{OBJECTS}/haulout/status"), 409);
+    let (outcome, _) = tokio::join!(keeper.reconcile(), script);
+    outcome.unwrap();
+}
+
+#[tokio::test]
+async fn a_status_that_nobody_else_can_read_is_no_fault() {
+    let (mut keeper, mut server) = keeper(true, settings());
+    let foreign = json!({"type": "NotOurs", "status": "Unheard"});
+    observe(
+        &keeper,
+        &object("disabled", &json!([success(), disabled(), foreign])),
+    );
+    keeper.reconcile().await.unwrap();
+    server.expect_silence();
+}
