@@ -195,7 +195,12 @@ async fn a_stopped_agent_is_told_and_healed(running: &mut Running) {
     running.stack.agent().kill();
     let address = format!("127.0.0.1:{}", running.stack.addresses().agent);
     running.strategy("CouldNotFetchKey", &address).await;
+    // It is back, but cannot read its key.
+    let key = running.stack.signing_pair().key.clone();
+    std::fs::rename(&key, key.with_extension("away")).unwrap();
     running.stack.agent().restart().unwrap();
+    running.strategy("CouldNotFetchKey", "KeyUnavailable").await;
+    std::fs::rename(key.with_extension("away"), &key).unwrap();
     running.strategy("FetchedKey", "").await;
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::canary::Outcome;
 use super::*;
 use crate::controllers::test_server::{Server, environment};
 use crate::signer::{AgentSource, CredentialFiles, Credentials, SignerSettings};
@@ -101,6 +102,57 @@ async fn who_does_not_lead_does_nothing() {
     keeper.observed.set(None);
     assert_eq!(keeper.reconcile().await.unwrap(), Duration::from_secs(3600));
     server.expect_silence();
+}
+
+/// The lead may be lost at any time, so each write asks for itself.
+#[tokio::test]
+async fn nothing_is_written_once_the_lead_is_lost() {
+    let (keeper, mut server) = keeper(false, settings());
+    let owner = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": "v1alpha1.login.concierge.pinniped.dev", "uid": "u-1"}});
+    let script = server.answer(Method::GET, OWNER, 200, &owner);
+    let (made, _) = tokio::join!(keeper.object.keep(None, &keeper.settings), script);
+    assert!(made.unwrap().is_none());
+    let current = serde_json::from_value(object("disabled", &json!([]))).unwrap();
+    let status = json!({"strategies": []});
+    let written = keeper.object.write_status(&current, status).await;
+    assert!(written.unwrap().is_none());
+    server.expect_silence();
+}
+
+#[tokio::test(start_paused = true)]
+async fn canaries_come_once_a_minute_and_oftener_while_anything_is_wrong() {
+    let begun = Instant::now();
+    let sample = |outcome| canary::Sample {
+        agent: "a".to_owned(),
+        outcome,
+        clock_difference: None,
+    };
+    // The last outcome, how many agents are connected, seconds since the last round.
+    let rows = [
+        (Outcome::Accepted, 1, 59, false),
+        (Outcome::Accepted, 1, 60, true),
+        (Outcome::Accepted, 2, 9, false),
+        (Outcome::Accepted, 2, 10, true),
+        (Outcome::Accepted, 0, 10, true),
+        (Outcome::Refused("401".to_owned()), 1, 9, false),
+        (Outcome::Refused("401".to_owned()), 1, 10, true),
+    ];
+    for (outcome, connected, seconds, is_due) in rows {
+        let mut lead = Lead::new(begun);
+        assert!(
+            lead.is_canary_due(connected, begun),
+            "the first one waits for nothing"
+        );
+        lead.ledger.enter(vec![sample(outcome.clone())]);
+        lead.canaries_at = Some(begun);
+        let now = begun + Duration::from_secs(seconds);
+        assert_eq!(
+            lead.is_canary_due(connected, now),
+            is_due,
+            "{outcome:?} {connected} {seconds}"
+        );
+    }
 }
 
 #[tokio::test]
