@@ -266,9 +266,13 @@ impl Keeper {
         let explained_at = lead.explanation.as_ref().map(|(at, _)| *at);
         if explained_at.is_none_or(|at| now.duration_since(at) >= EXPLAINED_FOR) {
             let refusals = refusals.join("; ");
+            let have_addresses = health.known > 0;
             let unreachable = SignerError::NoAgentReachable(health).to_string();
             let said = if refusals.is_empty() {
-                Said::Nothing(&unreachable)
+                Said::Nothing {
+                    text: &unreachable,
+                    have_addresses,
+                }
             } else {
                 Said::Refusals(&refusals)
             };

@@ -33,46 +33,54 @@ pub(super) enum Said<'a> {
     /// Each agent that is connected says why it does not sign.
     Refusals(&'a str),
     /// None is connected, and this is why.
-    Nothing(&'a str),
+    Nothing {
+        text: &'a str,
+        /// Whether there are addresses of agents at all.
+        have_addresses: bool,
+    },
 }
 
 impl Said<'_> {
     pub(super) fn text(&self) -> &str {
         match self {
-            Self::Refusals(text) | Self::Nothing(text) => text,
+            Self::Refusals(text) | Self::Nothing { text, .. } => text,
         }
     }
 }
 
 /// Why no agent of the DaemonSet called `name` (`namespace/name`) signs.
 pub(super) fn explain(name: &str, said: Said<'_>, sights: &Sights, now: SystemTime) -> String {
-    let cause = match said {
-        Said::Refusals(texts) => Cause::Of(texts.to_owned()),
-        Said::Nothing(text) => absence(name, text, sights, now),
+    let (cause, have_addresses) = match said {
+        Said::Refusals(texts) => (Cause::Of(texts.to_owned()), true),
+        Said::Nothing {
+            text,
+            have_addresses,
+        } => (absence(name, text, sights, now), have_addresses),
     };
     let managers = sights.controller_managers.as_deref();
-    match (cause, managers) {
-        // It runs somewhere else, where no agent can be either; Pinniped's text tells that, and clients match it.
-        (Cause::NoNode(_) | Cause::NoDaemonSet(_), Ok([])) => {
-            NoneRuns { candidates: 0 }.to_string()
+    let text = match cause {
+        Cause::Of(text) => text,
+        // Something else runs agents, and has told their addresses.
+        Cause::NoPlace(why) if have_addresses => format!("{}; {why}", said.text()),
+        // The control plane runs somewhere else; Pinniped's text tells that, and clients match it.
+        Cause::NoPlace(_) if managers.is_ok_and(<[Pod]>::is_empty) => {
+            return NoneRuns { candidates: 0 }.to_string();
         }
-        (Cause::Of(text) | Cause::NoNode(text) | Cause::NoDaemonSet(text), managers) => {
-            let notes = match managers {
-                Ok(pods) => manager_notes(pods, daemon_set(sights)),
-                Err(fault) => vec![format!(
-                    "error while looking for controller manager pod: {fault}"
-                )],
-            };
-            [vec![text], notes].concat().join("; ")
-        }
-    }
+        Cause::NoPlace(why) => why,
+    };
+    let notes = match managers {
+        Ok(pods) => manager_notes(pods, daemon_set(sights)),
+        Err(fault) => vec![format!(
+            "error while looking for controller manager pod: {fault}"
+        )],
+    };
+    [vec![text], notes].concat().join("; ")
 }
 
 enum Cause {
     Of(String),
-    /// The DaemonSet finds no node for the agents.
-    NoNode(String),
-    NoDaemonSet(String),
+    /// There is no DaemonSet, or it finds no node.
+    NoPlace(String),
 }
 
 fn daemon_set(sights: &Sights) -> Option<&DaemonSet> {
@@ -84,7 +92,7 @@ fn absence(name: &str, text: &str, sights: &Sights, now: SystemTime) -> Cause {
     let daemon_set = match &sights.daemon_set {
         Err(fault) => return Cause::Of(format!("{text}; failed to get DaemonSet {name}: {fault}")),
         Ok(None) => {
-            return Cause::NoDaemonSet(format!(
+            return Cause::NoPlace(format!(
                 "there is no DaemonSet {name}, which runs the agents; install it with the chart or manifests of this version"
             ));
         }
@@ -94,7 +102,7 @@ fn absence(name: &str, text: &str, sights: &Sights, now: SystemTime) -> Cause {
     let status = daemon_set.status.clone().unwrap_or_default();
     let wanted = status.desired_number_scheduled;
     if wanted == 0 {
-        return Cause::NoNode(format!(
+        return Cause::NoPlace(format!(
             "DaemonSet {name} finds no node for an agent: none that fits its nodeSelector has the label \
              node-role.kubernetes.io/control-plane; label the control plane nodes (kubectl label node NODE \
              node-role.kubernetes.io/control-plane=), or see the helm value agent.nodeSelector"

@@ -95,7 +95,11 @@ fn sights(daemon_set: Option<Box<DaemonSet>>, events: Vec<Event>, pods: Vec<Pod>
 }
 
 fn absent(sights: &Sights) -> String {
-    explain(NAME, Said::Nothing(UNREACHABLE), sights, now())
+    let said = Said::Nothing {
+        text: UNREACHABLE,
+        have_addresses: false,
+    };
+    explain(NAME, said, sights, now())
 }
 
 fn has(text: &str, needles: &[&str]) {
@@ -117,6 +121,23 @@ fn a_cluster_without_controller_manager_is_told_in_pinnipeds_words() {
     // There are agents where kube-controller-manager is no pod, too.
     let text = absent(&sights(daemon_set(1, 1, 1), vec![], vec![]));
     assert!(!text.contains("candidates"), "{text}");
+}
+
+/// Agents can be processes that an EndpointSlice names.
+#[test]
+fn an_agent_that_is_known_and_cut_off_is_named_whoever_runs_it() {
+    let said = Said::Nothing {
+        text: "no signing agent is reachable (0 of 1 agents connected; 10.0.0.1:9443: failed to connect)",
+        have_addresses: true,
+    };
+    for daemon_set in [None, daemon_set(0, 0, 0)] {
+        let text = explain(NAME, said, &sights(daemon_set, vec![], vec![]), now());
+        has(
+            &text,
+            &["10.0.0.1:9443", "DaemonSet haulout-agent/haulout-agent"],
+        );
+        assert!(!text.contains("candidates"), "{text}");
+    }
 }
 
 #[test]
