@@ -35,6 +35,9 @@ struct Arguments {
     /// How to reach the cluster; by default as the pod that this runs in.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// Who this replica is in the leader election, in place of the file's podName.
+    #[arg(long, value_name = "NAME")]
+    pod_name: Option<String>,
     /// Only says what is wrong with the configuration file, one line a fault.
     #[arg(long)]
     check_config: bool,
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let Arguments {
         config,
         kubeconfig,
+        pod_name,
         check_config,
     } = Arguments::parse();
     let outcome = match Config::load(&config) {
@@ -52,7 +56,11 @@ fn main() -> ExitCode {
             .map_err(anyhow::Error::from)
             .and(Ok(ExitCode::FAILURE)),
         Ok(_) if check_config => Ok(ExitCode::SUCCESS),
-        Ok(config) => start(config, kubeconfig).map(|()| ExitCode::SUCCESS),
+        Ok(mut config) => {
+            // All replicas read one file, which cannot tell them apart.
+            config.pod_name = pod_name.unwrap_or(config.pod_name);
+            start(config, kubeconfig).map(|()| ExitCode::SUCCESS)
+        }
     };
     outcome.unwrap_or_else(|error| {
         tracing::error!(error = format!("{error:#}"), "haulout-webhook failed");

@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::webhook::{AGENT_NAMESPACE, NAMESPACE, SERVICE_ACCOUNT, labels};
 
+/// File of the rights of those who have not logged in, which may be left out.
+pub(super) const ANONYMOUS: &str = "rbac/login-anonymous.yaml";
+
 /// Rules for one subject in one scope; becomes a Role or ClusterRole and its binding.
 pub(super) struct Grant {
     file: &'static str,
@@ -237,7 +240,7 @@ pub(super) const GRANTS: &[Grant] = &[
         ],
     },
     Grant {
-        file: "rbac/login-anonymous.yaml",
+        file: ANONYMOUS,
         name: "haulout-login-anonymous",
         namespace: None,
         subject: Subject::Unauthenticated,
