@@ -10,6 +10,7 @@ mod binaries;
 mod cluster_info;
 mod control_plane;
 mod haulout;
+mod helm;
 mod kubeconfig;
 mod kubectl;
 mod node;
@@ -30,11 +31,12 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 pub(crate) use self::binaries::find_or_build_oidc;
-pub use self::binaries::{KubernetesBinaries, NodePrograms};
+pub use self::binaries::{HelmVersion, KubernetesBinaries, NodePrograms};
 pub use self::haulout::{
     AUDIENCE, AUTHENTICATOR, Addresses, Agent, HauloutStack, Products, Replica, StackOptions,
     TARGET, TOKEN_VARIABLE, target_folder,
 };
+pub use self::helm::{CHART, Helm};
 pub use self::kubeconfig::{Credential, write_kubeconfig};
 pub use self::kubectl::Kubectl;
 pub use self::node::{Node, NodeAccess, kept_nodes, write_program_image};

@@ -38,9 +38,9 @@ enum Command {
     Bench(bench::Arguments),
     /// Write the container images of webhook and agent, with licences and SBOMs
     Image(image::Arguments),
-    /// Write CRDs and RBAC from code into `manifests/`
+    /// Write what is generated into `manifests/`: CRDs, RBAC and parts of the chart from code, install-*.yaml by Helm
     Manifests {
-        /// Compare only, and fail if a file differs
+        /// Compare only, and fail if a file differs; leaves out what needs Helm, which `test --only chart` compares
         #[arg(long)]
         check: bool,
     },
@@ -77,7 +77,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Cluster(command) => cluster::run(command).await?,
         Command::Bench(arguments) => bench::run(arguments).await?,
         Command::Image(arguments) => image::run(arguments).await?,
-        Command::Manifests { check } => manifests::run(check)?,
+        Command::Manifests { check } => {
+            manifests::run(check)?;
+            if !check {
+                manifests::install::write().await?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 
 mod chart;
 mod crds;
+pub(crate) mod install;
 mod rbac;
 mod webhook;
 

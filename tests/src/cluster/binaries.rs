@@ -5,10 +5,10 @@ mod node;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 pub use self::node::NodePrograms;
-use build::{Build, KUBERNETES, Program};
+use build::{Build, HELM_3, HELM_4, KUBERNETES, Program};
 
 const PROGRAMS: [Program; 5] = [
     Program::required("etcd", "go.etcd.io/etcd/server/v3"),
@@ -27,6 +27,10 @@ const OIDC: Program = Program {
     package: "./oidc",
     source: include_str!("../../cluster/oidc/main.go"),
 };
+
+/// Helm, as it is now and as it was before.
+const HELM: Program = Program::required("helm", "helm.sh/helm/v4/cmd/helm");
+const OLD_HELM: Program = Program::required("helm", "helm.sh/helm/v3/cmd/helm");
 
 /// A folder with etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl.
 #[derive(Clone, Debug)]
@@ -116,6 +120,56 @@ pub(crate) async fn find_or_build_oidc() -> anyhow::Result<PathBuf> {
     let build = Build::new(&KUBERNETES, programs, KUBERNETES.version()?)?;
     let folder = build.run().await?;
     Ok(folder.join(OIDC.name))
+}
+
+/// Which Helm.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HelmVersion {
+    /// The last of version 3.
+    Three,
+    /// The newest.
+    Four,
+}
+
+impl HelmVersion {
+    /// Variable that names the one to test with.
+    pub const VARIABLE: &str = "HAULOUT_HELM";
+
+    /// Its number, as the variable has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Three => "3",
+            Self::Four => "4",
+        }
+    }
+
+    /// The one that the variable names, or the newest.
+    ///
+    /// # Errors
+    /// The variable has another value.
+    pub fn chosen() -> anyhow::Result<Self> {
+        match std::env::var(Self::VARIABLE).as_deref() {
+            Err(_) | Ok("" | "4") => Ok(Self::Four),
+            Ok("3") => Ok(Self::Three),
+            Ok(other) => bail!("{} is \"{other}\"; use 3 or 4", Self::VARIABLE),
+        }
+    }
+}
+
+/// Builds Helm, unless that was done, and gives its path.
+///
+/// # Errors
+/// `go` is not installed, or the build failed.
+pub(crate) async fn find_or_build_helm(version: HelmVersion) -> anyhow::Result<PathBuf> {
+    let (module, program) = match version {
+        HelmVersion::Three => (&HELM_3, &OLD_HELM),
+        HelmVersion::Four => (&HELM_4, &HELM),
+    };
+    let folder = format!("helm-{}", module.version()?);
+    let folder = Build::new(module, std::slice::from_ref(program), &folder)?
+        .run()
+        .await?;
+    Ok(folder.join(program.name))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(super) fn labels() -> Value {
 }
 
 /// `level` is that of PodSecurity. The agents take two files of the node by hostPath, which only `privileged` allows.
-fn namespace(name: &str, level: &str) -> Value {
+pub(super) fn namespace(name: &str, level: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Namespace",

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use haulout_tests::cluster::{
-    KubernetesBinaries, NodePrograms, find_or_install_keycloak, find_or_install_oidc_provider,
-    sweep_lost_clusters, workspace_root,
+    HelmVersion, KubernetesBinaries, NodePrograms, find_or_install_keycloak,
+    find_or_install_oidc_provider, sweep_lost_clusters, workspace_root,
 };
 use haulout_tests::oidc::KubernetesOidc;
 use serde::Deserialize;
@@ -71,6 +71,7 @@ enum Kind {
     Keycloak,
     Demo,
     Cel,
+    Chart(HelmVersion),
     BenchSmoke,
     EachCrate,
     Reproducible,
@@ -159,6 +160,14 @@ pub(super) const STAGES: &[Stage] = &[
             Kind::Cel,
         )
     },
+    Stage {
+        needs: Needs::Go,
+        ..with_kubernetes(
+            "chart",
+            "the chart with the real Helm, and what its admission policy refuses",
+            Kind::Chart(HelmVersion::Four),
+        )
+    },
     with_kubernetes(
         "bench-smoke",
         "every row of the bench, no figure judged",
@@ -170,6 +179,14 @@ pub(super) const STAGES: &[Stage] = &[
             "keycloak",
             "logins with tokens of Keycloak, which Maven downloads",
             Kind::Keycloak,
+        )
+    },
+    Stage {
+        needs: Needs::Go,
+        ..slow(
+            "chart-helm3",
+            "the chart with Helm 3",
+            Kind::Chart(HelmVersion::Three),
         )
     },
     slow("each-crate", "each package compiles alone", Kind::EachCrate),
@@ -224,6 +241,7 @@ impl Stage {
             }
             Kind::Demo => demo().await,
             Kind::Cel => cel().await,
+            Kind::Chart(version) => chart(version).await,
             Kind::BenchSmoke => bench_smoke().await,
             Kind::EachCrate => each_crate().await,
             Kind::Reproducible => reproducible::run().await,
@@ -312,6 +330,8 @@ async fn cluster() -> anyhow::Result<Tally> {
         "providers::",
         "--skip",
         "node::",
+        "--skip",
+        "chart::",
         "--test-threads",
         CLUSTER_TESTS_AT_ONCE,
     ])
@@ -326,12 +346,21 @@ async fn node() -> anyhow::Result<Tally> {
 
 /// These tests in a cluster; the arguments are libtest's.
 async fn in_cluster(arguments: &[&str]) -> anyhow::Result<Tally> {
+    in_cluster_with(arguments, &[]).await
+}
+
+/// The same with further variables in the environment.
+async fn in_cluster_with(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> anyhow::Result<Tally> {
     let products = products::build().await?;
     let kubernetes = KubernetesBinaries::find_or_build().await?;
     let mut command = command(&["test", "--package", "haulout-tests", "--test", "cluster"]);
     command
         .args(["--locked", "--", "--ignored"])
         .args(arguments)
+        .envs(environment.iter().copied())
         .env("HAULOUT_BIN", products.folder())
         .env("HAULOUT_KUBE_BIN", kubernetes.folder())
         .env("HAULOUT_XTASK", format!("/proc/{}/exe", std::process::id()));
@@ -345,6 +374,24 @@ async fn demo() -> anyhow::Result<Tally> {
     for profile in ["kubeadm", "talos"] {
         tally += ourselves(&["demo", "--profile", profile]).await?;
     }
+    Ok(tally)
+}
+
+/// The chart's tests, after a look whether what it renders is what is committed.
+async fn chart(helm: HelmVersion) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    // Another Helm writes the same objects with other blank lines.
+    if helm == HelmVersion::Four {
+        tally += manifests::install::check()
+            .await
+            .map(|()| Tally::success())?;
+    }
+    let threads = ["--test-threads", CLUSTER_TESTS_AT_ONCE];
+    tally += in_cluster_with(
+        &[&["chart::"], &threads[..]].concat(),
+        &[(HelmVersion::VARIABLE, helm.name())],
+    )
+    .await?;
     Ok(tally)
 }
 

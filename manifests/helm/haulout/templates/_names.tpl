@@ -4,11 +4,11 @@ app.kubernetes.io/name: haulout
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* Labels of an object: (dict "root" $ "component" NAME). */}}
+{{/* Labels of an object: (dict "root" $ "component" NAME), and "more" for labels of its own. */}}
 {{- define "haulout.labels" -}}
 {{- $own := include "haulout.selectorLabels" . | fromYaml }}
 {{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion }}
-{{- merge $own .root.Values.labels | toYaml }}
+{{- merge $own (.more | default dict) .root.Values.labels | toYaml }}
 {{- end }}
 
 {{/* Image of a program: (dict "root" $ "component" NAME). */}}

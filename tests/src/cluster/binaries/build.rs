@@ -41,6 +41,26 @@ pub(super) const CONTAINERD: Module = Module {
     },
 };
 
+/// Pins Helm.
+pub(super) const HELM_4: Module = Module {
+    path: "tests/cluster/helm",
+    go_mod: include_str!("../../../cluster/helm/go.mod"),
+    go_sum: include_str!("../../../cluster/helm/go.sum"),
+    main: "helm.sh/helm/v4",
+    tags: "",
+    linker_flags: |version| format!("-s -w -X helm.sh/helm/v4/internal/version.version={version}"),
+};
+
+/// Pins the Helm before it.
+pub(super) const HELM_3: Module = Module {
+    path: "tests/cluster/helm3",
+    go_mod: include_str!("../../../cluster/helm3/go.mod"),
+    go_sum: include_str!("../../../cluster/helm3/go.sum"),
+    main: "helm.sh/helm/v3",
+    tags: "",
+    linker_flags: |version| format!("-s -w -X helm.sh/helm/v3/internal/version.version={version}"),
+};
+
 /// A Go module of this checkout, and how its programs are built.
 #[derive(Debug)]
 pub(super) struct Module {
@@ -129,8 +149,9 @@ impl Build {
             for (number, program) in stale.iter().enumerate() {
                 let name = program.name;
                 progress::say(&format!(
-                    "building {name} from the Go module {} ({} of {}; kept in {})",
-                    self.module.path,
+                    "building {name} of {} {} from its Go module ({} of {}; kept in {})",
+                    self.module.main,
+                    self.version,
                     number + 1,
                     stale.len(),
                     self.folder.display()
@@ -261,7 +282,7 @@ mod tests {
             let version = required_version(line, "example.com/a");
             assert_eq!(version, expected, "{line}");
         }
-        for module in [KUBERNETES, CONTAINERD] {
+        for module in [KUBERNETES, CONTAINERD, HELM_4, HELM_3] {
             module.version().unwrap();
         }
     }

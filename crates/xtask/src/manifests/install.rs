@@ -1,0 +1,57 @@
+//! `install-*.yaml`: the chart rendered by the real Helm, for those who install without it.
+
+use anyhow::{Context as _, ensure};
+use haulout_tests::cluster::{Helm, HelmVersion, workspace_root};
+
+use super::{HEADER, difference, webhook, yaml};
+
+/// Control planes that need nothing but the defaults.
+const PRESETS: [&str; 2] = ["kubeadm", "talos"];
+
+/// Writes the files; Helm is built first if it is missing.
+///
+/// # Errors
+/// Helm cannot be built, the chart cannot be rendered, or a file not be written.
+pub(crate) async fn write() -> anyhow::Result<()> {
+    for (name, text) in render().await? {
+        let path = workspace_root().join("manifests").join(name);
+        std::fs::write(&path, text)
+            .with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Compares the files with what the chart makes.
+///
+/// # Errors
+/// Helm cannot be built, the chart cannot be rendered, or a file is stale.
+pub(crate) async fn check() -> anyhow::Result<()> {
+    for (name, text) in render().await? {
+        let path = workspace_root().join("manifests").join(&name);
+        let difference = difference(&path, &text)?;
+        ensure!(
+            difference.is_empty(),
+            "manifests/{name} is stale:\n{difference}\nrun `cargo xtask manifests` and commit the result"
+        );
+    }
+    Ok(())
+}
+
+/// Name and text of each file.
+async fn render() -> anyhow::Result<Vec<(String, String)>> {
+    let helm = Helm::find_or_build(HelmVersion::Four).await?;
+    // Helm makes the namespace of a release, and cannot label it.
+    let namespace = yaml(&[webhook::namespace(webhook::NAMESPACE, "restricted")])?;
+    let namespace = namespace.strip_prefix(HEADER).unwrap_or(&namespace);
+    let mut files = Vec::new();
+    for preset in PRESETS {
+        let chart = helm
+            .template(&[&format!("--set=agent.preset={preset}")])
+            .await?;
+        files.push((
+            format!("install-{preset}.yaml"),
+            format!("{HEADER}{namespace}{chart}"),
+        ));
+    }
+    Ok(files)
+}
