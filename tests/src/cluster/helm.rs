@@ -44,6 +44,11 @@ impl Helm {
         self
     }
 
+    /// Path of the program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Runs `helm ARGUMENTS` in the root of the checkout for at most two minutes.
     ///
     /// # Errors

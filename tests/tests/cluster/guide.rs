@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 const PORTS: [&str; 4] = ["9443", "9444", "10443", "8080"];
 
 /// The contents of the `sh` blocks of a page, those within lists too.
-fn shell_blocks(page: &str) -> Vec<String> {
+pub(crate) fn shell_blocks(page: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for line in page.lines() {

@@ -5,6 +5,7 @@
 mod audit;
 mod authenticators;
 mod binaries;
+mod chart;
 mod crds;
 mod credential_issuer;
 mod door;

@@ -98,3 +98,72 @@ fn readme() -> anyhow::Result<String> {
         values = values.join("\n")
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+
+    const VALUES: &str = include_str!("../../../../manifests/helm/haulout/values.yaml");
+    const SCHEMA: &str = include_str!("../../../../manifests/helm/haulout/values.schema.json");
+    const CHART_FILE: &str = include_str!("../../../../manifests/helm/haulout/Chart.yaml");
+
+    #[test]
+    fn the_chart_has_the_version_of_the_programs() {
+        let chart: Value = serde_saphyr::from_str(CHART_FILE).unwrap();
+        for field in ["version", "appVersion"] {
+            assert_eq!(chart[field], env!("CARGO_PKG_VERSION"), "{field}");
+        }
+    }
+
+    /// What `schema` says of the value at `path`, or nothing if it says nothing.
+    fn walk(schema: &Value, root: &Value, path: &str, values: Option<&Value>) {
+        let name = schema["$ref"]
+            .as_str()
+            .and_then(|name| name.strip_prefix('#'));
+        let schema = name.map_or(schema, |pointer| root.pointer(pointer).unwrap());
+        if schema["type"] == "object" && path != "/global" && !path.contains("ffinity") {
+            let others = schema.get("additionalProperties");
+            assert!(others.is_some(), "{path} takes what it does not know");
+        }
+        if let Some(item) = schema.get("items") {
+            walk(item, root, &format!("{path}/0"), None);
+        }
+        let Some(properties) = schema["properties"].as_object() else {
+            return;
+        };
+        assert_eq!(schema["additionalProperties"], false, "{path}");
+        for key in values
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(Map::keys)
+        {
+            assert!(
+                properties.contains_key(key),
+                "{path}/{key} is not in the schema"
+            );
+        }
+        for (key, schema) in properties {
+            let value = values.and_then(|values| values.get(key));
+            walk(schema, root, &format!("{path}/{key}"), value);
+        }
+    }
+
+    #[test]
+    fn the_schema_knows_every_value_and_no_other() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let values: Value = serde_saphyr::from_str(VALUES).unwrap();
+        walk(&schema, &schema, "", Some(&values));
+        let known = schema["properties"].as_object().unwrap().keys();
+        let missing: Vec<_> = known.filter(|key| values.get(key).is_none()).collect();
+        assert_eq!(missing, ["global"], "only Helm sets it");
+    }
+
+    #[test]
+    fn text_for_helm_in_an_object_is_a_fault() {
+        let object = json!({"metadata": {"name": "{{ .Values.x }}"}});
+        let error = template(None, vec![object]).unwrap_err();
+        assert!(error.to_string().contains("Helm"), "{error}");
+    }
+}

@@ -1,0 +1,455 @@
+//! What a pod in `haulout-agent` may be, whoever makes it, and what the webhook's account may do there.
+
+mod rows;
+
+use haulout_tests::cluster::{Cluster, ClusterOptions, Profile};
+use serde_json::{Value, json};
+
+use self::rows::{Row, rows};
+use super::{AGENT_NAMESPACE, Installed, NAMESPACE, helm};
+use crate::running::until;
+
+const WEBHOOK: &str = "system:serviceaccount:haulout-system:haulout-webhook";
+/// May do everything in the agent's namespace, and nothing outside.
+const ADMINISTRATOR: &str = "administrator-of-the-namespace";
+const PODS: &str = "haulout-agent-pods";
+const CONNECTIONS: &str = "haulout-agent-connections";
+const REFUSED: &str = "ValidatingAdmissionPolicy 'haulout-agent-";
+
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn pods_beside_the_key_are_the_agents_own_whoever_makes_them() {
+    let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm))
+        .await
+        .unwrap();
+    let installed = Installed::new(helm().await, cluster);
+    installed.add_node().await;
+    installed
+        .put("install", &["--create-namespace"])
+        .await
+        .unwrap();
+    let bind = [
+        "create",
+        "rolebinding",
+        "administrator",
+        "-n",
+        AGENT_NAMESPACE,
+    ];
+    let whom = format!("--user={ADMINISTRATOR}");
+    installed
+        .kubectl(&[&bind[..], &["--clusterrole=cluster-admin", &whom]].concat())
+        .await;
+
+    let pod = pod_of_the_daemon_set(&installed).await;
+    let good = Good::new(&installed).await;
+    each_rule_refuses_what_it_names(&installed, &good).await;
+    controllers_get_no_further(&installed, &good).await;
+    nobody_enters(&installed, &pod).await;
+    what_does_not_change_the_pod_passes(&installed, &good).await;
+    the_webhooks_account_changes_nothing_there(&installed, &good).await;
+    each_rule_is_needed(&installed, &good).await;
+}
+
+/// The pod that the controller makes, with all that it adds to the template.
+async fn pod_of_the_daemon_set(installed: &Installed) -> String {
+    let mut name = None;
+    until("the pod of the DaemonSet", async || {
+        let pods = installed.get(&["pods", "-n", AGENT_NAMESPACE]).await;
+        name = pods["items"][0]["metadata"]["name"]
+            .as_str()
+            .map(str::to_owned);
+        name.is_some()
+    })
+    .await;
+    name.unwrap()
+}
+
+/// A pod of the DaemonSet's template, without the labels by which its controller would take it.
+struct Good {
+    spec: Value,
+}
+
+impl Good {
+    async fn new(installed: &Installed) -> Self {
+        let daemon_set = ["daemonset", "haulout-agent", "-n", AGENT_NAMESPACE];
+        let mut daemon_set = installed.get(&daemon_set).await;
+        Self {
+            spec: daemon_set["spec"]["template"]["spec"].take(),
+        }
+    }
+
+    fn pod(&self, name: &str) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": AGENT_NAMESPACE},
+            "spec": self.spec,
+        })
+    }
+}
+
+/// What is said of each of these pods when the administrator makes it; empty if it is admitted.
+async fn judge(installed: &Installed, good: &Good, rows: &[Row]) -> Vec<String> {
+    let name = |number: usize| format!("row-{number}-end");
+    let pods: Vec<Value> = rows
+        .iter()
+        .enumerate()
+        .map(|(number, row)| {
+            let mut pod = good.pod(&name(number));
+            row.change.apply(&mut pod["spec"]);
+            pod
+        })
+        .collect();
+    let (said, made) = create(installed, ADMINISTRATOR, &list(&pods), "--dry-run=server").await;
+    let refusals = (0..rows.len()).map(|number| {
+        let is_of = |line: &&str| line.contains(&name(number));
+        said.lines().find(is_of).unwrap_or_default().to_owned()
+    });
+    let refusals: Vec<String> = refusals.collect();
+    let admitted = refusals.iter().filter(|text| text.is_empty()).count();
+    assert_eq!(admitted, made.lines().count(), "{said}");
+    refusals
+}
+
+fn list(objects: &[Value]) -> Value {
+    json!({"apiVersion": "v1", "kind": "List", "items": objects})
+}
+
+/// Errors and names of what was made.
+async fn create(installed: &Installed, user: &str, object: &Value, flag: &str) -> (String, String) {
+    let user = format!("--as={user}");
+    let create = ["create", &user, flag, "-o", "name", "-f", "-"];
+    let kubectl = installed.cluster.kubectl();
+    let output = kubectl
+        .output_of(&create, &object.to_string())
+        .await
+        .unwrap();
+    [output.stderr, output.stdout]
+        .map(|bytes| String::from_utf8(bytes).unwrap())
+        .into()
+}
+
+/// Standard error of `kubectl ARGUMENTS` as a user, which must fail.
+async fn fail(installed: &Installed, user: &str, arguments: &[&str]) -> String {
+    let user = format!("--as={user}");
+    let kubectl = installed.cluster.kubectl();
+    let arguments = [arguments, &[&*user, "-n", AGENT_NAMESPACE]].concat();
+    let output = kubectl.output(&arguments).await.unwrap();
+    assert!(!output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+async fn each_rule_refuses_what_it_names(installed: &Installed, good: &Good) {
+    let unchanged = create(
+        installed,
+        ADMINISTRATOR,
+        &good.pod("standalone"),
+        "--save-config=false",
+    )
+    .await;
+    assert_eq!(unchanged, (String::new(), "pod/standalone\n".to_owned()));
+    // The policy may be a moment younger than the pods.
+    until("the policy counts", async || {
+        !judge(installed, good, &rows()[..1]).await[0].is_empty()
+    })
+    .await;
+    let rows = rows();
+    for (row, said) in rows.iter().zip(judge(installed, good, &rows).await) {
+        let rule = format!(
+            "{REFUSED}pods' with binding '{PODS}' denied request: {}",
+            row.message
+        );
+        assert!(said.contains(&rule), "{:?}: {said}", row.change);
+    }
+}
+
+/// Without a rule, what it names is admitted: none is there for nothing, and none covers for another.
+async fn each_rule_is_needed(installed: &Installed, good: &Good) {
+    let pod = &pod_of_the_daemon_set(installed).await;
+    let policy = installed.get(&["validatingadmissionpolicy", PODS]).await;
+    let validations = policy["spec"]["validations"].as_array().unwrap();
+    let rows = rows();
+    for (index, validation) in validations.iter().enumerate() {
+        let message = validation["message"].as_str().unwrap();
+        let mut rest = validations.clone();
+        rest.remove(index);
+        set_validations(installed, &rest).await;
+        if message.contains("ephemeral") {
+            until(message, async || debug(installed, pod).await.is_none()).await;
+            continue;
+        }
+        let of_rule = |row: &&Row| message.starts_with(row.message);
+        assert!(
+            rows.iter().any(|row| of_rule(&row)),
+            "no row for: {message}"
+        );
+        let mut wrong = Vec::new();
+        until(
+            &format!("admitted without the rule: {message}"),
+            async || {
+                let said = judge(installed, good, &rows).await;
+                let judged = rows.iter().zip(said);
+                wrong = judged
+                    .filter(|(row, said)| said.is_empty() != of_rule(row))
+                    .map(|(row, _)| &row.change)
+                    .collect();
+                wrong.is_empty() || {
+                    println!("{wrong:?}");
+                    false
+                }
+            },
+        )
+        .await;
+    }
+    installed
+        .kubectl(&["delete", "validatingadmissionpolicybinding", CONNECTIONS])
+        .await;
+    until("let in without the rule", async || {
+        let said = enter(installed, pod, "exec?container=agent&command=x").await;
+        said.iter().all(|said| !said.contains(REFUSED))
+    })
+    .await;
+}
+
+async fn set_validations(installed: &Installed, validations: &[Value]) {
+    let patch = json!({"spec": {"validations": validations}}).to_string();
+    let patch = [
+        "patch",
+        "validatingadmissionpolicy",
+        PODS,
+        "--type=merge",
+        "-p",
+        &patch,
+    ];
+    installed.kubectl(&patch).await;
+}
+
+/// A Job and a DaemonSet may be made; their pods are the controllers' to make, who are told why not.
+async fn controllers_get_no_further(installed: &Installed, good: &Good) {
+    let mut spec = good.spec.clone();
+    spec["containers"][0]["image"] = json!("busybox");
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": spec});
+    let mut once = template.clone();
+    once["spec"]["restartPolicy"] = json!("Never");
+    for (kind, api, spec) in [
+        ("Job", "batch/v1", json!({"template": once})),
+        (
+            "DaemonSet",
+            "apps/v1",
+            json!({"selector": {"matchLabels": {"a": "b"}}, "template": template}),
+        ),
+    ] {
+        let name = format!("other-{}", kind.to_lowercase());
+        let object = json!({
+            "apiVersion": api, "kind": kind, "spec": spec,
+            "metadata": {"name": name, "namespace": AGENT_NAMESPACE},
+        });
+        let (errors, _) = create(installed, ADMINISTRATOR, &object, "--save-config=false").await;
+        assert_eq!(errors, "");
+        until(&format!("{kind} without pods"), async || {
+            let selector =
+                format!("--field-selector=reason=FailedCreate,involvedObject.name={name}");
+            let events = installed
+                .get(&["events", "-n", AGENT_NAMESPACE, &selector])
+                .await;
+            let events = events["items"].as_array().unwrap();
+            events
+                .iter()
+                .any(|event| event["message"].as_str().unwrap().contains(rows::IMAGE))
+        })
+        .await;
+        installed
+            .kubectl(&["delete", kind, &name, "-n", AGENT_NAMESPACE])
+            .await;
+    }
+}
+
+/// The error of `kubectl debug`, if it fails.
+async fn debug(installed: &Installed, pod: &str) -> Option<String> {
+    let user = format!("--as={ADMINISTRATOR}");
+    let debug = [
+        "debug",
+        pod,
+        "--image=busybox",
+        "--attach=false",
+        "--profile=general",
+        &user,
+        "-n",
+        AGENT_NAMESPACE,
+    ];
+    let output = installed.cluster.kubectl().output(debug).await.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    (!output.status.success()).then_some(errors)
+}
+
+/// What is said to a request to enter a pod, by both methods that Kubernetes knows.
+async fn enter(installed: &Installed, pod: &str, how: &str) -> [String; 2] {
+    let path = format!("/api/v1/namespaces/{AGENT_NAMESPACE}/pods/{pod}/{how}");
+    let get = fail(installed, ADMINISTRATOR, &["get", "--raw", &path]).await;
+    let post = fail(
+        installed,
+        ADMINISTRATOR,
+        &["create", "--raw", &path, "-f", "/dev/null"],
+    )
+    .await;
+    [get, post]
+}
+
+async fn nobody_enters(installed: &Installed, pod: &str) {
+    let said = debug(installed, pod).await.unwrap();
+    assert!(
+        said.contains("a pod in haulout-agent has no ephemeral container"),
+        "{said}"
+    );
+    for how in [
+        "exec?container=agent&command=x&stdout=true",
+        "attach?container=agent&stdout=true",
+        "portforward?ports=9443",
+    ] {
+        for said in enter(installed, pod, how).await {
+            let rule = format!("{REFUSED}connections' with binding '{CONNECTIONS}' denied request");
+            assert!(said.contains(&rule), "{how}: {said}");
+        }
+    }
+}
+
+/// Labels, resources and removal are no concern of the policy, even of a pod that it would not admit any more.
+async fn what_does_not_change_the_pod_passes(installed: &Installed, good: &Good) {
+    let image = ["set", "image", "pod/standalone", "agent=busybox"];
+    let said = fail(installed, ADMINISTRATOR, &image).await;
+    assert!(said.contains(rows::IMAGE), "{said}");
+    installed
+        .put("upgrade", &["--set=image.tag=0.2.0"])
+        .await
+        .unwrap();
+    until("the new image counts", async || {
+        let (said, _) = create(
+            installed,
+            ADMINISTRATOR,
+            &good.pod("late"),
+            "--dry-run=server",
+        )
+        .await;
+        said.contains(rows::IMAGE)
+    })
+    .await;
+    let user = format!("--as={ADMINISTRATOR}");
+    let in_namespace = ["-n", AGENT_NAMESPACE, &*user];
+    let more = json!({"spec": {"containers": [{"name": "agent", "resources": {"requests": {"cpu": "21m"}}}]}});
+    for arguments in [
+        &["label", "pod", "standalone", "a=b"][..],
+        &[
+            "patch",
+            "pod",
+            "standalone",
+            "--subresource=resize",
+            "-p",
+            &more.to_string(),
+        ],
+        &["delete", "pod", "standalone"],
+    ] {
+        installed
+            .kubectl(&[arguments, &in_namespace].concat())
+            .await;
+    }
+    installed.put("upgrade", &["--reset-values"]).await.unwrap();
+    until("the old image counts", async || {
+        let (said, _) = create(
+            installed,
+            ADMINISTRATOR,
+            &good.pod("late"),
+            "--dry-run=server",
+        )
+        .await;
+        said.is_empty()
+    })
+    .await;
+}
+
+async fn the_webhooks_account_changes_nothing_there(installed: &Installed, good: &Good) {
+    let metadata = || json!({"name": "other", "namespace": AGENT_NAMESPACE});
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": good.spec});
+    let workload = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
+    for (kind, object) in [
+        ("pods", good.pod("other")),
+        (
+            "secrets",
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata()}),
+        ),
+        (
+            "configmaps",
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata()}),
+        ),
+        (
+            "roles",
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata()}),
+        ),
+        (
+            "jobs",
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata(), "spec": {"template": template}}),
+        ),
+        (
+            "daemonsets",
+            json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata(), "spec": workload}),
+        ),
+    ] {
+        let (said, _) = create(installed, WEBHOOK, &object, "--dry-run=server").await;
+        let told = format!("cannot create resource \"{kind}\"");
+        assert!(said.contains(&told), "{kind}: {said}");
+    }
+    installed
+        .kubectl(&[
+            "create",
+            "secret",
+            "generic",
+            "other",
+            "-n",
+            AGENT_NAMESPACE,
+        ])
+        .await;
+    for (arguments, told) in [
+        (
+            &["get", "secret", "other"][..],
+            "cannot get resource \"secrets\"",
+        ),
+        (&["get", "secrets"], "cannot list resource \"secrets\""),
+        (
+            &["delete", "secret", "haulout-agent-tls"],
+            "cannot delete resource \"secrets\"",
+        ),
+        (
+            &["patch", "configmap", "haulout-agent", "-p", "{}"],
+            "cannot get resource \"configmaps\"",
+        ),
+        (
+            &["debug", "haulout-agent", "--image=busybox"],
+            "cannot get resource \"pods\"",
+        ),
+    ] {
+        let said = fail(installed, WEBHOOK, arguments).await;
+        assert!(said.contains(told), "{arguments:?}: {said}");
+    }
+    for how in ["exec", "attach", "portforward", "ephemeralcontainers"] {
+        let user = format!("--as={WEBHOOK}");
+        let pods = format!("pods/{how}");
+        let question = [
+            "auth",
+            "can-i",
+            "create",
+            &pods,
+            "-n",
+            AGENT_NAMESPACE,
+            &user,
+        ];
+        let answer = installed.cluster.kubectl().output(question).await.unwrap();
+        assert_eq!(
+            String::from_utf8(answer.stdout).unwrap().trim(),
+            "no",
+            "{how}"
+        );
+    }
+    let question = [
+        "auth", "can-i", "create", "pods", "-n", NAMESPACE, "--as", WEBHOOK,
+    ];
+    let answer = installed.cluster.kubectl().output(question).await.unwrap();
+    assert_eq!(String::from_utf8(answer.stdout).unwrap().trim(), "no");
+}

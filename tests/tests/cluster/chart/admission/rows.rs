@@ -1,0 +1,235 @@
+//! Changes to the agent's pod, each of which one rule of the policy refuses.
+
+use serde_json::{Value, json};
+
+/// A change, and the begin of the message that refuses it.
+pub(super) struct Row {
+    pub(super) change: Change,
+    pub(super) message: &'static str,
+}
+
+#[derive(Debug)]
+pub(super) enum Change {
+    /// Sets what the JSON pointer below the spec leads to; `-` is the end of a list.
+    Set(&'static str, Value),
+    /// Removes it.
+    Remove(&'static str),
+}
+use Change::{Remove, Set};
+
+impl Change {
+    pub(super) fn apply(&self, spec: &mut Value) {
+        let (Set(pointer, _) | Remove(pointer)) = self;
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = spec.pointer_mut(parent).unwrap();
+        match (self, parent) {
+            (Set(_, value), Value::Object(map)) => drop(map.insert(key.to_owned(), value.clone())),
+            (Set(_, value), Value::Array(list)) if key == "-" => list.push(value.clone()),
+            (Set(_, value), Value::Array(list)) => {
+                list[key.parse::<usize>().unwrap()] = value.clone()
+            }
+            (Remove(_), Value::Object(map)) => drop(map.remove(key).unwrap()),
+            _ => panic!("{self:?}"),
+        }
+    }
+}
+
+const CONTAINERS: &str = "a pod in haulout-agent has one container";
+pub(super) const IMAGE: &str = "a container in haulout-agent has the agent's image";
+const ARGUMENTS: &str = "a container in haulout-agent has the agent's arguments";
+const COMMANDS: &str = "a container in haulout-agent runs no command";
+const VOLUMES: &str = "a pod in haulout-agent has no volume, nor token";
+const MOUNTS: &str = "a container in haulout-agent mounts its volumes";
+const HOST: &str = "a pod in haulout-agent has no namespace and no port";
+const USER: &str = "a pod in haulout-agent runs as the owner";
+const RIGHTS: &str = "a container in haulout-agent has no capability";
+const SECCOMP: &str = "a pod in haulout-agent has the runtime's seccomp";
+
+/// At least one for each part of each rule.
+pub(super) fn rows() -> Vec<Row> {
+    let probe = || json!({"exec": {"command": ["/haulout-agent"]}});
+    let profile = || json!({"type": "Unconfined"});
+    [
+        (
+            CONTAINERS,
+            Set(
+                "/initContainers",
+                json!([{"name": "other", "image": "busybox"}]),
+            ),
+        ),
+        (IMAGE, Set("/containers/0/image", json!("busybox"))),
+        (
+            IMAGE,
+            Set("/containers/0/image", json!("haulout/haulout-agent:0.1.1")),
+        ),
+        (
+            ARGUMENTS,
+            Set("/containers/0/command", json!(["/haulout-agent"])),
+        ),
+        (
+            ARGUMENTS,
+            Set("/containers/0/args/-", json!("--listen=[::]:1")),
+        ),
+        (
+            ARGUMENTS,
+            Set(
+                "/containers/0/args/4",
+                json!("--tls-key=/etc/haulout/signing/ca.key"),
+            ),
+        ),
+        (ARGUMENTS, Remove("/containers/0/args")),
+        (
+            ARGUMENTS,
+            Set("/containers/0/env", json!([{"name": "A", "value": "b"}])),
+        ),
+        (
+            ARGUMENTS,
+            Set(
+                "/containers/0/envFrom",
+                json!([{"secretRef": {"name": "other"}}]),
+            ),
+        ),
+        (
+            COMMANDS,
+            Set("/containers/0/lifecycle", json!({"postStart": probe()})),
+        ),
+        (COMMANDS, Set("/containers/0/livenessProbe", probe())),
+        (COMMANDS, Set("/containers/0/readinessProbe", probe())),
+        (COMMANDS, Set("/containers/0/startupProbe", probe())),
+    ]
+    .into_iter()
+    .chain(volumes())
+    .chain([
+        (HOST, Set("/hostNetwork", json!(true))),
+        (HOST, Set("/hostPID", json!(true))),
+        (HOST, Set("/hostIPC", json!(true))),
+        (HOST, Set("/containers/0/ports/0/hostPort", json!(9443))),
+        (USER, Set("/securityContext/runAsUser", json!(1))),
+        (USER, Remove("/securityContext/runAsUser")),
+        (USER, Set("/securityContext/runAsGroup", json!(1))),
+        (
+            USER,
+            Set("/containers/0/securityContext/runAsUser", json!(1)),
+        ),
+        (
+            USER,
+            Set("/containers/0/securityContext/runAsGroup", json!(1)),
+        ),
+        (
+            RIGHTS,
+            Set(
+                "/containers/0/securityContext/capabilities/add",
+                json!(["DAC_OVERRIDE"]),
+            ),
+        ),
+        (
+            RIGHTS,
+            Remove("/containers/0/securityContext/capabilities/drop"),
+        ),
+        (
+            RIGHTS,
+            Set(
+                "/containers/0/securityContext/capabilities/drop",
+                json!(["KILL"]),
+            ),
+        ),
+        (
+            RIGHTS,
+            Set(
+                "/containers/0/securityContext/readOnlyRootFilesystem",
+                json!(false),
+            ),
+        ),
+        // What is privileged may not be without.
+        (
+            RIGHTS,
+            Remove("/containers/0/securityContext/allowPrivilegeEscalation"),
+        ),
+        (SECCOMP, Remove("/securityContext/seccompProfile")),
+        (SECCOMP, Set("/securityContext/seccompProfile", profile())),
+        (
+            SECCOMP,
+            Set("/containers/0/securityContext/seccompProfile", profile()),
+        ),
+        (VOLUMES, Remove("/automountServiceAccountToken")),
+        (VOLUMES, Set("/automountServiceAccountToken", json!(true))),
+    ])
+    .map(|(message, change)| Row { change, message })
+    .collect()
+}
+
+/// Those of volumes and where they are mounted.
+fn volumes() -> Vec<(&'static str, Change)> {
+    let add = |kind: &str, source: Value| Set("/volumes/-", json!({"name": "other", kind: source}));
+    let token = json!({"sources": [{"serviceAccountToken": {"path": "token"}}]});
+    let item = |path: &str| json!([{"key": "a", "path": path}]);
+    vec![
+        (
+            VOLUMES,
+            add("hostPath", json!({"path": "/etc/kubernetes/pki/ca.key"})),
+        ),
+        (VOLUMES, add("emptyDir", json!({}))),
+        (VOLUMES, add("projected", token)),
+        (
+            VOLUMES,
+            add("secret", json!({"secretName": "haulout-agent-tls"})),
+        ),
+        (VOLUMES, add("csi", json!({"driver": "example.com"}))),
+        (
+            VOLUMES,
+            Set("/volumes/0/hostPath/path", json!("/etc/kubernetes/pki")),
+        ),
+        (
+            VOLUMES,
+            Set(
+                "/volumes/0/hostPath/path",
+                json!("/etc/kubernetes/pki/sa.key"),
+            ),
+        ),
+        (
+            VOLUMES,
+            Set(
+                "/volumes/1/hostPath/path",
+                json!("/etc/kubernetes/pki/sa.key"),
+            ),
+        ),
+        (VOLUMES, Set("/volumes/2/configMap/name", json!("other"))),
+        (
+            VOLUMES,
+            Set("/volumes/2/configMap/items", item("policy.yaml")),
+        ),
+        (VOLUMES, Set("/volumes/3/secret/secretName", json!("other"))),
+        (VOLUMES, Set("/volumes/3/secret/items", item("tls.key"))),
+        (MOUNTS, Remove("/containers/0/volumeMounts/0/readOnly")),
+        (
+            MOUNTS,
+            Set(
+                "/containers/0/volumeMounts/0/mountPath",
+                json!("/etc/haulout/tls/tls.crt"),
+            ),
+        ),
+        (
+            MOUNTS,
+            Set(
+                "/containers/0/volumeMounts/1/mountPath",
+                json!("/etc/haulout/tls/tls.key"),
+            ),
+        ),
+        (
+            MOUNTS,
+            Set("/containers/0/volumeMounts/2/mountPath", json!("/etc")),
+        ),
+        (
+            MOUNTS,
+            Set("/containers/0/volumeMounts/3/mountPath", json!("/etc")),
+        ),
+        (
+            MOUNTS,
+            Set("/containers/0/volumeMounts/2/subPath", json!("a")),
+        ),
+        (
+            MOUNTS,
+            Set("/containers/0/volumeMounts/2/subPathExpr", json!("a")),
+        ),
+    ]
+}

@@ -1,0 +1,95 @@
+//! The chart's README, followed to the letter: with Helm, and by `install-kubeadm.yaml` without.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use haulout_tests::cluster::{CHART, Cluster, ClusterOptions, Profile, workspace_root};
+use tokio::process::Command;
+
+use super::lifecycle::names;
+use super::{Installed, NAMESPACE, helm};
+use crate::guide::shell_blocks;
+use crate::running::until;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn the_commands_of_the_readme_install_and_remove_everything() {
+    let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm))
+        .await
+        .unwrap();
+    let installed = Installed::new(helm().await, cluster);
+    let before = names(&installed).await;
+    let readme = workspace_root().join(CHART).join("README.md");
+    let blocks = shell_blocks(&std::fs::read_to_string(readme).unwrap());
+    let [install, label, uninstall, remove, apply, delete] = &blocks[..] else {
+        panic!("{} blocks", blocks.len());
+    };
+
+    for block in [install, label] {
+        run(&installed, block).await;
+    }
+    workloads_are_there(&installed).await;
+    run(&installed, uninstall).await;
+    run(&installed, remove).await;
+    // That of the release is not Helm's to remove.
+    run(&installed, &format!("kubectl delete namespace {NAMESPACE}")).await;
+    nothing_is_left(&installed, &before).await;
+
+    run(&installed, apply).await;
+    workloads_are_there(&installed).await;
+    // Once more, as GitOps tools do.
+    let again = format!("{} --dry-run=server -o name", apply.trim());
+    run(&installed, &again).await;
+    run(&installed, delete).await;
+    nothing_is_left(&installed, &before).await;
+}
+
+/// Runs a script in the root of the checkout with the cluster's kubectl, and the Helm that is tested.
+async fn run(installed: &Installed, script: &str) {
+    let Installed { helm, cluster } = installed;
+    let programs = [
+        helm.program().parent().unwrap(),
+        cluster.binaries().folder(),
+    ];
+    let path = std::env::join_paths(programs).unwrap();
+    let output = Command::new("/bin/bash")
+        .args(["-euo", "pipefail", "-c", script])
+        .current_dir(workspace_root())
+        .env_clear()
+        .env("PATH", path)
+        .env("KUBECONFIG", cluster.kubectl().kubeconfig())
+        .env("HOME", cluster.folder())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(LIMIT, output).await.unwrap().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {errors}");
+}
+
+async fn workloads_are_there(installed: &Installed) {
+    let label = installed.get(&["namespace", NAMESPACE]).await;
+    let label = &label["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
+    assert_eq!(label, "restricted");
+    until("two pods of the webhook", async || {
+        let pods = installed.get(&["pods", "-n", NAMESPACE]).await;
+        pods["items"].as_array().unwrap().len() == 2
+    })
+    .await;
+    installed
+        .get(&["daemonset", "haulout-agent", "-n", "haulout-agent"])
+        .await;
+}
+
+async fn nothing_is_left(installed: &Installed, before: &BTreeSet<String>) {
+    let mut left = BTreeSet::new();
+    until("nothing is left", async || {
+        left = &names(installed).await - before;
+        left.is_empty() || {
+            println!("{left:?}");
+            false
+        }
+    })
+    .await;
+}
