@@ -56,7 +56,10 @@ impl Helm {
     pub async fn output(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         let home = self.home.path();
         // Without one, it would look for a cluster that the machine's user has.
-        let kubeconfig = self.kubeconfig.as_deref().unwrap_or(Path::new("/dev/null"));
+        let kubeconfig = match &self.kubeconfig {
+            Some(path) => path.as_path(),
+            None => Path::new("/dev/null"),
+        };
         let mut command = Command::new(&self.program);
         command
             .args(arguments)

@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 /// A change, and the begin of the message that refuses it.
+#[derive(Clone)]
 pub(super) struct Row {
     pub(super) change: Change,
     pub(super) message: &'static str,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Change {
     /// Sets what the JSON pointer below the spec leads to; `-` is the end of a list.
     Set(&'static str, Value),
@@ -47,9 +48,18 @@ const SECCOMP: &str = "a pod in haulout-agent has the runtime's seccomp";
 
 /// At least one for each part of each rule.
 pub(super) fn rows() -> Vec<Row> {
+    containers()
+        .into_iter()
+        .chain(volumes())
+        .chain(rights())
+        .map(|(message, change)| Row { change, message })
+        .collect()
+}
+
+/// Those of containers and what they run.
+fn containers() -> Vec<(&'static str, Change)> {
     let probe = || json!({"exec": {"command": ["/haulout-agent"]}});
-    let profile = || json!({"type": "Unconfined"});
-    [
+    vec![
         (
             CONTAINERS,
             Set(
@@ -97,9 +107,12 @@ pub(super) fn rows() -> Vec<Row> {
         (COMMANDS, Set("/containers/0/readinessProbe", probe())),
         (COMMANDS, Set("/containers/0/startupProbe", probe())),
     ]
-    .into_iter()
-    .chain(volumes())
-    .chain([
+}
+
+/// Those of what the pod shares with its host, and what it may do.
+fn rights() -> Vec<(&'static str, Change)> {
+    let profile = || json!({"type": "Unconfined"});
+    vec![
         (HOST, Set("/hostNetwork", json!(true))),
         (HOST, Set("/hostPID", json!(true))),
         (HOST, Set("/hostIPC", json!(true))),
@@ -151,11 +164,18 @@ pub(super) fn rows() -> Vec<Row> {
             SECCOMP,
             Set("/containers/0/securityContext/seccompProfile", profile()),
         ),
-        (VOLUMES, Remove("/automountServiceAccountToken")),
-        (VOLUMES, Set("/automountServiceAccountToken", json!(true))),
-    ])
-    .map(|(message, change)| Row { change, message })
-    .collect()
+    ]
+}
+
+/// With a token, whose volume two rules refuse: the first of them is told.
+pub(super) fn rows_with_a_token() -> Vec<Row> {
+    let pointer = "/automountServiceAccountToken";
+    [Remove(pointer), Set(pointer, json!(true))]
+        .map(|change| Row {
+            change,
+            message: VOLUMES,
+        })
+        .into()
 }
 
 /// Those of volumes and where they are mounted.
