@@ -54,12 +54,24 @@ pub(super) const HELM_4: Module = Module {
 /// Pins the Helm before it.
 pub(super) const HELM_3: Module = Module {
     path: "tests/cluster/helm3",
-    go_mod: include_str!("../../../cluster/helm3/go.mod"),
+    go_mod: HELM_3_GO_MOD,
     go_sum: include_str!("../../../cluster/helm3/go.sum"),
     main: "helm.sh/helm/v3",
     tags: "",
-    linker_flags: |version| format!("-s -w -X helm.sh/helm/v3/internal/version.version={version}"),
+    // Without Kubernetes' version it renders as for 1.20.
+    linker_flags: |version| {
+        let client = required_version(HELM_3_GO_MOD, "k8s.io/client-go");
+        let minor = client.and_then(|version| version.split('.').nth(1));
+        let minor = minor.unwrap_or_default();
+        let own = "-X helm.sh/helm/v3";
+        format!(
+            "-s -w {own}/internal/version.version={version} {own}/pkg/chartutil.k8sVersionMinor={minor} \
+             {own}/pkg/lint/rules.k8sVersionMinor={minor}"
+        )
+    },
 };
+
+const HELM_3_GO_MOD: &str = include_str!("../../../cluster/helm3/go.mod");
 
 /// A Go module of this checkout, and how its programs are built.
 #[derive(Debug)]

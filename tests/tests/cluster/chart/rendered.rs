@@ -1,29 +1,27 @@
 //! What the chart makes is what the plain manifests say, and the API server takes it.
 
+use std::path::PathBuf;
+
 use haulout_tests::cluster::{Cluster, ClusterOptions, Profile, workspace_root};
 use serde_json::{Value, json};
 
 use super::values::GOOD;
 use super::{AGENT_NAMESPACE, NAMESPACE, documents, helm, object, rendered};
 
-/// Plain manifests whose objects the chart has too.
-const PLAIN: [&str; 5] = [
-    "rbac/webhook.yaml",
-    "rbac/login.yaml",
-    "rbac/login-anonymous.yaml",
-    "webhook/service.yaml",
-    "webhook/api-services.yaml",
-];
-
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn objects_are_those_of_the_plain_manifests() {
     let helm = helm().await;
     let chart = rendered(&helm, &[]).await;
+    let manifests = workspace_root().join("manifests");
+    let rights = std::fs::read_dir(manifests.join("rbac")).unwrap();
+    let mut files: Vec<PathBuf> = rights.map(|entry| entry.unwrap().path()).collect();
+    files.extend(
+        ["service", "api-services"].map(|name| manifests.join(format!("webhook/{name}.yaml"))),
+    );
     let mut plain = Vec::new();
-    for file in PLAIN {
-        let path = workspace_root().join("manifests").join(file);
-        plain.extend(documents(&std::fs::read_to_string(path).unwrap()));
+    for file in files {
+        plain.extend(documents(&std::fs::read_to_string(file).unwrap()));
     }
     for expected in &plain {
         let name = expected["metadata"]["name"].as_str().unwrap();
