@@ -56,16 +56,20 @@ fn main() -> ExitCode {
             .map_err(anyhow::Error::from)
             .and(Ok(ExitCode::FAILURE)),
         Ok(_) if check_config => Ok(ExitCode::SUCCESS),
-        Ok(mut config) => {
-            // All replicas read one file, which cannot tell them apart.
-            config.pod_name = pod_name.unwrap_or(config.pod_name);
-            start(config, kubeconfig).map(|()| ExitCode::SUCCESS)
-        }
+        Ok(config) => start(named(config, pod_name), kubeconfig).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         tracing::error!(error = format!("{error:#}"), "haulout-webhook failed");
         ExitCode::FAILURE
     })
+}
+
+/// The configuration of this replica: all read one file, which cannot tell them apart.
+fn named(config: Config, pod_name: Option<String>) -> Config {
+    Config {
+        pod_name: pod_name.unwrap_or(config.pod_name),
+        ..config
+    }
 }
 
 fn start(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
@@ -98,4 +102,25 @@ async fn run(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> 
     let all_ended = shutdown.finish(FINISH).await;
     tracing::info!(all_ended, "stopped");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_flag_goes_before_the_name_in_the_file() {
+        let text = "podName: of-the-file\nagent: {service: {namespace: a, name: b}}\n";
+        for (flag, expected) in [
+            (&["--pod-name=of-the-flag"][..], "of-the-flag"),
+            (&[], "of-the-file"),
+        ] {
+            let config = Config::parse(text, Path::new("x")).unwrap();
+            let words = [&["haulout-webhook"], flag].concat();
+            let arguments = Arguments::try_parse_from(words).unwrap();
+            assert_eq!(named(config, arguments.pod_name).pod_name, expected);
+        }
+    }
 }
