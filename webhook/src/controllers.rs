@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use haulout_operate::clock::Clock;
 use haulout_operate::controller::ControllerMetrics;
 use haulout_operate::leader::Leadership;
+use haulout_operate::owner::Owner;
 use kube::Client;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,8 @@ pub(crate) use self::start::{Cluster, Ends, start_controllers, start_credential_
 pub struct Environment {
     /// The Kubernetes API.
     pub client: Client,
+    /// Owns what is made in our namespace.
+    pub owner: Arc<Owner>,
     /// Asked before each write.
     pub leadership: Leadership,
     /// Judges dates.

@@ -11,10 +11,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Api, Client};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -28,6 +29,7 @@ use self::decide::{Sight, decide};
 use crate::clock::Clock;
 use crate::cluster::{CallError, call, post_params};
 use crate::error::{Complaint, chain};
+use crate::owner::Owner;
 
 /// How long a holder that is not heard of keeps its place.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
@@ -82,6 +84,8 @@ pub struct LeaderSettings {
     pub identity: String,
     /// Labels for the Lease, put on when it is made.
     pub labels: BTreeMap<String, String>,
+    /// With whom the Lease is to be removed.
+    pub owner: Option<Arc<Owner>>,
 }
 
 /// Keeps trying to be the leader, for as long as the process runs.
@@ -118,6 +122,8 @@ impl LeaderElector {
 
     /// Runs until `stop`, then gives the Lease back. Losing it ends nothing: it is tried for again.
     pub async fn run(mut self, stop: CancellationToken) {
+        // As long as it is there.
+        let _known_from_now_on = self.owner().await;
         loop {
             let begun = Instant::now();
             // Not cut short by `stop`: of a renewal in flight nobody knows whether it counts.
@@ -165,6 +171,7 @@ impl LeaderElector {
             let metadata = ObjectMeta {
                 name: Some(name.clone()),
                 labels: Some(self.settings.labels.clone()),
+                owner_references: self.owner().await.map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             };
             let spec = Some(record);
@@ -172,6 +179,10 @@ impl LeaderElector {
         };
         Sight::update(&mut self.sight, written, now);
         Ok(true)
+    }
+
+    async fn owner(&self) -> Option<OwnerReference> {
+        self.settings.owner.as_ref()?.reference().await
     }
 
     /// Publishes an attempt's outcome; a failed one leaves the leader in place until its deadline.

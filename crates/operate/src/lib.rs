@@ -10,6 +10,8 @@ pub mod controller;
 pub mod error;
 #[cfg(feature = "cluster")]
 pub mod leader;
+#[cfg(feature = "cluster")]
+pub mod owner;
 pub mod rate;
 pub mod shutdown;
 pub mod startup;

@@ -7,13 +7,14 @@ mod expiry;
 mod plan;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use haulout_operate::cluster::{CallError, call, post_params};
-use k8s_openapi::api::apps::v1::Deployment;
+use haulout_operate::owner::Owner;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::{Api, Client, Resource};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
 
 pub(crate) use self::contents::{
     AUTHORITIES, AUTHORITY_KEY, BACKDATED, Contents, Data, LEAF, LEAF_KEY, RenewError, data_of,
@@ -21,9 +22,7 @@ pub(crate) use self::contents::{
 };
 pub use self::expiry::ExpiryMetrics;
 pub(crate) use self::plan::{is_announced, part_left, plan};
-
-/// Owner of what is kept, where we run as one.
-const DEPLOYMENT: &str = "haulout-webhook";
+use super::Environment;
 
 /// What CA and leaf are to be.
 #[derive(Clone, Debug)]
@@ -43,21 +42,21 @@ pub struct Profile {
 /// A Secret of our own namespace, which the leader makes and nobody else writes.
 pub(super) struct OwnSecret {
     pub(super) secrets: Api<Secret>,
-    deployments: Api<Deployment>,
+    owner: Arc<Owner>,
     name: String,
     labels: BTreeMap<String, String>,
 }
 
 impl OwnSecret {
     pub(super) fn new(
-        client: Client,
+        environment: &Environment,
         namespace: &str,
         name: String,
         labels: BTreeMap<String, String>,
     ) -> Self {
         Self {
-            secrets: Api::namespaced(client.clone(), namespace),
-            deployments: Api::namespaced(client, namespace),
+            secrets: Api::namespaced(environment.client.clone(), namespace),
+            owner: Arc::clone(&environment.owner),
             name,
             labels,
         }
@@ -74,7 +73,7 @@ impl OwnSecret {
             let metadata = ObjectMeta {
                 name: Some(self.name.clone()),
                 labels: Some(labels),
-                owner_references: self.owner().await.map(|owner| vec![owner]),
+                owner_references: self.owner.reference().await.map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             };
             let secret = Secret {
@@ -92,13 +91,5 @@ impl OwnSecret {
             .get_or_insert_default()
             .extend(labels);
         call(self.secrets.replace(&self.name, &params, &secret)).await
-    }
-
-    /// Our Deployment, if we run as one and may read it: the Secret is removed with it.
-    async fn owner(&self) -> Option<OwnerReference> {
-        call(self.deployments.get_metadata(DEPLOYMENT))
-            .await
-            .ok()?
-            .owner_ref(&())
     }
 }

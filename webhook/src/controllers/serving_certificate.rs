@@ -75,19 +75,14 @@ enum Error {
 
 /// Runs until the end of `environment`.
 pub async fn run(environment: Environment, settings: Settings, links: Links) {
-    let Environment {
-        client,
-        metrics,
-        end,
-        ..
-    } = environment.clone();
+    let Environment { metrics, end, .. } = environment.clone();
     let Settings {
         namespace,
         secret,
         labels,
         profile,
     } = settings;
-    let own = OwnSecret::new(client, &namespace, secret.clone(), labels);
+    let own = OwnSecret::new(&environment, &namespace, secret.clone(), labels);
     let observed = Observed::unwatched();
     let wake = Arc::new(Notify::new());
     let mut announced = links.announced.clone();

@@ -99,7 +99,7 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
         agents_namespace,
     } = settings;
     let name = AUTHORITY_SECRET.to_owned();
-    let own = OwnSecret::new(client.clone(), &namespace, name.clone(), labels);
+    let own = OwnSecret::new(&environment, &namespace, name.clone(), labels);
     let (observed, wake) = (Observed::unwatched(), Arc::new(Notify::new()));
     let follow = observed
         .clone()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use haulout_operate::clock::Clock;
 use haulout_operate::controller::ControllerMetrics;
 use haulout_operate::leader::{LeaderElector, LeaderSettings};
+use haulout_operate::owner::Owner;
 use haulout_operate::shutdown::Shutdown;
 use haulout_serve::front_proxy::FrontProxy;
 use haulout_serve::health::Metrics;
@@ -26,6 +27,9 @@ use crate::authenticators::metrics::AuthenticatorMetrics;
 use crate::authenticators::registry::AuthenticatorRegistry;
 use crate::config::{Agents, Config};
 use crate::signer::CredentialStore;
+
+/// Owner of what is made in our namespace, where we run as one.
+const DEPLOYMENT: &str = "haulout-webhook";
 
 /// What the controllers keep up to date.
 pub(crate) struct Cluster {
@@ -76,10 +80,11 @@ pub(crate) fn start_controllers(
     let Shutdown {
         stopping, tracker, ..
     } = ends.shutdown;
+    let owner = Arc::new(Owner::new(client.clone(), &config.namespace, DEPLOYMENT));
     let (elector, leadership) = metrics.register(|registry| {
         LeaderElector::new(
             client.clone(),
-            leader_settings(config),
+            leader_settings(config, &owner),
             clock.clone(),
             registry,
         )
@@ -87,6 +92,7 @@ pub(crate) fn start_controllers(
     tracker.spawn(elector.run(stopping.clone()));
     let environment = Environment {
         client,
+        owner,
         leadership,
         clock: clock.clone(),
         metrics: metrics.register(ControllerMetrics::new),
@@ -214,7 +220,7 @@ pub(crate) fn start_credential_issuer(
     ));
 }
 
-fn leader_settings(config: &Config) -> LeaderSettings {
+fn leader_settings(config: &Config, owner: &Arc<Owner>) -> LeaderSettings {
     let identity = if config.pod_name.is_empty() {
         format!("haulout-webhook-{}", uuid::Uuid::new_v4())
     } else {
@@ -225,6 +231,7 @@ fn leader_settings(config: &Config) -> LeaderSettings {
         lease: config.lease_name.clone(),
         identity,
         labels: config.labels.clone(),
+        owner: Some(Arc::clone(owner)),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The API server as tests of controllers see it: each call is expected, compared and answered.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use haulout_operate::clock::{Clock, ManualClock};
 use haulout_operate::controller::ControllerMetrics;
 use haulout_operate::leader::Leadership;
+use haulout_operate::owner::Owner;
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -84,8 +86,14 @@ impl Server {
 pub(super) fn environment(is_leader: bool) -> (Environment, Server, ManualClock) {
     let (service, handle) = mock::pair();
     let (clock, hand) = Clock::manual(start());
+    let client = Client::new(service, "haulout-system");
     let environment = Environment {
-        client: Client::new(service, "haulout-system"),
+        owner: Arc::new(Owner::new(
+            client.clone(),
+            "haulout-system",
+            "haulout-webhook",
+        )),
+        client,
         leadership: Leadership::fixed(is_leader),
         clock,
         metrics: ControllerMetrics::default(),

@@ -77,6 +77,7 @@ fn election() -> Election {
         lease: "haulout-webhook".to_owned(),
         identity: "me".to_owned(),
         labels: [("app".to_owned(), "haulout".to_owned())].into(),
+        owner: None,
     };
     let mut registry = Registry::with_prefix("haulout");
     let (elector, leadership) = LeaderElector::new(
@@ -102,6 +103,43 @@ async fn leadership_ends_by_itself_at_the_renew_deadline() {
     tokio::time::advance(RENEW_DEADLINE).await;
     assert!(!leadership.is_leader(), "nobody had to publish anything");
     drop(publish);
+}
+
+/// What is deleted meanwhile was known before: the new Lease names it, and is removed in turn.
+#[tokio::test(start_paused = true)]
+async fn the_lease_goes_with_a_deployment_that_was_there_at_the_start() {
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/ns/deployments/haulout-webhook";
+    let Election {
+        mut elector,
+        mut server,
+        stop,
+        ..
+    } = election();
+    let (service, handle) = mock::pair();
+    let client = Client::new(service, "ns");
+    let owner = Owner::new(client, "ns", "haulout-webhook");
+    elector.settings.owner = Some(Arc::new(owner));
+    let mut deployments = Server(handle);
+    let script = async {
+        let found = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {"name": "haulout-webhook", "uid": "u-1"}});
+        deployments
+            .answer(Method::GET, DEPLOYMENT, 200, found)
+            .await;
+        let missing = failure(404, "NotFound");
+        server.answer(Method::GET, ITEM, 404, missing).await;
+        let made = server
+            .answer(Method::POST, COLLECTION, 201, lease("me", 1))
+            .await;
+        let owners = &made["metadata"]["ownerReferences"];
+        assert_eq!(
+            *owners,
+            json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "haulout-webhook", "uid": "u-1"}])
+        );
+        stop.cancel();
+        server.put(lease("", 2)).await;
+    };
+    tokio::join!(elector.run(stop.clone()), script);
 }
 
 #[tokio::test(start_paused = true)]

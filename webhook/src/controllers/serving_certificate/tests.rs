@@ -110,9 +110,8 @@ fn fixture(is_leader: bool, found: Option<Secret>) -> Fixture {
         labels,
         profile,
     } = settings();
-    let client = environment.client.clone();
     let keeper = Keeper {
-        secret: OwnSecret::new(client, &namespace, secret, labels),
+        secret: OwnSecret::new(&environment, &namespace, secret, labels),
         observed,
         served: None,
         environment,

@@ -366,7 +366,7 @@ fn fixture(is_leader: bool, found: Option<&Data>) -> Fixture {
     let credentials = Arc::new(CredentialStore::new());
     let keeper = Keeper {
         own: OwnSecret::new(
-            client.clone(),
+            &environment,
             "haulout-system",
             AUTHORITY_SECRET.to_owned(),
             labels,
