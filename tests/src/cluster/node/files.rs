@@ -14,6 +14,11 @@ pub(super) const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 pub(super) const KUBE_PROXY: &str = "/etc/kubernetes/kube-proxy.yaml";
 const KUBE_PROXY_KUBECONFIG: &str = "/etc/kubernetes/kube-proxy.conf";
 
+/// From where kubelet takes what the Node object calls `osImage`.
+const OS_RELEASE: &str = "/etc/os-release";
+const TALOS_RELEASE: &str =
+    "NAME=\"Talos\"\nID=talos\nVERSION_ID=v1.13.0\nPRETTY_NAME=\"Talos (v1.13.0)\"\n";
+
 /// What a node is told of its cluster.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cluster) struct Membership<'a> {
@@ -67,6 +72,12 @@ pub(super) fn write(
     ] {
         let text = serde_json::to_string_pretty(&configuration)?;
         write_file(&inside(root, path), &text, 0o644)?;
+    }
+    if profile == Profile::Talos {
+        let release = inside(root, OS_RELEASE);
+        // Else a link would lead out of the node's file system.
+        std::fs::remove_file(&release)?;
+        write_file(&release, TALOS_RELEASE, 0o644)?;
     }
     controller_manager::write_files(root, pki, server, profile)?;
     let pod = serde_json::to_string_pretty(&controller_manager::pod(root, profile)?)?;
