@@ -11,6 +11,7 @@ mod cluster_info;
 mod control_plane;
 mod haulout;
 mod helm;
+mod installation;
 mod kubeconfig;
 mod kubectl;
 mod node;
@@ -37,9 +38,10 @@ pub use self::haulout::{
     TARGET, TOKEN_VARIABLE, target_folder,
 };
 pub use self::helm::{CHART, Helm};
+pub use self::installation::{AGENT_NAMESPACE, Images, Installation, NAMESPACE};
 pub use self::kubeconfig::{Credential, write_kubeconfig};
 pub use self::kubectl::Kubectl;
-pub use self::node::{Node, NodeAccess, kept_nodes, write_program_image};
+pub use self::node::{Node, NodeAccess, is_between_nodes, kept_nodes, write_program_image};
 pub use self::pki::{AGENT_USER, ClusterPki, Pair};
 pub use self::poll::wait_for;
 pub use self::ports::free_ports;

@@ -1,4 +1,4 @@
-//! A real OIDC issuer on loopback for the demo and for tests: HTTPS with a CA of its own, discovery, JWK set, tokens, and
+//! A real OIDC issuer for the demo and for tests: HTTPS with a CA of its own, discovery, JWK set, tokens, and
 //! faults that can be switched on.
 
 mod signing;
@@ -68,7 +68,7 @@ pub struct Faults {
 /// How an issuer is started.
 #[derive(Clone, Debug)]
 pub struct IssuerOptions {
-    /// Where it listens, on loopback; port 0 takes a free one.
+    /// Where it listens, on loopback or towards our own nodes; port 0 takes a free one.
     pub listen: SocketAddr,
     /// How it signs.
     pub signing: SigningKind,
@@ -116,7 +116,7 @@ impl TestIssuer {
     /// Starts an issuer. A process-wide rustls provider must be installed.
     ///
     /// # Errors
-    /// The address is not on loopback or cannot be had.
+    /// The address is neither on loopback nor towards our own nodes, or cannot be had.
     pub async fn start(options: IssuerOptions) -> anyhow::Result<Self> {
         let IssuerOptions {
             listen,
@@ -124,8 +124,8 @@ impl TestIssuer {
             clock,
         } = options;
         ensure!(
-            listen.ip().is_loopback(),
-            "the test issuer mints tokens for anyone: loopback only"
+            listen.ip().is_loopback() || crate::cluster::is_between_nodes(listen.ip()),
+            "the test issuer mints tokens for anyone: loopback and the network of our own nodes only"
         );
         let listener =
             TcpListener::bind(listen).with_context(|| format!("failed to listen on {listen}"))?;

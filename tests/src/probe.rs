@@ -50,11 +50,11 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
-    /// One login.
+    /// One login; gives the certificate, PEM.
     ///
     /// # Errors
     /// What came instead of a credential, in one line.
-    pub async fn log_in(&self) -> Result<(), String> {
+    pub async fn log_in(&self) -> Result<String, String> {
         let ask = async {
             let answer = self.client.post(&self.url).json(&self.body).send().await?;
             let status = answer.status();
@@ -65,13 +65,14 @@ impl Target {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) | Err(error) => return Err(format!("{error:#}")),
         };
-        if status == 201 && text.contains("clientCertificateData") {
-            return Ok(());
+        let body: Value = serde_json::from_str(&text).unwrap_or_default();
+        match body.pointer("/status/credential/clientCertificateData") {
+            Some(Value::String(certificate)) if status == 201 => Ok(certificate.clone()),
+            _ => Err(format!(
+                "{status}: {}",
+                text.chars().take(200).collect::<String>()
+            )),
         }
-        Err(format!(
-            "{status}: {}",
-            text.chars().take(200).collect::<String>()
-        ))
     }
 }
 

@@ -77,6 +77,11 @@ async fn up(profile: Profile, nodes: u8) -> anyhow::Result<()> {
     say(&format!(
         "to use it:  eval \"$(cargo xtask cluster env --profile {profile})\""
     ));
+    if nodes > 0 {
+        say(&format!(
+            "to install: cargo xtask install --profile {profile}"
+        ));
+    }
     say(&format!(
         "to end it:  cargo xtask cluster down --profile {profile}"
     ));
@@ -131,7 +136,7 @@ fn server(kubeconfig: &str) -> Option<String> {
     server.as_str().map(str::to_owned)
 }
 
-fn choose(kept: &[String], profile: Option<Profile>) -> anyhow::Result<&str> {
+pub(crate) fn choose(kept: &[String], profile: Option<Profile>) -> anyhow::Result<&str> {
     let mut fitting = kept
         .iter()
         .filter(|name| profile.is_none_or(|profile| *name == profile.name()));

@@ -6,6 +6,7 @@ mod demo;
 mod docs;
 mod files;
 mod image;
+mod install;
 mod manifests;
 mod output;
 mod process_group;
@@ -36,6 +37,8 @@ enum Command {
     Cluster(cluster::Command),
     /// Measure CPU, memory and latency against the budget
     Bench(bench::Arguments),
+    /// Install Haulout by its chart into a cluster that `cluster up --node` left up
+    Install(install::Arguments),
     /// Write the container images of webhook and agent, with licences and SBOMs
     Image(image::Arguments),
     /// Write what is generated into `manifests/`: CRDs, RBAC and parts of the chart from code, install-*.yaml by Helm
@@ -76,6 +79,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test(arguments) => return test::run(arguments).await,
         Command::Cluster(command) => cluster::run(command).await?,
         Command::Bench(arguments) => bench::run(arguments).await?,
+        Command::Install(arguments) => install::run(arguments).await?,
         Command::Image(arguments) => image::run(arguments).await?,
         Command::Manifests { check } => {
             manifests::run(check)?;

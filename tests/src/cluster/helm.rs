@@ -37,6 +37,11 @@ impl Helm {
         })
     }
 
+    /// Folder of the program.
+    pub fn folder(&self) -> &Path {
+        self.program.parent().unwrap_or(&self.program)
+    }
+
     /// The same Helm, which talks to a cluster.
     #[must_use]
     pub fn with_kubeconfig(mut self, kubeconfig: &Path) -> Self {

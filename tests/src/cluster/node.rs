@@ -25,6 +25,7 @@ pub use self::access::{NodeAccess, kept_nodes};
 pub(super) use self::files::Membership;
 pub use self::images::write_program_image;
 use self::machine::{Entrance, Machine};
+pub use self::network::is_between_nodes;
 pub(super) use self::site::Site;
 use super::kubectl::Kubectl;
 use super::poll::wait_for;

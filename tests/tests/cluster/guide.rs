@@ -1,4 +1,4 @@
-//! The guide in the README, followed to the letter.
+//! The guide to plain processes, followed to the letter.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -38,8 +38,8 @@ pub(crate) fn shell_blocks(page: &str) -> Vec<String> {
 
 /// The guide's blocks as one script, which ends what it has put into the background.
 fn script(ports: [u16; 4]) -> String {
-    let readme = std::fs::read_to_string(workspace_root().join("README.md")).unwrap();
-    let blocks = shell_blocks(&readme);
+    let page = std::fs::read_to_string(workspace_root().join("docs/processes.md")).unwrap();
+    let blocks = shell_blocks(&page);
     assert!(blocks.len() >= 7, "{} blocks", blocks.len());
     let mut script = blocks.concat();
     // In two rounds, since a port that was drawn may contain one that is still to be replaced.
@@ -61,7 +61,7 @@ fn log(folder: &Path, name: &str) -> String {
 
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
-async fn cluster_the_guide_in_the_readme_leads_to_a_login() {
+async fn cluster_the_guide_to_plain_processes_leads_to_a_login() {
     haulout_tests::ensure_crypto();
     let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm))
         .await

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use haulout_tests::cluster::{
-    HelmVersion, KubernetesBinaries, NodePrograms, find_or_install_keycloak,
+    HelmVersion, Images, KubernetesBinaries, NodePrograms, find_or_install_keycloak,
     find_or_install_oidc_provider, sweep_lost_clusters, workspace_root,
 };
 use haulout_tests::oidc::KubernetesOidc;
@@ -15,7 +15,7 @@ use super::cargo::{Tally, count, judge};
 use super::tools::DENY;
 use super::{fuzz, properties, reproducible};
 use crate::products::{self, cargo};
-use crate::{docs, manifests};
+use crate::{docs, image, manifests};
 
 /// When a stage runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,6 +67,7 @@ enum Kind {
     FuzzCorpus,
     Cluster,
     Node,
+    Faults,
     Providers,
     Keycloak,
     Demo,
@@ -141,7 +142,19 @@ pub(super) const STAGES: &[Stage] = &[
     ),
     Stage {
         needs: Needs::Pods,
-        ..with_kubernetes("node", "pods on real nodes, both profiles", Kind::Node)
+        ..with_kubernetes(
+            "node",
+            "real nodes, and the chart installed there, both profiles",
+            Kind::Node,
+        )
+    },
+    Stage {
+        needs: Needs::Pods,
+        ..with_kubernetes(
+            "faults",
+            "logins while something is killed, paused or replaced",
+            Kind::Faults,
+        )
     },
     Stage {
         needs: Needs::KubernetesAndNode,
@@ -229,7 +242,8 @@ impl Stage {
             Kind::Integration => integration().await,
             Kind::Property => property().await,
             Kind::Cluster => cluster().await,
-            Kind::Node => node().await,
+            Kind::Node => on_nodes(&["node::", "installation::"]).await,
+            Kind::Faults => on_nodes(&["reliability::"]).await,
             Kind::Providers => {
                 find_or_install_oidc_provider().await?;
                 in_cluster(&["providers::", "--skip", "providers::keycloak::"]).await
@@ -332,16 +346,27 @@ async fn cluster() -> anyhow::Result<Tally> {
         "node::",
         "--skip",
         "chart::",
+        "--skip",
+        "installation::",
+        "--skip",
+        "reliability::",
         "--test-threads",
         CLUSTER_TESTS_AT_ONCE,
     ])
     .await
 }
 
-async fn node() -> anyhow::Result<Tally> {
+/// Tests that run pods, by parts of their names.
+async fn on_nodes(tests: &[&str]) -> anyhow::Result<Tally> {
     // Only for what it says meanwhile: the tests find the programs where it puts them.
     NodePrograms::find_or_build().await?;
-    in_cluster(&["node::", "--test-threads", CLUSTER_TESTS_AT_ONCE]).await
+    let products = products::build().await?;
+    let images = image::default_folder();
+    image::write_all(products.folder(), &images).await?;
+    let images = images.to_string_lossy();
+    let threads = ["--skip", "chart::", "--test-threads", CLUSTER_TESTS_AT_ONCE];
+    let environment = [(Images::VARIABLE, &*images)];
+    in_cluster_with(&[tests, &threads].concat(), &environment).await
 }
 
 /// These tests in a cluster; the arguments are libtest's.

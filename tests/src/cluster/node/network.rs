@@ -3,7 +3,7 @@
 //! The first node has the switch. Pods have a link each to their node (plugin `ptp`), as kind and others do it: whatever
 //! they send is routed, and so seen by kube-proxy's rules.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Stdio;
 
 use anyhow::bail;
@@ -122,6 +122,11 @@ impl Subnet {
     fn address(self, last: u8) -> Ipv4Addr {
         Ipv4Addr::new(198, 18, self.0, last)
     }
+}
+
+/// Whether an address is of the network between this computer and nodes of ours, which nobody else reaches.
+pub fn is_between_nodes(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.octets().starts_with(&[198, 18]))
 }
 
 /// Configuration of the pods' network. containerd puts in which addresses kube-controller-manager allotted to the node.

@@ -1,0 +1,74 @@
+//! What faults cost people who log in: the table in `docs/reliability.md`.
+
+mod faults;
+mod table;
+
+use std::time::Duration;
+
+use haulout_tests::cluster::Profile;
+use haulout_tests::probe::{Fault, Outcome, Probe};
+
+use self::table::Row;
+use crate::installed::Installed;
+
+/// Logins before each fault, so that connections are up and the last fault is over.
+const BEFORE: Duration = Duration::from_secs(1);
+/// And after it.
+const AFTER: Duration = Duration::from_secs(3);
+
+/// Two nodes, an agent on each, two webhooks; no limits, since all logins have one address here.
+const VALUES: [&str; 2] = [
+    "--set=limits.perAddressPerSecond=0",
+    "--set=limits.totalPerSecond=0",
+];
+
+/// A running installation, and what was seen so far.
+struct Trial {
+    installed: Installed,
+    rows: Vec<Row>,
+}
+
+impl Trial {
+    /// Logs people in through a fault that has no end of its own: `inject` brings it about.
+    async fn lasting(&mut self, fault: &'static str, inject: impl AsyncFnOnce(&mut Installed)) {
+        let mut probe = Probe::start(self.installed.target(), Fault::Lasting);
+        tokio::time::sleep(BEFORE).await;
+        probe.fault_begins();
+        inject(&mut self.installed).await;
+        self.note(fault, probe.finish_after(AFTER).await.unwrap());
+    }
+
+    /// Logs people in through a fault that is over when `inject` returns.
+    async fn ending(&mut self, fault: &'static str, inject: impl AsyncFnOnce(&mut Installed)) {
+        let mut probe = Probe::start(self.installed.target(), Fault::AtWork);
+        tokio::time::sleep(BEFORE).await;
+        probe.fault_begins();
+        inject(&mut self.installed).await;
+        probe.fault_ended();
+        self.note(fault, probe.finish_after(AFTER).await.unwrap());
+    }
+
+    fn note(&mut self, fault: &'static str, outcome: Outcome) {
+        let row = Row { fault, outcome };
+        println!("{row}");
+        for example in &row.outcome.examples {
+            println!("    {example}");
+        }
+        self.rows.push(row);
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn node_faults_cost_no_login_that_is_tried_again() {
+    let mut trial = Trial {
+        installed: Installed::start(Profile::Talos, 2, &VALUES).await,
+        rows: Vec::new(),
+    };
+    faults::none_at_all(&mut trial).await;
+    faults::of_webhooks(&mut trial).await;
+    faults::of_agents(&mut trial).await;
+    faults::of_the_control_plane(&mut trial).await;
+    faults::rotations(&mut trial).await;
+    table::judge(&trial.rows);
+}
