@@ -22,6 +22,7 @@ const SERVING: [&str; 4] = ["secret", "-n", NAMESPACE, "haulout-serving"];
 const API_SERVICE: [&str; 2] = ["apiservice", "v1alpha1.login.concierge.pinniped.dev"];
 /// Common name of the CA that replaces the cluster's.
 const NEW_CA: &str = "kubernetes-2";
+const AGENTS_TLS: [&str; 4] = ["secret", "-n", AGENT_NAMESPACE, "haulout-agent-tls"];
 const LEASE: [&str; 4] = ["lease", "-n", NAMESPACE, "haulout-webhook"];
 
 pub(super) async fn none_at_all(trial: &mut Trial) {
@@ -132,17 +133,12 @@ pub(super) async fn of_the_control_plane(trial: &mut Trial) {
 pub(super) async fn rotations(trial: &mut Trial) {
     trial
         .lasting("serving leaf renewed", async |installed| {
-            let seen = installed.secret(&SERVING, "tls.crt").await;
-            // Without a leaf in the Secret the leader signs another by the same CA, as it does when one grows old.
-            let patch = r#"--patch=[{"op":"remove","path":"/data/tls.crt"}]"#;
-            installed
-                .run(&["patch", "--type=json", patch], &SERVING)
-                .await;
-            until("a new leaf", async || {
-                let leaf = installed.secret(&SERVING, "tls.crt").await;
-                !leaf.is_empty() && leaf != seen
-            })
-            .await;
+            installed.renew_leaf(&SERVING).await;
+        })
+        .await;
+    trial
+        .lasting("agents' leaf renewed", async |installed| {
+            installed.renew_leaf(&AGENTS_TLS).await;
         })
         .await;
     trial
@@ -255,6 +251,19 @@ impl Installed {
         until(&format!("{count} agents"), async || {
             let pods = self.pods(AGENT_NAMESPACE).await;
             pods.len() == count && pods.iter().all(is_ready)
+        })
+        .await;
+    }
+
+    /// Without a leaf in the Secret the leader signs another by the same CA, as it does when one grows old.
+    async fn renew_leaf(&self, secret: &[&str]) {
+        let seen = self.secret(secret, "tls.crt").await;
+        let patch = r#"--patch=[{"op":"remove","path":"/data/tls.crt"}]"#;
+        self.run(&["patch", "--type=json", patch], secret).await;
+        // It has no right to watch the agents' Secret, and reads it every 30 s; `until` waits as long.
+        until("a new leaf", async || {
+            let leaf = self.secret(secret, "tls.crt").await;
+            !leaf.is_empty() && leaf != seen
         })
         .await;
     }
