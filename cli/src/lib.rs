@@ -93,7 +93,7 @@ pub fn run(
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when stderr is closed.
-            drop(writeln!(stderr, "Error: {}", chain(&error)));
+            drop(writeln!(stderr, "Error: {}", printable(&chain(&error))));
             if error.is_usage() {
                 ExitCode::from(USAGE)
             } else {
@@ -143,4 +143,35 @@ fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Text that may be of others, as one line that cannot steer a terminal.
+fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => line.push(c),
+            c if c.is_whitespace() => line.push(' '),
+            c => line.extend(c.escape_debug()),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_stays_in_its_line_and_steers_no_terminal() {
+        let cases = [
+            (r#"it's "a\b" für 東京"#, r#"it's "a\b" für 東京"#),
+            ("a\nb\tc\r\u{2028}\u{85}d", "a b c   d"),
+            ("\u{1b}[2J\u{9b}\u{7f}", r"\u{1b}[2J\u{9b}\u{7f}"),
+            ("a\u{202e}b\u{200b}", r"a\u{202e}b\u{200b}"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(printable(text), expected);
+        }
+    }
 }

@@ -125,7 +125,7 @@ impl fmt::Display for AgentValues {
             run_as: RunAs { user, group },
         } = &self.files;
         for (pod, node) in &self.pods {
-            writeln!(f, "# {pod} on node {node}")?;
+            writeln!(f, "# {} on node {}", ascii(pod), ascii(node))?;
         }
         writeln!(f, "# signs with {}", Origin(certificate))?;
         writeln!(f, "# and {}", Origin(key))?;
@@ -133,13 +133,15 @@ impl fmt::Display for AgentValues {
         for node in &self.unlabelled {
             writeln!(
                 f,
-                "# Mind: node {node} has no label {CONTROL_PLANE}, so no agent would run there."
+                "# Mind: node {} has no label {CONTROL_PLANE}, so no agent would run there.",
+                ascii(node)
             )?;
         }
         for node in &self.without {
             writeln!(
                 f,
-                "# Mind: node {node} has that label of a control plane node, but no kube-controller-manager runs there."
+                "# Mind: node {} has that label of a control plane node, but no kube-controller-manager runs there.",
+                ascii(node)
             )?;
         }
         writeln!(f, "agent:")?;
@@ -164,9 +166,9 @@ impl fmt::Display for Origin<'_> {
             path,
             host_path,
         } = self.0;
-        write!(f, "{}", single_line(host_path))?;
+        write!(f, "{}", ascii(host_path))?;
         if host_path != path {
-            write!(f, ", {} in its container", single_line(path))?;
+            write!(f, ", {} in its container", ascii(path))?;
         }
         match flag {
             Some(flag) => write!(f, " ({flag})"),
@@ -220,16 +222,28 @@ fn control_plane_name(node: &Node) -> Option<String> {
     node.metadata.name.clone()
 }
 
-/// As a string of JSON, which YAML reads as well.
+/// As a string of YAML.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    format!(
+        "\"{}\"",
+        ascii(&text.replace('\\', r"\\").replace('"', "\\\""))
+    )
 }
 
-/// A comment must not end early.
-fn single_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+/// The text in printable ASCII, the rest escaped as in a string of YAML: for a reader of YAML 1.1, which Helm has, U+2028 ends
+/// a comment too.
+fn ascii(text: &str) -> String {
+    let mut ascii = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            ' '..='~' => ascii.push(c),
+            c => {
+                // Writing to a String does not fail.
+                let _infallible = write!(ascii, "\\U{:08X}", u32::from(c));
+            }
+        }
+    }
+    ascii
 }
 
 #[cfg(test)]

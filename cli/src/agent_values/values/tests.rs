@@ -103,10 +103,30 @@ agent:
 }
 
 #[test]
-fn a_line_break_in_a_path_ends_no_comment() {
-    let values = AgentValues::decide(&[pod("a", "/pki", "/x\nagent: {}", None)], &[]).unwrap();
-    let read: Value = serde_saphyr::from_str(&values.to_string()).unwrap();
-    assert_eq!(read["agent"]["keyFile"], "/x\nagent: {}/ca.key");
+fn nothing_in_a_path_ends_a_comment_or_steers_a_terminal() {
+    for (character, escaped) in [
+        ('\n', r"\U0000000A"),
+        ('\u{1b}', r"\U0000001B"),
+        ('\u{7f}', r"\U0000007F"),
+        ('\u{85}', r"\U00000085"),
+        ('\u{2028}', r"\U00002028"),
+        ('\u{2029}', r"\U00002029"),
+        ('\u{1f511}', r"\U0001F511"),
+    ] {
+        let folder = format!("/x{character}agent: {{}}");
+        let values = AgentValues::decide(&[pod("a", "/pki", &folder, None)], &[]).unwrap();
+        let text = values.to_string();
+        assert!(
+            text.chars().all(|c| matches!(c, ' '..='~' | '\n')),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("# and /x{escaped}agent: {{}}/ca.key, ")),
+            "{text}"
+        );
+        let read: Value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(read["agent"]["keyFile"], format!("{folder}/ca.key"));
+    }
 }
 
 #[test]
