@@ -3,7 +3,9 @@
 #[cfg(test)]
 mod example;
 mod findings;
+mod name;
 mod observe;
+mod record;
 mod script;
 mod state;
 mod steps;
@@ -13,6 +15,8 @@ use std::io::{self, Write};
 use haulout_api::group::{ApiGroupSuffix, SuffixError};
 
 use self::findings::{Finding, Weight, judge};
+use self::name::NameError;
+use self::record::{ANNOTATION, RecordError};
 use self::script::Tools;
 use self::state::State;
 use crate::arguments::MigrateFlags;
@@ -25,6 +29,10 @@ pub(crate) enum MigrateError {
     Suffix(#[source] SuffixError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
     #[error(
         "this cluster has no Concierge: there is no APIService v1alpha1.login.concierge.SUFFIX; install Haulout without \
          migration"
@@ -42,6 +50,11 @@ pub(crate) enum MigrateError {
     SeveralConcierges,
     #[error("Haulout serves the logins already, and nothing of a Concierge is left")]
     Done,
+    #[error(
+        "Haulout serves the logins, and APIService v1alpha1.login.concierge.{0} does not say which Concierge did before; if \
+         one did, write its NAMESPACE/SERVICE/DEPLOYMENT there as the annotation {ANNOTATION}"
+    )]
+    NotRecorded(ApiGroupSuffix),
     #[error("{0} of the findings block the migration; `haulout migrate --check` prints them")]
     Blocked(usize),
     #[error("failed to print the result")]
@@ -71,8 +84,11 @@ pub(crate) fn run(flags: &MigrateFlags, stdout: &mut dyn Write) -> Result<(), Mi
     };
     match (&state.concierge, flags.back) {
         (Some(concierge), true) => print(&steps::back(&state, concierge, &tools)),
-        (None, true) if state.login.is_ours() => print(&steps::restore(&tools)),
-        (None, _) if state.login.is_ours() => Err(MigrateError::Done),
+        (None, back) if state.login.is_ours() => match (state.is_recorded, back) {
+            (false, _) => Err(MigrateError::NotRecorded(state.suffix)),
+            (true, true) => print(&steps::restore(&tools)),
+            (true, false) => Err(MigrateError::Done),
+        },
         (concierge, _) => {
             let findings = judge(&state);
             if flags.check {

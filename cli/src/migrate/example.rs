@@ -3,13 +3,14 @@
 use haulout_api::authenticator::{AuthenticatorPhase, JwtAuthenticatorSpec};
 use haulout_api::group::ApiGroupSuffix;
 
+use super::name::Name;
 use super::state::{Anonymous, Authenticator, Concierge, Issuer, Object, Service, Settings, State};
 
 /// A state in which nothing blocks.
 pub(super) fn state() -> State {
     let service = Service {
-        namespace: "pinniped-concierge".to_owned(),
-        name: "pinniped-concierge-api".to_owned(),
+        namespace: name("pinniped-concierge"),
+        name: name("pinniped-concierge-api"),
     };
     State {
         version: (1, 36),
@@ -17,6 +18,7 @@ pub(super) fn state() -> State {
         login: service.clone(),
         identity: Some(service),
         concierge: Some(concierge()),
+        is_recorded: false,
         jwt: vec![Authenticator {
             kind: "JWTAuthenticator",
             name: "corp".to_owned(),
@@ -48,11 +50,11 @@ pub(super) fn concierge() -> Concierge {
     };
     let own = Some("pinniped-concierge");
     Concierge {
-        namespace: "pinniped-concierge".to_owned(),
-        service: "pinniped-concierge-api".to_owned(),
-        deployment: "pinniped-concierge".to_owned(),
+        namespace: name("pinniped-concierge"),
+        service: name("pinniped-concierge-api"),
+        deployment: name("pinniped-concierge"),
         replicas: 3,
-        serving_secret: "pinniped-concierge-api-tls-serving-certificate".to_owned(),
+        serving_secret: name("pinniped-concierge-api-tls-serving-certificate"),
         settings: Settings::default(),
         managers: Vec::new(),
         objects: vec![
@@ -75,7 +77,12 @@ pub(super) fn concierge() -> Concierge {
 /// Where Haulout's logins lead.
 pub(super) fn ours() -> Service {
     Service {
-        namespace: super::state::NAMESPACE.to_owned(),
-        name: super::state::SERVICE.to_owned(),
+        namespace: name(super::state::NAMESPACE),
+        name: name(super::state::SERVICE),
     }
+}
+
+/// The name of an object.
+pub(super) fn name(name: &str) -> Name {
+    Name::parse("an object", name).unwrap()
 }

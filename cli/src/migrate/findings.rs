@@ -10,6 +10,7 @@ use haulout_api::group::VERSION;
 use haulout_jwt::claims::ClaimRules;
 
 use super::state::{Anonymous, Authenticator, Concierge, Issuer, Manager, Service, Source, State};
+use crate::printable;
 
 /// The oldest version of Kubernetes that is supported.
 const OLDEST: (u32, u32) = (1, 30);
@@ -37,8 +38,7 @@ impl fmt::Display for Finding {
             Weight::CarriesOver => "carries over",
         };
         // What stands in objects is foreign text, and this is for a terminal.
-        let text = self.text.replace(char::is_control, " ");
-        write!(f, "{weight:<14}{text}")
+        write!(f, "{weight:<14}{}", printable(&self.text))
     }
 }
 

@@ -17,6 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::MigrateError;
+use super::name::{Name, NameError};
+use super::record::{ANNOTATION, Record, RecordError};
 use super::state::{Anonymous, Authenticator, Concierge, Issuer, Service, Source, State};
 use crate::agent_values;
 use crate::cluster::{Cluster, ClusterError, call};
@@ -36,16 +38,22 @@ pub(super) async fn observe(
         Some(suffix) => suffix.clone(),
         None => only_suffix(&services)?,
     };
-    let login = leads_to(&services, &suffix.login_group())
+    let login = leads_to(&services, &suffix.login_group())?
         .ok_or_else(|| MigrateError::NotServed(suffix.clone()))?;
-    let identity = leads_to(&services, &suffix.identity_group());
+    let identity = leads_to(&services, &suffix.identity_group())?;
+    let record = recorded(&services, &suffix.login_group())?;
+    let is_recorded = record.is_some();
     // Half way through the switch one of the two leads to Haulout.
     let others = [Some(&login), identity.as_ref()];
     let other = others
         .into_iter()
         .flatten()
         .find(|service| !service.is_ours());
-    let concierge = concierge::find(cluster, other.unwrap_or(&login), &suffix).await?;
+    let concierge = match (other, record) {
+        (Some(service), _) => concierge::find(cluster, service, &suffix).await?,
+        (None, Some(record)) => concierge::find_recorded(cluster, record, &suffix).await?,
+        (None, None) => None,
+    };
     let group = suffix.authentication_group();
     let jwt = authenticators(cluster, &group, "JWTAuthenticator").await?;
     let webhook = authenticators(cluster, &group, "WebhookAuthenticator").await?;
@@ -67,6 +75,7 @@ pub(super) async fn observe(
         identity,
         login,
         concierge,
+        is_recorded,
         jwt,
         webhook,
         issuers: issuers.iter().map(issuer).collect(),
@@ -98,15 +107,32 @@ fn only_suffix(services: &[APIService]) -> Result<ApiGroupSuffix, MigrateError> 
 }
 
 /// The Service that the APIService of this group leads to.
-fn leads_to(services: &[APIService], group: &str) -> Option<Service> {
+fn leads_to(services: &[APIService], group: &str) -> Result<Option<Service>, NameError> {
+    let found = api_service(services, group).and_then(|found| found.spec.as_ref());
+    let Some(service) = found.and_then(|spec| spec.service.clone()) else {
+        return Ok(None);
+    };
+    let (Some(namespace), Some(name)) = (service.namespace, service.name) else {
+        return Ok(None);
+    };
+    Ok(Some(Service {
+        namespace: Name::parse("the namespace that an APIService leads to", namespace)?,
+        name: Name::parse("the Service that an APIService leads to", name)?,
+    }))
+}
+
+/// What the steps wrote down at the APIService of this group.
+fn recorded(services: &[APIService], group: &str) -> Result<Option<Record>, RecordError> {
+    let annotations =
+        api_service(services, group).and_then(|found| found.metadata.annotations.as_ref());
+    let text = annotations.and_then(|annotations| annotations.get(ANNOTATION));
+    text.map(|text| Record::parse(text)).transpose()
+}
+
+fn api_service<'a>(services: &'a [APIService], group: &str) -> Option<&'a APIService> {
     let name = format!("{VERSION}.{group}");
     let mut services = services.iter();
-    let found = services.find(|service| service.metadata.name.as_deref() == Some(&name))?;
-    let service = found.spec.as_ref()?.service.clone()?;
-    Some(Service {
-        namespace: service.namespace?,
-        name: service.name?,
-    })
+    services.find(|service| service.metadata.name.as_deref() == Some(&name))
 }
 
 /// The objects of a kind of ours.
@@ -176,7 +202,7 @@ async fn look_up(
     let namespace = &concierge.namespace;
     let mut sources = Vec::new();
     for (of, source) in named {
-        let is_there = has_source(cluster, namespace, &source).await?;
+        let is_there = has_source(cluster, namespace.as_str(), &source).await?;
         sources.push(Source {
             of,
             namespace: namespace.clone(),
@@ -236,3 +262,6 @@ fn number(text: &str) -> u32 {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     digits.parse().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use crate::arguments::ClusterFlags;
+use crate::printable;
 
 /// The programs that a script calls, with the flags that lead them to the same cluster.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ impl Script {
     /// Adds lines of comment.
     pub(super) fn comment(&mut self, text: &str) {
         for line in text.lines() {
-            self.write(format_args!("# {line}"));
+            self.write(format_args!("# {}", printable(line)));
         }
     }
 

@@ -8,6 +8,8 @@ use haulout_api::authenticator::{
 };
 use haulout_api::group::{ApiGroupSuffix, VERSION};
 
+use super::name::Name;
+
 /// Namespace of Haulout's webhook.
 pub(super) const NAMESPACE: &str = "haulout-system";
 /// Service of Haulout's webhook.
@@ -16,14 +18,14 @@ pub(super) const SERVICE: &str = "haulout-api";
 /// A Service, written `namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Service {
-    pub(super) namespace: String,
-    pub(super) name: String,
+    pub(super) namespace: Name,
+    pub(super) name: Name,
 }
 
 impl Service {
     /// Whether it is Haulout's.
     pub(super) fn is_ours(&self) -> bool {
-        self.namespace == NAMESPACE && self.name == SERVICE
+        self.namespace.as_str() == NAMESPACE && self.name.as_str() == SERVICE
     }
 }
 
@@ -45,6 +47,8 @@ pub(super) struct State {
     pub(super) identity: Option<Service>,
     /// Pinniped's Concierge, if it was found.
     pub(super) concierge: Option<Concierge>,
+    /// Whether the APIService of the login group says which Concierge it led to before Haulout.
+    pub(super) is_recorded: bool,
     pub(super) jwt: Vec<Authenticator<JwtAuthenticatorSpec>>,
     pub(super) webhook: Vec<Authenticator<WebhookAuthenticatorSpec>>,
     pub(super) issuers: Vec<Issuer>,
@@ -75,12 +79,12 @@ impl State {
 /// An installation of Pinniped's Concierge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Concierge {
-    pub(super) namespace: String,
-    pub(super) service: String,
-    pub(super) deployment: String,
+    pub(super) namespace: Name,
+    pub(super) service: Name,
+    pub(super) deployment: Name,
     pub(super) replicas: i32,
     /// Name of the Secret with its serving certificate.
-    pub(super) serving_secret: String,
+    pub(super) serving_secret: Name,
     /// What its configuration says that Haulout's values can say too.
     pub(super) settings: Settings,
     /// What else looks after the Deployment.
@@ -150,7 +154,7 @@ pub(super) struct Source {
     /// Kind and name of the authenticator.
     pub(super) of: String,
     /// Namespace of the Concierge.
-    pub(super) namespace: String,
+    pub(super) namespace: Name,
     pub(super) source: CertificateAuthorityDataSource,
     pub(super) is_there: bool,
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use haulout_api::group::{DEFAULT_SUFFIX, VERSION};
 use serde_json::{Value, json};
 
+use super::record::{ANNOTATION, Record};
 use super::script::{Script, Tools, quoted};
 use super::state::{Concierge, NAMESPACE, Object, SERVICE, State};
 
@@ -34,7 +35,7 @@ pub(super) fn forth(state: &State, concierge: &Concierge, tools: &Tools) -> Stri
         install(state, concierge, tools, &mut script);
     }
     if !to_switch.is_empty() {
-        switch_forth(to_switch, concierge, tools, &mut script);
+        switch_forth(state, concierge, tools, &mut script);
         log_in(state, tools, &mut script);
         script.comment("If logins fail: `haulout migrate --back` prints the way back.");
     }
@@ -70,7 +71,7 @@ fn back_up(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Scr
             "{kubectl}{} get \\\n  {} \\\n  -o yaml > {BACKUP}/objects/1-{}.yaml",
             in_namespace(namespace),
             objects.join(" \\\n  "),
-            namespace.unwrap_or("cluster")
+            quoted(namespace.unwrap_or("cluster"))
         ));
     }
 }
@@ -118,19 +119,25 @@ fn install(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Scr
     ));
 }
 
-fn switch_forth(names: Vec<String>, concierge: &Concierge, tools: &Tools, script: &mut Script) {
+fn switch_forth(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Script) {
     let (namespace, deployment) = (&concierge.namespace, &concierge.deployment);
+    let [login, _] = state.api_services();
     script.step(
         "Stop the Concierge, and lead logins to Haulout: Service and CA of each APIService in one patch.\n   \
-         Logins fail from the first of these commands to the last: run them in one go.",
+         Logins fail from the second of these commands to the last: run them in one go. The first is for the way back.",
     );
+    let kubectl = &tools.kubectl;
     script.run(format_args!(
-        "{} -n {namespace} scale deployment/{deployment} --replicas=0",
-        tools.kubectl
+        "{kubectl} annotate --overwrite apiservice {login} \\\n  {ANNOTATION}={}",
+        Record::of(concierge)
+    ));
+    script.run(format_args!(
+        "{kubectl} -n {namespace} scale deployment/{deployment} --replicas=0"
     ));
     let to = json!({ "namespace": NAMESPACE, "name": SERVICE, "port": 443 });
     let ca = ("haulout-serving", r"ca\.crt");
-    switch(names, namespace, NAMESPACE, &to, ca, tools, script);
+    let names = state.led(false);
+    switch(names, namespace.as_str(), NAMESPACE, &to, ca, tools, script);
 }
 
 /// Patches these APIServices, if they lead to `from` still: they may be somebody else's by then.
@@ -145,20 +152,21 @@ fn switch(
 ) {
     let kubectl = &tools.kubectl;
     script.run(format_args!(
-        "CA=$({kubectl} -n {secret_namespace} get secret {secret} -o jsonpath='{{.data.{key}}}')"
+        "CA=$({kubectl} -n {secret_namespace} get secret {} -o jsonpath='{{.data.{key}}}')",
+        quoted(secret)
     ));
     let patch = json!([
         { "op": "test", "path": "/spec/service/namespace", "value": from },
         { "op": "replace", "path": "/spec/service", "value": to },
         { "op": "add", "path": "/spec/caBundle", "value": "CA" },
     ]);
-    let patch = patch.to_string().replace("\"CA\"", r#""'"${CA:?}"'""#);
+    let patch = quoted(&patch.to_string()).replace("\"CA\"", r#""'"${CA:?}"'""#);
     script.comment(
         "Where a patch is said to be invalid, the APIService leads elsewhere by now: look at it, and print the steps again.",
     );
     for name in names {
         script.run(format_args!(
-            "{kubectl} patch apiservice {name} --type json -p \\\n  '{patch}'"
+            "{kubectl} patch apiservice {name} --type json -p \\\n  {patch}"
         ));
     }
 }
@@ -228,7 +236,9 @@ fn by_namespace(objects: &[Object]) -> BTreeMap<Option<&str>, Vec<String>> {
 }
 
 fn in_namespace(namespace: Option<&str>) -> String {
-    namespace.map_or_else(String::new, |namespace| format!(" -n {namespace}"))
+    namespace.map_or_else(String::new, |namespace| {
+        format!(" -n {}", quoted(namespace))
+    })
 }
 
 #[cfg(test)]

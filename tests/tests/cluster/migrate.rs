@@ -342,6 +342,7 @@ async fn cluster_the_printed_steps_lead_to_haulout_and_back() {
         "what leads elsewhere is left alone"
     );
 
+    concierge::install_impostor(&site.cluster).await;
     // Half way it can be turned round, and gone again.
     lead_back(&site, &old_specs).await;
     switch(&site, &site.steps(&[]).await, &stack).await;

@@ -4,7 +4,7 @@ use haulout_api::authenticator::{
 use haulout_api::group::ApiGroupSuffix;
 
 use super::*;
-use crate::migrate::example::{ours, state};
+use crate::migrate::example::{name, ours, state};
 use crate::migrate::state::Service;
 
 /// Texts of one weight.
@@ -30,7 +30,7 @@ fn concierge(state: &mut State) -> &mut Concierge {
 fn source(is_there: bool) -> Source {
     Source {
         of: "JWTAuthenticator corp".to_owned(),
-        namespace: "pinniped-concierge".to_owned(),
+        namespace: name("pinniped-concierge"),
         source: CertificateAuthorityDataSource {
             kind: CertificateAuthorityDataSourceKind::ConfigMap,
             name: "corp-ca".to_owned(),
@@ -71,10 +71,9 @@ fn what_haulout_cannot_do_blocks() {
         ),
         (
             |state| {
-                let name = "other".to_owned();
                 state.identity = Some(Service {
-                    namespace: "x".to_owned(),
-                    name,
+                    namespace: name("x"),
+                    name: name("other"),
                 });
             },
             "leads to x/other",
@@ -213,7 +212,10 @@ fn what_blocks_comes_first_and_cannot_steer_the_terminal() {
     let mut state = state();
     state.placement = Err("a\u{1b}[2Jb\nc".to_owned());
     let lines: Vec<_> = judge(&state).iter().map(Finding::to_string).collect();
-    assert_eq!(lines[0], "blocks        no place for the agent: a [2Jb c");
+    assert_eq!(
+        lines[0],
+        "blocks        no place for the agent: a\\u{1b}[2Jb c"
+    );
     assert!(lines[1].starts_with("to know       "), "{lines:?}");
     assert!(
         lines.last().unwrap().starts_with("carries over  "),

@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::migrate::MigrateError;
+use crate::migrate::name::{Name, NameError};
+use crate::migrate::record::Record;
 use crate::migrate::state::{Concierge, Manager, Object, Service, Settings};
 
-/// Label of its pods, and so the selector of its Services.
-const POD_LABEL: (&str, &str) = ("deployment.pinniped.dev", "concierge");
 /// Label of everything that its manifests make.
 const APP: &str = "app";
 /// Key of its configuration in a ConfigMap.
@@ -39,38 +39,60 @@ const NAMESPACED_KINDS: [Kind<'_>; 7] = [
     (RBAC, "v1", "Role"),
 ];
 
-/// The installation behind `login`, or, where that leads to Haulout already, the one that is left; `None` if there is none.
+/// The installation behind a Service; `None` if there is none.
 pub(super) async fn find(
     cluster: &Cluster,
-    login: &Service,
+    service: &Service,
     suffix: &ApiGroupSuffix,
 ) -> Result<Option<Concierge>, MigrateError> {
-    let mut deployments = if login.is_ours() {
-        let all: Api<Deployment> = Api::all(cluster.client());
-        let selector =
-            BTreeMap::from([POD_LABEL].map(|(label, value)| (label.to_owned(), value.to_owned())));
-        selected(cluster.list("the Deployments", &all, "").await?, &selector)
-    } else {
-        behind(cluster, login).await?
-    };
+    let mut deployments = behind(cluster, service).await?;
     let Some(deployment) = deployments.pop() else {
         return Ok(None);
     };
     if !deployments.is_empty() {
         return Err(MigrateError::SeveralConcierges);
     }
-    Ok(Some(describe(cluster, deployment, login, suffix).await?))
+    Ok(Some(describe(cluster, deployment, service, suffix).await?))
+}
+
+/// The installation that was behind the logins before Haulout; `None` if it is gone.
+pub(super) async fn find_recorded(
+    cluster: &Cluster,
+    record: Record,
+    suffix: &ApiGroupSuffix,
+) -> Result<Option<Concierge>, MigrateError> {
+    let Record {
+        namespace,
+        service,
+        deployment,
+    } = record;
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client(), namespace.as_str());
+    let found = cluster.get("the Concierge", &deployments, deployment.as_str());
+    let Some(deployment) = found.await? else {
+        return Ok(None);
+    };
+    let service = Service {
+        namespace,
+        name: service,
+    };
+    Ok(Some(describe(cluster, deployment, &service, suffix).await?))
 }
 
 /// The Deployments whose pods a Service selects.
 async fn behind(cluster: &Cluster, service: &Service) -> Result<Vec<Deployment>, ClusterError> {
-    let services: Api<KubernetesService> = Api::namespaced(cluster.client(), &service.namespace);
-    let found = cluster.get("the Service of the logins", &services, &service.name);
+    let services: Api<KubernetesService> =
+        Api::namespaced(cluster.client(), service.namespace.as_str());
+    let found = cluster.get(
+        "the Service of the logins",
+        &services,
+        service.name.as_str(),
+    );
     let selector = found.await?.and_then(|service| service.spec?.selector);
     let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
         return Ok(Vec::new());
     };
-    let deployments: Api<Deployment> = Api::namespaced(cluster.client(), &service.namespace);
+    let deployments: Api<Deployment> =
+        Api::namespaced(cluster.client(), service.namespace.as_str());
     let deployments = cluster.list("the Deployments", &deployments, "").await?;
     Ok(selected(deployments, &selector))
 }
@@ -91,35 +113,27 @@ fn selected(deployments: Vec<Deployment>, selector: &BTreeMap<String, String>) -
 async fn describe(
     cluster: &Cluster,
     deployment: Deployment,
-    login: &Service,
+    service: &Service,
     suffix: &ApiGroupSuffix,
-) -> Result<Concierge, ClusterError> {
+) -> Result<Concierge, MigrateError> {
     let metadata = &deployment.metadata;
-    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let namespace = service.namespace.clone();
     let name = metadata.name.clone().unwrap_or_default();
     let spec = deployment.spec.as_ref();
     let pods = spec.and_then(|spec| spec.template.spec.as_ref());
-    let configuration = configuration(cluster, &namespace, pods).await?;
-    let named = |key: &str| {
-        let name = configuration.pointer(&format!("/names/{key}"));
-        name.and_then(Value::as_str).map(str::to_owned)
-    };
+    let configuration = configuration(cluster, namespace.as_str(), pods).await?;
     let app = metadata.labels.as_ref().and_then(|labels| labels.get(APP));
     Ok(Concierge {
-        service: match login.is_ours() {
-            false => login.name.clone(),
-            true => named("apiService").unwrap_or_else(|| format!("{name}-api")),
-        },
+        service: service.name.clone(),
         replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
-        serving_secret: named("servingCertificateSecret")
-            .unwrap_or_else(|| format!("{name}-api-tls-serving-certificate")),
+        serving_secret: serving_secret(&configuration, &name)?,
         settings: settings(&configuration, pods),
         managers: managers(&deployment),
         objects: match app {
-            Some(app) => objects(cluster, &namespace, app, suffix).await?,
+            Some(app) => objects(cluster, namespace.as_str(), app, suffix).await?,
             None => Vec::new(),
         },
-        deployment: name,
+        deployment: Name::parse("the Deployment of the Concierge", name)?,
         namespace,
     })
 }
@@ -146,6 +160,19 @@ async fn configuration(
         }
     }
     Ok(Value::Null)
+}
+
+/// The Secret with the serving certificate of the Deployment `name`.
+fn serving_secret(configuration: &Value, name: &str) -> Result<Name, NameError> {
+    let configured = configuration.pointer("/names/servingCertificateSecret");
+    let secret = match configured.and_then(Value::as_str) {
+        Some(secret) => secret.to_owned(),
+        None => format!("{name}-api-tls-serving-certificate"),
+    };
+    Name::parse(
+        "the Secret with the Concierge's serving certificate",
+        secret,
+    )
 }
 
 fn settings(configuration: &Value, pods: Option<&PodSpec>) -> Settings {

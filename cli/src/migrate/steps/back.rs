@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{BACKUP, CHART, log_in, switch};
+use crate::migrate::record::ANNOTATION;
 use crate::migrate::script::{Script, Tools};
 use crate::migrate::state::{Concierge, NAMESPACE, State};
 
@@ -38,7 +39,8 @@ pub(in crate::migrate) fn back(state: &State, concierge: &Concierge, tools: &Too
             "{kubectl} -n {namespace} rollout status deployment/{deployment} --timeout=5m"
         ));
         script.step("Lead logins to it: Service and CA of each APIService in one patch.");
-        let to = json!({ "namespace": namespace, "name": concierge.service, "port": 443 });
+        let (namespace, service) = (namespace.as_str(), concierge.service.as_str());
+        let to = json!({ "namespace": namespace, "name": service, "port": 443 });
         let ca = (serving_secret.as_str(), "caCertificate");
         switch(to_switch, NAMESPACE, namespace, &to, ca, tools, &mut script);
         log_in(state, tools, &mut script);
@@ -54,7 +56,7 @@ pub(in crate::migrate) fn back(state: &State, concierge: &Concierge, tools: &Too
     ));
     script.run(format_args!("{helm} uninstall haulout -n {NAMESPACE}"));
     script.run(format_args!(
-        "{kubectl} annotate apiservice {login} {identity} helm.sh/resource-policy-"
+        "{kubectl} annotate apiservice {login} {identity} helm.sh/resource-policy- {ANNOTATION}-"
     ));
     script.run(format_args!(
         "{kubectl} delete --ignore-not-found credentialissuers.{}/haulout",

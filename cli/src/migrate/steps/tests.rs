@@ -5,7 +5,7 @@ use haulout_api::group::ApiGroupSuffix;
 
 use super::*;
 use crate::arguments::ClusterFlags;
-use crate::migrate::example::{concierge, ours, state};
+use crate::migrate::example::{concierge, name, ours, state};
 use crate::migrate::state::{Settings, Source};
 
 fn tools() -> Tools {
@@ -230,7 +230,7 @@ fn settings_become_values() {
 fn of_sources_only_the_named_keys_are_copied() {
     let source = |kind, key: &str| Source {
         of: "JWTAuthenticator corp".to_owned(),
-        namespace: "pinniped-concierge".to_owned(),
+        namespace: name("pinniped-concierge"),
         source: CertificateAuthorityDataSource {
             kind,
             name: "ca".to_owned(),
@@ -311,5 +311,109 @@ fn a_shell_reads_every_script() {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+}
+
+/// After the switch nothing else tells where the way back leads, so it is written down before.
+#[test]
+fn the_switch_records_the_concierge_first_and_the_way_back_forgets_it() {
+    let there = commands(&forth(&state(), &concierge(), &tools()));
+    let record = "kubectl annotate --overwrite apiservice v1alpha1.login.concierge.pinniped.dev  \
+        haulout/concierge=pinniped-concierge/pinniped-concierge-api/pinniped-concierge";
+    let order = [record, "--replicas=0", " patch apiservice "].map(|part| position(&there, part));
+    assert!(order.is_sorted(), "{there:#?}");
+
+    let mut half_way = state();
+    half_way.login = ours();
+    position(&commands(&forth(&half_way, &concierge(), &tools())), record);
+
+    let and_back = commands(&back(&switched(), &concierge(), &tools()));
+    let forget = "kubectl annotate apiservice v1alpha1.login.concierge.pinniped.dev \
+        v1alpha1.identity.concierge.pinniped.dev helm.sh/resource-policy- haulout/concierge-";
+    assert!(position(&and_back, forget) > position(&and_back, "helm uninstall"));
+}
+
+/// Names that [`Name`](crate::migrate::name::Name) lets pass need no quotes; every other text of the state does.
+#[test]
+fn no_text_of_the_cluster_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    for hostile in [
+        "'; touch ran; '",
+        "$(touch ran)",
+        "`touch ran`",
+        "x; touch ran; x",
+        "x\ntouch ran\n",
+        "x\nEOF\ntouch ran\n",
+        "\"; touch ran; \"",
+        "\"'\"; touch ran; \"'\"",
+    ] {
+        let text = || hostile.to_owned();
+        let concierge = Concierge {
+            settings: Settings {
+                server: Some(text()),
+                logs_names: true,
+                https_proxy: Some(text()),
+                no_proxy: Some(text()),
+            },
+            objects: vec![
+                Object {
+                    resource: text(),
+                    namespace: Some(text()),
+                    name: text(),
+                },
+                Object {
+                    resource: text(),
+                    namespace: None,
+                    name: text(),
+                },
+            ],
+            ..concierge()
+        };
+        let mut state = state();
+        state.jwt[0].name = text();
+        state.issuers[0].name = text();
+        state.sources = [
+            CertificateAuthorityDataSourceKind::Secret,
+            CertificateAuthorityDataSourceKind::ConfigMap,
+        ]
+        .map(|kind| Source {
+            of: text(),
+            namespace: name("pinniped-concierge"),
+            source: CertificateAuthorityDataSource {
+                kind,
+                name: text(),
+                key: text(),
+            },
+            is_there: true,
+        })
+        .into();
+        let mut switched = switched();
+        switched.sources = state.sources.clone();
+        let mut script = Script::new(hostile);
+        script.step(hostile);
+        let ca = (hostile, "ca");
+        let to = json!({ "name": hostile });
+        switch(
+            vec!["x".to_owned()],
+            hostile,
+            "x",
+            &to,
+            ca,
+            &tools(),
+            &mut script,
+        );
+        for script in [
+            script.into_text(),
+            forth(&state, &concierge, &tools()),
+            back(&switched, &concierge, &tools()),
+        ] {
+            let functions = "kubectl() { echo Q0E=; }; helm() { :; }; haulout() { :; }\n";
+            std::process::Command::new("sh")
+                .args(["-c", &format!("{functions}{script}")])
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            assert!(!folder.path().join("ran").exists(), "{hostile}: {script}");
+        }
     }
 }

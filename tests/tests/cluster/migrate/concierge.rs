@@ -61,6 +61,28 @@ pub(super) async fn make_serving_secret(cluster: &Cluster) {
     apply(cluster, &serving_secret(&ca)).await;
 }
 
+/// What somebody with rights in one namespace alone can make, with all marks of the Concierge.
+pub(super) async fn install_impostor(cluster: &Cluster) {
+    let labels = json!({"app": "impostor", "deployment.pinniped.dev": "concierge"});
+    let items = json!([
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "impostor"}},
+        {
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": DEPLOYMENT, "namespace": "impostor", "labels": labels},
+            "spec": {
+                "replicas": 0,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "impostor", "image": "impostor"}]},
+                },
+            },
+        },
+    ]);
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    apply(cluster, &objects).await;
+}
+
 pub(super) async fn apply(cluster: &Cluster, objects: &Value) {
     let manifests = objects.to_string();
     let output = cluster

@@ -25,7 +25,7 @@ fn a_deployment_is_found_by_all_labels_of_the_selector() {
         with("agent", json!({"kube-cert-agent.pinniped.dev": "v3"})),
         Deployment::default(),
     ];
-    let selector = BTreeMap::from([(POD_LABEL.0.to_owned(), POD_LABEL.1.to_owned())]);
+    let selector = BTreeMap::from([("deployment.pinniped.dev".to_owned(), "concierge".to_owned())]);
     let found = selected(deployments, &selector);
     let names: Vec<_> = found
         .iter()
@@ -85,4 +85,19 @@ fn settings_are_read_from_configuration_and_environment() {
 
     let unset = json!({"discovery": {"url": null}, "audit": {"logUsernamesAndGroups": "disabled"}});
     assert_eq!(settings(&unset, None), Settings::default());
+}
+
+#[test]
+fn the_serving_secret_is_a_name() {
+    let named = |secret: &str| json!({"names": {"servingCertificateSecret": secret}});
+    for (configuration, expected) in [
+        (named("own"), "own"),
+        (json!(null), "concierge-api-tls-serving-certificate"),
+    ] {
+        let secret = serving_secret(&configuration, "concierge").unwrap();
+        assert_eq!(secret.as_str(), expected);
+    }
+    for hostile in ["x); id; (", "$(id)", "x' y"] {
+        serving_secret(&named(hostile), "concierge").unwrap_err();
+    }
 }
