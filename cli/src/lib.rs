@@ -174,4 +174,21 @@ mod tests {
             assert_eq!(printable(text), expected);
         }
     }
+
+    #[test]
+    fn errors_are_printed_so() {
+        let arguments = ["haulout", "agent-values", "--kubeconfig", "/\u{1b}[2J\n/x"];
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        run(
+            &arguments.map(OsString::from),
+            &|_| None,
+            SystemTime::UNIX_EPOCH,
+            &mut stdout,
+            &mut stderr,
+        );
+        let stderr = String::from_utf8(stderr).unwrap();
+        let expected = r"Error: failed to use the kubeconfig /\u{1b}[2J /x; ";
+        assert!(stderr.starts_with(expected), "{stderr:?}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
+    }
 }

@@ -121,6 +121,12 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_hides_nothing_from_who_reads_it() {
+        let text = Script::new("one\ntwo\rthree\u{1b}[2K").into_text();
+        assert_eq!(text, "# one\n# two three\\u{1b}[2K\n");
+    }
+
+    #[test]
     fn tools_lead_to_the_same_cluster() {
         let flags = ClusterFlags {
             kubeconfig: Some("/home/me/my config".into()),
