@@ -103,6 +103,17 @@ pub enum CallError {
     /// The API server refused.
     #[error("{}", Refusal(.0))]
     Refused(Box<Status>),
+    /// The answer is not what was asked for. The library's error is left out: it repeats parts of the
+    /// answer, which may be those of a Secret.
+    #[error(
+        "failed to read the API server's answer: line {line}, column {column} is not of the expected type"
+    )]
+    Unreadable {
+        /// Where the answer differs, from 1.
+        line: usize,
+        /// Where in this line, from 1.
+        column: usize,
+    },
     /// The API server could not be asked, or its answer not be read.
     #[error("failed to call the API server")]
     Failed(#[source] Box<kube::Error>),
@@ -127,6 +138,10 @@ impl From<kube::Error> for CallError {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::Refused(status),
+            kube::Error::SerdeError(error) => Self::Unreadable {
+                line: error.line(),
+                column: error.column(),
+            },
             other => Self::Failed(Box::new(other)),
         }
     }

@@ -108,16 +108,19 @@ pub fn init_logging(settings: &LogSettings) -> Result<(), StartupError> {
 }
 
 fn filter(level: LogLevel) -> Targets {
-    let (default, of_watches) = match level {
-        LogLevel::Quiet => (LevelFilter::WARN, LevelFilter::ERROR),
-        LogLevel::Info => (LevelFilter::INFO, LevelFilter::ERROR),
-        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::DEBUG),
-        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
+    let default = match level {
+        LogLevel::Quiet => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
     };
-    // It warns at each attempt; our controllers say the same once, and what to do.
+    // Up to warnings, kube repeats what the API server answered, which may be a Secret. That a watch
+    // fails is said by our controllers too: once, and with what to do.
     Targets::new()
         .with_default(default)
-        .with_target("kube_runtime::watcher", of_watches)
+        .with_target("kube_client::client", LevelFilter::ERROR)
+        .with_target("kube_client::client::builder", default)
+        .with_target("kube_runtime::watcher", LevelFilter::ERROR)
 }
 
 #[cfg(test)]
@@ -131,20 +134,97 @@ mod tests {
 
     #[test]
     fn levels_let_pass_what_they_say() {
-        for (level, info, debug, attempts) in [
-            (LogLevel::Quiet, false, false, false),
-            (LogLevel::Info, true, false, false),
-            (LogLevel::Debug, true, true, true),
-            (LogLevel::Trace, true, true, true),
+        for (level, info, debug) in [
+            (LogLevel::Quiet, false, false),
+            (LogLevel::Info, true, false),
+            (LogLevel::Debug, true, true),
+            (LogLevel::Trace, true, true),
         ] {
             let filter = filter(level);
             let passes = |target, level| filter.would_enable(target, &level);
-            assert!(passes("haulout_webhook", Level::WARN), "{level:?}");
-            assert_eq!(passes("haulout_webhook", Level::INFO), info, "{level:?}");
-            assert_eq!(passes("haulout_webhook", Level::DEBUG), debug, "{level:?}");
-            let watcher = "kube_runtime::watcher";
-            assert_eq!(passes(watcher, Level::WARN), attempts, "{level:?}");
-            assert!(passes(watcher, Level::ERROR), "{level:?}");
+            for target in ["haulout_webhook", "kube_client::client::builder"] {
+                assert!(passes(target, Level::WARN), "{level:?}");
+                assert_eq!(passes(target, Level::INFO), info, "{level:?}");
+                assert_eq!(passes(target, Level::DEBUG), debug, "{level:?}");
+            }
+            for target in ["kube_client::client", "kube_runtime::watcher"] {
+                assert!(!passes(target, Level::WARN), "{level:?}");
+                assert!(passes(target, Level::ERROR), "{level:?}");
+            }
+        }
+    }
+
+    /// An answer of the wrong type is logged by kube, as a whole or in part.
+    #[cfg(feature = "cluster")]
+    #[tokio::test]
+    async fn no_level_lets_a_secret_into_the_log() {
+        use futures_util::StreamExt as _;
+        use k8s_openapi::api::core::v1::Secret;
+        use kube::client::Body;
+
+        for level in [
+            LogLevel::Quiet,
+            LogLevel::Info,
+            LogLevel::Debug,
+            LogLevel::Trace,
+        ] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let text = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+            let log = tracing_subscriber::registry()
+                .with(filter(level))
+                .with(text);
+            let _in_force = tracing::subscriber::set_default(log);
+            tracing::warn!("the log is read");
+
+            let (service, mut server) = tower_test::mock::pair();
+            let secrets = kube::Api::<Secret>::all(kube::Client::new(service, "default"));
+            let mut watch =
+                kube::runtime::watcher(secrets, kube::runtime::watcher::Config::default()).boxed();
+            let list = r#"{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"1"},
+                "items":[{"metadata":{"name":"a"},"data":"c2VjcmV0"}]}"#;
+            let answer = async {
+                let next: Option<(http::Request<Body>, _)> = server.next_request().await;
+                let (_list, reply) = next.unwrap();
+                reply.send_response(http::Response::new(Body::from(list.as_bytes().to_vec())));
+            };
+            let begun = watch.next().await.unwrap();
+            begun.unwrap();
+            let (listed, ()) = tokio::join!(watch.next(), answer);
+            let error = listed.unwrap().unwrap_err();
+            let told = crate::controller::watch_fault(error).unwrap();
+            assert!(
+                told.starts_with("failed to read the API server's answer"),
+                "{told}"
+            );
+
+            let logged = lines.text();
+            assert!(logged.contains("the log is read"), "{level:?}: {logged}");
+            for text in [logged, told] {
+                assert!(!text.contains("c2VjcmV0"), "{level:?}: {text}");
+            }
+        }
+    }
+
+    #[cfg(feature = "cluster")]
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    #[cfg(feature = "cluster")]
+    impl Lines {
+        fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        }
+    }
+
+    #[cfg(feature = "cluster")]
+    impl io::Write for Lines {
+        fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(part)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
         }
     }
 
