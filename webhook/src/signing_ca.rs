@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use haulout_pki::bundle::BundleError;
-use haulout_pki::signature::issuer_der;
+use haulout_pki::bundle::{BundleError, CertificateBundle};
+use haulout_pki::signature::{Issuer, issuer};
 use haulout_serve::front_proxy::FrontProxy;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 /// How long a judgement holds for certificates of one issuer: to verify a signature costs as much as to make one.
 const JUDGED_FOR: Duration = Duration::from_secs(60);
+/// How many issuers are known at a time: agents have one, and a second while their CA is replaced.
+const KNOWN_ISSUERS: usize = 8;
 
 /// Why a certificate is held back.
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +47,15 @@ impl SigningCaError {
 /// Judges each certificate before it is handed out.
 pub struct SigningCaGuard {
     front_proxy: Arc<FrontProxy>,
-    judged: Mutex<Option<Judged>>,
+    /// The oldest first.
+    judged: Mutex<Vec<Judged>>,
     changed: Notify,
 }
 
 struct Judged {
-    issuer: Vec<u8>,
+    issuer: Issuer,
+    /// The CAs of the front proxy at the time.
+    front_proxy_ca: Option<CertificateBundle>,
     at: Instant,
     is_front_proxy_key: bool,
 }
@@ -60,7 +65,7 @@ impl SigningCaGuard {
     pub fn new(front_proxy: Arc<FrontProxy>) -> Self {
         Self {
             front_proxy,
-            judged: Mutex::new(None),
+            judged: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -71,25 +76,31 @@ impl SigningCaGuard {
     /// [`SigningCaError`]: it must not be handed out.
     pub fn admit(&self, certificate_pem: &str) -> Result<(), SigningCaError> {
         let der = der(certificate_pem)?;
-        let issuer = issuer_der(&der).map_err(unreadable)?;
+        let issuer = issuer(&der).map_err(unreadable)?;
+        let front_proxy_ca = self.front_proxy.client_ca();
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = judged.as_ref().filter(|judged| judged.issuer == issuer);
-        let is_front_proxy_key = match known.filter(|judged| judged.at.elapsed() < JUDGED_FOR) {
-            Some(judged) => judged.is_front_proxy_key,
-            None => {
-                let is_new = known.is_none();
-                let is_front_proxy_key = self.judge_signature(&der)?;
-                *judged = Some(Judged {
-                    issuer: issuer.to_vec(),
-                    at: Instant::now(),
-                    is_front_proxy_key,
-                });
-                if is_new {
-                    self.changed.notify_one();
-                }
-                is_front_proxy_key
-            }
-        };
+        let known = judged.iter().position(|judged| judged.issuer == issuer);
+        if let Some(judged) = known.and_then(|known| judged.get(known))
+            && judged.issuer.key_id.is_some()
+            && judged.front_proxy_ca == front_proxy_ca
+            && judged.at.elapsed() < JUDGED_FOR
+        {
+            return verdict(judged.is_front_proxy_key);
+        }
+        let is_front_proxy_key = has_signed(front_proxy_ca.as_ref(), &der)?;
+        match known {
+            Some(known) => drop(judged.remove(known)),
+            None => self.changed.notify_one(),
+        }
+        if judged.len() == KNOWN_ISSUERS {
+            judged.remove(0);
+        }
+        judged.push(Judged {
+            issuer,
+            front_proxy_ca,
+            at: Instant::now(),
+            is_front_proxy_key,
+        });
         verdict(is_front_proxy_key)
     }
 
@@ -99,17 +110,23 @@ impl SigningCaGuard {
     /// [`SigningCaError`]: it must not be used.
     pub fn judge(&self, certificate_pem: &str) -> Result<(), SigningCaError> {
         let der = der(certificate_pem)?;
-        self.judge_signature(&der).and_then(verdict)
+        has_signed(self.front_proxy.client_ca().as_ref(), &der).and_then(verdict)
     }
 
-    fn judge_signature(&self, der: &[u8]) -> Result<bool, SigningCaError> {
-        self.front_proxy.has_signed(der).map_err(unreadable)
-    }
-
-    /// Ends when an issuer was met that is not the last one; one waits for it.
+    /// Ends when an issuer was met that is none of the last ones; one waits for it.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
+}
+
+/// Whether a key of the front proxy's CAs has signed this certificate; nobody's has while none is known.
+fn has_signed(
+    front_proxy_ca: Option<&CertificateBundle>,
+    der: &[u8],
+) -> Result<bool, SigningCaError> {
+    front_proxy_ca.map_or(Ok(false), |authorities| {
+        authorities.has_signed(der).map_err(unreadable)
+    })
 }
 
 fn der(certificate_pem: &str) -> Result<CertificateDer<'static>, SigningCaError> {
@@ -137,8 +154,11 @@ impl fmt::Debug for SigningCaGuard {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
     use futures_util::FutureExt;
-    use haulout_pki::authority::SigningAuthority;
+    use haulout_operate::clock::Clock;
+    use haulout_pki::authority::{SigningAuthority, generate_authority};
     use haulout_pki::profile::{ClientSubject, Validity};
     use haulout_pki::secret_key::KeyPair;
     use haulout_serve::front_proxy::FrontProxyConfig;
@@ -161,22 +181,76 @@ mod tests {
         FrontProxyConfig::from_config_map(&data.into()).unwrap()
     }
 
+    /// The same key, in a certificate that gives it no identifier.
+    fn without_key_id(name: &str) -> (SigningAuthority, Validity) {
+        const SUBJECT_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x0e];
+        let now = Clock::system().now();
+        let validity = Validity {
+            not_before: now,
+            not_after: now + Duration::from_secs(3600),
+        };
+        let made = generate_authority(name, validity).unwrap();
+        let mut der = der(&made.certificate_pem).unwrap().to_vec();
+        let found = der.windows(3).position(|at| at == SUBJECT_KEY_IDENTIFIER);
+        der[found.unwrap() + 2] = 0x7f;
+        let certificate = format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            BASE64_STANDARD.encode(der)
+        );
+        let authority =
+            SigningAuthority::from_pem(certificate.as_bytes(), made.key_pem.as_bytes(), now);
+        (authority.unwrap(), validity)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_key_decides_and_not_the_name() {
+        for new in [new_authority, without_key_id] {
+            let (cluster, other) = (new("kubernetes"), new("kubernetes"));
+            let guard = SigningCaGuard::new(Arc::default());
+            let (good, bad) = (certificate(&cluster), certificate(&other));
+            guard
+                .front_proxy
+                .replace(front_proxy(other.0.certificate_pem()));
+            for _ in 0..2 {
+                guard.admit(&good).unwrap();
+                let error = guard.admit(&bad).unwrap_err();
+                assert_eq!(error.reason(), "FrontProxyKeySigns");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_front_proxy_counts_at_once() {
         let cluster = new_authority("kubernetes");
-        let other = new_authority("kubernetes");
         let guard = SigningCaGuard::new(Arc::default());
-        let (good, bad) = (certificate(&cluster), certificate(&other));
+        let certificate = certificate(&cluster);
         // While no front proxy is known, there is none to be taken for.
-        guard.admit(&bad).unwrap();
+        guard.admit(&certificate).unwrap();
+        guard
+            .front_proxy
+            .replace(front_proxy(cluster.0.certificate_pem()));
+        assert!(guard.admit(&certificate).is_err());
+        let other = new_authority("front-proxy-ca");
         guard
             .front_proxy
             .replace(front_proxy(other.0.certificate_pem()));
-        tokio::time::advance(JUDGED_FOR).await;
-        guard.admit(&good).unwrap();
-        tokio::time::advance(JUDGED_FOR).await;
-        let error = guard.admit(&bad).unwrap_err();
-        assert_eq!(error.reason(), "FrontProxyKeySigns");
+        guard.admit(&certificate).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_issuers_are_known() {
+        let guard = SigningCaGuard::new(Arc::default());
+        let first = certificate(&new_authority("kubernetes"));
+        guard.admit(&first).unwrap();
+        for _ in 0..KNOWN_ISSUERS {
+            guard
+                .admit(&certificate(&new_authority("kubernetes")))
+                .unwrap();
+        }
+        assert_eq!(guard.judged.lock().unwrap().len(), KNOWN_ISSUERS);
+        assert!(guard.changed().now_or_never().is_some());
+        guard.admit(&first).unwrap();
+        assert!(guard.changed().now_or_never().is_some(), "it was forgotten");
     }
 
     #[tokio::test(start_paused = true)]
@@ -198,6 +272,7 @@ mod tests {
         }
         assert!(guard.changed().now_or_never().is_some());
         guard.admit(&good).unwrap();
+        assert!(guard.changed().now_or_never().is_none(), "both are known");
     }
 
     #[tokio::test]

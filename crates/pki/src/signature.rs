@@ -5,7 +5,9 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
 };
 
-use crate::bundle::{BundleError, CertificateBundle};
+use x509_cert::ext::pkix::AuthorityKeyIdentifier;
+
+use crate::bundle::{self, BundleError, CertificateBundle};
 use crate::certificate::RawParts;
 
 /// The signatures that [`SigningAuthority`](crate::authority::SigningAuthority) makes, one for each kind of key.
@@ -17,11 +19,27 @@ static ALGORITHMS: [&dyn VerificationAlgorithm; 5] = [
     &ED25519,
 ];
 
-/// The issuer's name in a DER certificate, as it stands there.
-pub fn issuer_der(certificate_der: &[u8]) -> Result<&[u8], BundleError> {
-    RawParts::read(certificate_der)
-        .map(|parts| parts.issuer)
-        .map_err(BundleError::Certificate)
+/// What a certificate says of the key that signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// The issuer's name in DER, as it stands there.
+    pub name: Vec<u8>,
+    /// The authority key identifier; without it only the name is told, which several keys may have.
+    pub key_id: Option<Vec<u8>>,
+}
+
+/// The issuer of a DER certificate.
+pub fn issuer(certificate_der: &[u8]) -> Result<Issuer, BundleError> {
+    let parts = RawParts::read(certificate_der).map_err(BundleError::Certificate)?;
+    let certificate = bundle::parse(certificate_der)?;
+    let key_id = match certificate.tbs_certificate().get_extension() {
+        Ok(Some((_critical, AuthorityKeyIdentifier { key_identifier, .. }))) => key_identifier,
+        _ => None,
+    };
+    Ok(Issuer {
+        name: parts.issuer.to_vec(),
+        key_id: key_id.map(|id| id.as_bytes().to_vec()),
+    })
 }
 
 impl CertificateBundle {

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use haulout_api::identity::UserInfo;
-use haulout_pki::bundle::BundleError;
+use haulout_pki::bundle::CertificateBundle;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
@@ -85,16 +85,9 @@ impl FrontProxy {
         self.in_force.load().judge(peer, now).is_ok()
     }
 
-    /// Whether a key of the front proxy's CA has signed this certificate; nobody's has while no CA
-    /// is known.
-    ///
-    /// # Errors
-    /// The certificate, or one of the CA's, cannot be read.
-    pub fn has_signed(&self, certificate_der: &[u8]) -> Result<bool, BundleError> {
-        match self.in_force.load().config.client_ca() {
-            Some(authorities) => authorities.has_signed(certificate_der),
-            None => Ok(false),
-        }
+    /// The front proxy's CAs that are in force; none while none is known.
+    pub fn client_ca(&self) -> Option<CertificateBundle> {
+        self.in_force.load().config.client_ca().cloned()
     }
 
     /// Who makes a request, decided in the order of `k8s.io/apiserver`

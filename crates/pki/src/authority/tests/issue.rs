@@ -6,6 +6,7 @@ use der::Encode;
 use super::*;
 use crate::bundle::CertificateBundle;
 use crate::encode::{SEQUENCE, hex};
+use crate::signature::issuer;
 
 /// What Pinniped's Concierge issues (`certauthority.IssueClientCert`).
 #[test]
@@ -418,4 +419,19 @@ fn the_signer_is_told_by_its_key() {
         *changed.last_mut().unwrap() ^= 1;
         assert!(!renamed.has_signed(&changed).unwrap(), "{kind}");
     }
+}
+
+#[test]
+fn an_issuer_is_told_by_its_name_and_the_identifier_of_its_key() {
+    let issuer = |files: &Files| {
+        let issued = issue(&files.load().unwrap(), &alice(&[]), files.now());
+        issuer(&issued.der).unwrap()
+    };
+    let files = Files::new(P256, CA);
+    let (named, namesake) = (issuer(&files), issuer(&Files::new(P256, CA)));
+    assert_eq!(issuer(&files), named);
+    assert_eq!(named.name, namesake.name);
+    assert!(named.key_id.is_some() && named.key_id != namesake.key_id);
+    let mute = Files::new(P256, &["-addext", "subjectKeyIdentifier=none"]);
+    assert_eq!(issuer(&mute).key_id, None);
 }
