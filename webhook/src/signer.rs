@@ -1,6 +1,7 @@
 //! Certificates from the agents: the client side of `docs/signing-protocol.md`.
 //!
-//! One HTTP/2 connection is kept to each agent. A call goes to the next connected agent in turn;
+//! One HTTP/2 connection is kept to each agent. A call goes to the next connected agent in turn, to
+//! those that the cluster counts as ready before others;
 //! signing is idempotent, so that an agent which fails is followed by another at once, and one
 //! which is silent for 300 ms has another asked beside it. The first answer counts.
 
@@ -17,7 +18,6 @@ mod hedge;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,6 +40,7 @@ pub(crate) use self::agent::CLOCK_DIFFERENCE_LIMIT;
 pub use self::agent::SERVER_NAME;
 use self::agent::{Agent, ClockDifference};
 pub use self::credentials::{CredentialFiles, CredentialStore, CredentialsError};
+use self::endpoints::Addresses;
 pub use self::endpoints::AgentSource;
 pub use self::error::SignerError;
 use self::fault::LastingFault;
@@ -182,10 +183,11 @@ impl Signer {
         let agents_metric = AgentsMetric(Arc::clone(&shared));
         metrics.register(|registry| registry.register_collector(Box::new(agents_metric)));
 
-        let (publish_addresses, read_addresses) = watch::channel(BTreeSet::new());
+        let (publish_addresses, read_addresses) = watch::channel(Addresses::new());
         match agents {
             AgentSource::Addresses(addresses) => {
-                publish_addresses.send_replace(addresses.into_iter().collect());
+                let addresses = addresses.into_iter().map(|address| (address, true));
+                publish_addresses.send_replace(addresses.collect());
             }
             AgentSource::Service { slices, name } => {
                 let (keeper, end) = (Arc::clone(&shared), stop.clone());
@@ -302,7 +304,8 @@ impl Shared {
             .map_err(|_elapsed| self.no_agent())
     }
 
-    /// The connected agents, beginning with the one whose turn it is; sidelined ones last.
+    /// The connected agents, beginning with the one whose turn it is; then those that are not ready,
+    /// sidelined ones last.
     fn in_turn(&self) -> Vec<Arc<Agent>> {
         let agents = self.agents.load();
         let turn = self
@@ -317,7 +320,7 @@ impl Shared {
                 .filter(|agent| agent.is_connected())
         };
         let mut ordered: Vec<_> = connected().cloned().collect();
-        ordered.sort_by_key(|agent| agent.is_sidelined());
+        ordered.sort_by_key(|agent| (agent.is_sidelined(), !agent.is_ready()));
         ordered
     }
 
@@ -333,7 +336,7 @@ impl Shared {
     /// Keeps one task for each known address, until `stop`.
     async fn follow_addresses(
         self: Arc<Self>,
-        mut addresses: watch::Receiver<BTreeSet<String>>,
+        mut addresses: watch::Receiver<Addresses>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) {
@@ -341,7 +344,7 @@ impl Shared {
         loop {
             let known = addresses.borrow_and_update().clone();
             kept.retain(|(agent, stop)| {
-                let stays = known.contains(agent.address());
+                let stays = known.contains_key(agent.address());
                 if !stays {
                     stop.cancel();
                     self.clock_differences.remove(&AgentLabel {
@@ -350,8 +353,10 @@ impl Shared {
                 }
                 stays
             });
-            for address in known {
-                if kept.iter().any(|(agent, _)| *agent.address() == *address) {
+            for (address, is_ready) in known {
+                let same = kept.iter().find(|(agent, _)| *agent.address() == *address);
+                if let Some((agent, _stop)) = same {
+                    agent.set_ready(is_ready);
                     continue;
                 }
                 let label = AgentLabel {
@@ -360,6 +365,7 @@ impl Shared {
                 let difference = self.clock_differences.get_or_create_owned(&label);
                 let (credentials, clock) = (Arc::clone(&self.credentials), self.clock.clone());
                 let agent = Arc::new(Agent::new(address, credentials, clock, difference));
+                agent.set_ready(is_ready);
                 let stop = stop.child_token();
                 tasks.spawn(Arc::clone(&agent).keep_connected(
                     Arc::clone(&self.connections),

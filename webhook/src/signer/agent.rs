@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -89,6 +89,7 @@ pub(super) struct Agent {
     /// Someone needs this agent now: a back-off ends early.
     wanted: Notify,
     fault: LastingFault,
+    is_ready: AtomicBool,
     epoch: Instant,
     /// Milliseconds since the epoch.
     sidelined_until: AtomicU64,
@@ -116,6 +117,7 @@ impl Agent {
             connection: ArcSwapOption::empty(),
             wanted: Notify::new(),
             fault: LastingFault::default(),
+            is_ready: AtomicBool::new(true),
             epoch: Instant::now(),
             sidelined_until: AtomicU64::new(0),
             clock_warnings: Throttle::new(CLOCK_WARNING_INTERVAL),
@@ -140,6 +142,15 @@ impl Agent {
 
     fn judge(&self, connection: &Connection, now: SystemTime) -> Result<(), IdentityError> {
         self.credentials.trust().verify(&connection.chain, now)
+    }
+
+    /// Whether the cluster counts this agent as ready; it may be asked in any case.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_ready(&self, is_ready: bool) {
+        self.is_ready.store(is_ready, Ordering::Relaxed);
     }
 
     pub(super) fn is_sidelined(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Where the agents are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 
@@ -32,12 +32,15 @@ pub enum AgentSource {
     },
 }
 
+/// Addresses of agents, and whether each counts as ready.
+pub(super) type Addresses = BTreeMap<String, bool>;
+
 /// Publishes where the endpoints of `service` are, until `stop`. Where there is none at all, the former
 /// addresses stay, since agents that are gone show by themselves.
 pub(super) async fn follow(
     slices: Api<EndpointSlice>,
     service: &str,
-    publish: watch::Sender<BTreeSet<String>>,
+    publish: watch::Sender<Addresses>,
     fault: &LastingFault,
     stop: CancellationToken,
 ) {
@@ -91,10 +94,10 @@ fn note(fault: &LastingFault, text: &str) {
     }
 }
 
-/// Endpoints that are ready; if none is, those that serve until they end; if none does, all, since an
-/// agent may have come back before the cluster knows.
-fn addresses<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> BTreeSet<String> {
-    let mut by_rank: BTreeMap<Rank, BTreeSet<String>> = BTreeMap::new();
+/// All endpoints, ready or not: whoever may say of a pod that it is ready must not hide the agents by
+/// one of his own, and an agent may have come back before the cluster knows.
+fn addresses<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> Addresses {
+    let mut addresses = Addresses::new();
     for slice in slices {
         let Some(port) = port(slice) else { continue };
         for endpoint in &slice.endpoints {
@@ -104,29 +107,16 @@ fn addresses<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> BTreeSe
                 continue;
             };
             let address = SocketAddr::new(ip, port).to_string();
-            by_rank.entry(rank(endpoint)).or_default().insert(address);
+            *addresses.entry(address).or_default() |= is_ready(endpoint);
         }
     }
-    by_rank.into_values().next().unwrap_or_default()
+    addresses
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Ready,
-    Serving,
-    Unready,
-}
-
-/// By `discovery.k8s.io/v1`, what is not told counts as ready, and as serving if ready.
-fn rank(endpoint: &Endpoint) -> Rank {
+/// By `discovery.k8s.io/v1`, what is not told counts as ready.
+fn is_ready(endpoint: &Endpoint) -> bool {
     let conditions = endpoint.conditions.as_ref();
-    let ready = conditions.and_then(|c| c.ready).unwrap_or(true);
-    let serving = conditions.and_then(|c| c.serving).unwrap_or(ready);
-    match (ready, serving) {
-        (true, _) => Rank::Ready,
-        (false, true) => Rank::Serving,
-        (false, false) => Rank::Unready,
-    }
+    conditions.and_then(|told| told.ready).unwrap_or(true)
 }
 
 /// The first TCP port, which is the only one of the agents' Service.
@@ -154,27 +144,31 @@ mod tests {
     }
 
     #[test]
-    fn ready_endpoints_go_before_those_that_serve_and_these_before_others() {
-        let ready = || endpoint("10.0.0.1", &json!({"ready": true}));
-        let silent = || json!({"addresses": ["10.0.0.2", "10.0.0.9"]});
-        let ending = || endpoint("10.0.0.3", &json!({"ready": false, "serving": true}));
-        let unready = || endpoint("10.0.0.4", &json!({"ready": false}));
-        let rows: [(Vec<Value>, &[&str]); 5] = [
-            (
-                vec![ready(), silent(), ending(), unready()],
-                &["10.0.0.1:9443", "10.0.0.2:9443"],
-            ),
-            (vec![ending(), unready()], &["10.0.0.3:9443"]),
-            (vec![unready()], &["10.0.0.4:9443"]),
-            (vec![], &[]),
-            (
-                vec![endpoint("agent.example.com", &Value::Null), unready()],
-                &["10.0.0.4:9443"],
-            ),
+    fn a_ready_endpoint_hides_no_other() {
+        let slice = slice(&json!([
+            endpoint("10.0.0.1", &json!({"ready": true})),
+            {"addresses": ["10.0.0.2", "10.0.0.9"]},
+            endpoint("10.0.0.3", &json!({"ready": false, "serving": true})),
+            endpoint("10.0.0.4", &json!({"ready": false})),
+            endpoint("agent.example.com", &Value::Null),
+        ]));
+        let expected = [
+            ("10.0.0.1:9443", true),
+            ("10.0.0.2:9443", true),
+            ("10.0.0.3:9443", false),
+            ("10.0.0.4:9443", false),
         ];
-        for (endpoints, expected) in rows {
-            let found = addresses([&slice(&json!(endpoints))]);
-            assert!(found.iter().eq(expected), "{found:?}");
+        let expected = expected.map(|(address, is_ready)| (address.to_owned(), is_ready));
+        assert_eq!(addresses([&slice]), Addresses::from(expected));
+    }
+
+    #[test]
+    fn an_endpoint_in_two_slices_is_ready_if_one_says_so() {
+        let one =
+            |is_ready: bool| slice(&json!([endpoint("10.0.0.1", &json!({"ready": is_ready}))]));
+        for slices in [[one(true), one(false)], [one(false), one(true)]] {
+            let expected = Addresses::from([("10.0.0.1:9443".to_owned(), true)]);
+            assert_eq!(addresses(&slices), expected);
         }
     }
 
@@ -185,7 +179,7 @@ mod tests {
         portless.ports = None;
         let found = addresses([&four, &six, &portless]);
         assert!(
-            found.iter().eq(&["10.0.0.1:9443", "[fd00::1]:9443"]),
+            found.keys().eq(&["10.0.0.1:9443", "[fd00::1]:9443"]),
             "{found:?}"
         );
     }

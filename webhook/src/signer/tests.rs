@@ -566,8 +566,8 @@ async fn agents_come_and_go_with_their_addresses() {
     let set = |agents: &[&FakeAgent]| {
         agents
             .iter()
-            .map(|a| a.address.to_string())
-            .collect::<BTreeSet<_>>()
+            .map(|a| (a.address.to_string(), true))
+            .collect::<Addresses>()
     };
     let (publish, addresses) = watch::channel(set(&[&a]));
     let shared = Arc::clone(&webhook.signer.shared);
@@ -591,6 +591,45 @@ async fn agents_come_and_go_with_their_addresses() {
             .unwrap()
             .contains(&a.address.to_string())
     );
+}
+
+/// Such as a pod with the agents' labels that nobody of ours has made.
+#[tokio::test]
+async fn a_ready_impostor_takes_no_agent_away() {
+    let (network, other) = (TestNetwork::new(), TestNetwork::new());
+    let (a, b) = (network.agent(GOOD).await, network.agent(GOOD).await);
+    let impostor = other.agent(GOOD).await;
+    let webhook = Webhook::new(&network, &[]);
+    let of = |agents: &[(&FakeAgent, bool)]| -> Addresses {
+        let of = |(agent, is_ready): &(&FakeAgent, bool)| (agent.address.to_string(), *is_ready);
+        agents.iter().map(of).collect()
+    };
+    let (publish, addresses) = watch::channel(of(&[(&a, true), (&b, false)]));
+    let shared = Arc::clone(&webhook.signer.shared);
+    let follow = Arc::clone(&shared).follow_addresses(
+        addresses,
+        webhook.tasks.clone(),
+        webhook.stop.clone(),
+    );
+    webhook.tasks.spawn(follow);
+    let webhook = webhook.connected(2).await;
+    let first = || shared.in_turn()[0].address().to_owned();
+    for _ in 0..4 {
+        assert_eq!(first(), a.address.to_string());
+    }
+
+    publish.send_replace(of(&[(&a, false), (&b, false), (&impostor, true)]));
+    webhook.until("TLS handshake").await;
+    assert_eq!(webhook.signer.health().connected, 2);
+    publish.send_replace(of(&[(&a, false), (&b, true)]));
+    while webhook.signer.health().known > 2 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..4 {
+        assert_eq!(first(), b.address.to_string());
+    }
+    webhook.sign().await.unwrap();
+    assert_eq!((a.calls().len(), b.calls().len()), (0, 1));
 }
 
 #[tokio::test]
