@@ -126,6 +126,8 @@ fn filter(level: LogLevel) -> Targets {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    #[cfg(feature = "cluster")]
+    use std::sync::{Arc, Mutex, PoisonError};
 
     use rustix::process::dumpable_behavior;
     use tracing::Level;
@@ -208,7 +210,7 @@ mod tests {
 
     #[cfg(feature = "cluster")]
     #[derive(Clone, Default)]
-    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    struct Lines(Arc<Mutex<Vec<u8>>>);
 
     #[cfg(feature = "cluster")]
     impl Lines {
@@ -220,7 +222,8 @@ mod tests {
     #[cfg(feature = "cluster")]
     impl io::Write for Lines {
         fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(part)
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.write(part)
         }
 
         fn flush(&mut self) -> io::Result<()> {
