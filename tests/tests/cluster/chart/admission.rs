@@ -42,6 +42,12 @@ async fn pods_beside_the_key_are_the_agents_own_whoever_makes_them() {
 
     let pod = pod_of_the_daemon_set(&installed).await;
     let good = Good::new(&installed).await;
+    installed
+        .create(&json!({
+            "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "handler": "other",
+            "metadata": {"name": rows::RUNTIME_CLASS},
+        }))
+        .await;
     each_rule_refuses_what_it_names(&installed, &good).await;
     controllers_get_no_further(&installed, &good).await;
     nobody_enters(&installed, &pod).await;

@@ -29,6 +29,7 @@ async fn a_release_lives_and_leaves_nothing_but_what_administrators_made() {
     let before = names(&installed).await;
 
     nodes_that_contradict_the_preset_are_told(&installed).await;
+    nodes_whose_label_has_another_value_are_told(&installed).await;
     installed
         .put("install", &["--set=agent.preset=talos"])
         .await
@@ -117,6 +118,28 @@ async fn nodes_that_contradict_the_preset_are_told(installed: &Installed) {
             assert!(is_right, "{arguments:?}: {text:?}");
         }
     }
+}
+
+/// Some distributions give the label of control plane nodes the value `true`.
+async fn nodes_whose_label_has_another_value_are_told(installed: &Installed) {
+    const LABEL: &str = "node-role.kubernetes.io/control-plane";
+    let label = async |value: &str| {
+        let label = format!("{LABEL}={value}");
+        let label = ["label", "--overwrite", "node", "control-plane", &label];
+        installed.kubectl(&label).await;
+    };
+    label("true").await;
+    let custom = "--set=agent.preset=custom,agent.certFile=/a,agent.keyFile=/b,agent.runAsUser=0,agent.runAsGroup=0";
+    let install = ["--dry-run=server", custom];
+    let error = installed.put("install", &install).await.unwrap_err();
+    let told = format!("has {LABEL}: \"\", but the node control-plane has \"true\"");
+    assert!(format!("{error:#}").contains(&told), "{error:#}");
+    let key = LABEL.replace('.', r"\.");
+    let selector = format!("--set-string=agent.nodeSelector.{key}=true");
+    let install = [&install[..], &[&selector]].concat();
+    let rendered = installed.put("install", &install).await.unwrap();
+    assert!(rendered.contains(r#"== optional.of("true")"#), "{rendered}");
+    label("").await;
 }
 
 /// The API server takes the pods that the controllers make: the webhook's in a `restricted` namespace, the agent's past the

@@ -25,11 +25,16 @@ check, a wrong node would get folders in place of the files. Only a live cluster
 */}}
 {{- define "haulout.checkNodes" -}}
 {{- $agent := .Values.agent }}
-{{- if and $agent.checkNodes (ne $agent.preset "custom") }}
+{{- if $agent.checkNodes }}
+{{- $label := "node-role.kubernetes.io/control-plane" }}
+{{- $role := get (include "haulout.agentNodeSelector" . | fromYaml) $label }}
 {{- range (lookup "v1" "Node" "" "").items }}
 {{- $labels := .metadata.labels | default dict }}
 {{- $os := dig "status" "nodeInfo" "osImage" "" . }}
-{{- if and (hasKey $labels "node-role.kubernetes.io/control-plane") $os }}
+{{- if and (hasKey $labels $label) (ne (get $labels $label) $role) }}
+{{- fail (printf "agent.nodeSelector: has %s: %q, but the node %s has %q; set the value that control plane nodes have, or agent.checkNodes=false if it is right all the same" $label $role .metadata.name (get $labels $label)) }}
+{{- end }}
+{{- if and (ne $agent.preset "custom") (hasKey $labels $label) $os }}
 {{- if ne (hasPrefix "Talos" $os) (eq $agent.preset "talos") }}
 {{- fail (printf "agent.preset: is %s, but the control plane node %s runs %s; set agent.preset, or agent.checkNodes=false if it is right all the same" $agent.preset .metadata.name $os) }}
 {{- end }}
@@ -45,6 +50,11 @@ A missing file is to be an event, not a new folder on the host. Talos' kubelet d
 {{- if ne .Values.agent.preset "talos" -}}
 type: File
 {{- end }}
+{{- end }}
+
+{{/* Labels of the nodes that the agent runs on. */}}
+{{- define "haulout.agentNodeSelector" -}}
+{{- merge (dict) .Values.agent.nodeSelector (dict "node-role.kubernetes.io/control-plane" "") | toYaml }}
 {{- end }}
 
 {{/* Arguments of the agent, a list. */}}

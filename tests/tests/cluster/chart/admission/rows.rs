@@ -39,12 +39,19 @@ const CONTAINERS: &str = "a pod in haulout-agent has one container";
 pub(super) const IMAGE: &str = "a container in haulout-agent has the agent's image";
 const ARGUMENTS: &str = "a container in haulout-agent has the agent's arguments";
 const COMMANDS: &str = "a container in haulout-agent runs no command";
+const PROBES: &str = "a container in haulout-agent has probes of its own pod";
 const VOLUMES: &str = "a pod in haulout-agent has no volume, nor token";
+const TYPES: &str = "a pod in haulout-agent has host paths of the agent's type";
 const MOUNTS: &str = "a container in haulout-agent mounts its volumes";
 const HOST: &str = "a pod in haulout-agent has no namespace and no port";
+const NODES: &str = "a pod in haulout-agent selects control plane nodes";
 const USER: &str = "a pod in haulout-agent runs as the owner";
 const RIGHTS: &str = "a container in haulout-agent has no capability";
 const SECCOMP: &str = "a pod in haulout-agent has the runtime's seccomp";
+
+const RUNTIME: &str = "a pod in haulout-agent has no further say";
+/// Whoever makes pods may take this RuntimeClass, which has to be there.
+pub(super) const RUNTIME_CLASS: &str = "other";
 
 /// At least one for each part of each rule.
 pub(super) fn rows() -> Vec<Row> {
@@ -52,6 +59,7 @@ pub(super) fn rows() -> Vec<Row> {
         .into_iter()
         .chain(volumes())
         .chain(rights())
+        .chain(runtime())
         .map(|(message, change)| Row { change, message })
         .collect()
 }
@@ -106,6 +114,27 @@ fn containers() -> Vec<(&'static str, Change)> {
         (COMMANDS, Set("/containers/0/livenessProbe", probe())),
         (COMMANDS, Set("/containers/0/readinessProbe", probe())),
         (COMMANDS, Set("/containers/0/startupProbe", probe())),
+        (
+            PROBES,
+            Set(
+                "/containers/0/livenessProbe/httpGet/host",
+                json!("127.0.0.1"),
+            ),
+        ),
+        (
+            PROBES,
+            Set(
+                "/containers/0/readinessProbe/httpGet/httpHeaders",
+                json!([{"name": "Host", "value": "a"}]),
+            ),
+        ),
+        (
+            PROBES,
+            Set(
+                "/containers/0/startupProbe",
+                json!({"tcpSocket": {"host": "127.0.0.1", "port": 22}}),
+            ),
+        ),
     ]
 }
 
@@ -117,6 +146,15 @@ fn rights() -> Vec<(&'static str, Change)> {
         (HOST, Set("/hostPID", json!(true))),
         (HOST, Set("/hostIPC", json!(true))),
         (HOST, Set("/containers/0/ports/0/hostPort", json!(9443))),
+        (NODES, Remove("/nodeSelector")),
+        (NODES, Set("/nodeSelector", json!({"pool": "workers"}))),
+        (
+            NODES,
+            Set(
+                "/nodeSelector",
+                json!({"node-role.kubernetes.io/control-plane": "no"}),
+            ),
+        ),
         (USER, Set("/securityContext/runAsUser", json!(1))),
         (USER, Remove("/securityContext/runAsUser")),
         (USER, Set("/securityContext/runAsGroup", json!(1))),
@@ -167,6 +205,28 @@ fn rights() -> Vec<(&'static str, Change)> {
     ]
 }
 
+/// Those of how the node runs the pod.
+fn runtime() -> Vec<(&'static str, Change)> {
+    let level = || json!({"level": "s0:c1"});
+    let profile = || json!({"type": "Unconfined"});
+    let sysctl = json!([{"name": "kernel.shm_rmid_forced", "value": "1"}]);
+    let claim = json!([{"name": "a", "resourceClaimName": "b"}]);
+    let alias = json!([{"ip": "127.0.0.1", "hostnames": ["a"]}]);
+    [
+        Set("/runtimeClassName", json!(RUNTIME_CLASS)),
+        Set("/resourceClaims", claim),
+        Set("/hostUsers", json!(false)),
+        Set("/hostAliases", alias),
+        Set("/securityContext/sysctls", sysctl),
+        Set("/securityContext/seLinuxOptions", level()),
+        Set("/securityContext/appArmorProfile", profile()),
+        Set("/containers/0/securityContext/seLinuxOptions", level()),
+        Set("/containers/0/securityContext/appArmorProfile", profile()),
+    ]
+    .map(|change| (RUNTIME, change))
+    .into()
+}
+
 /// With a token, whose volume two rules refuse: the first of them is told.
 pub(super) fn rows_with_a_token() -> Vec<Row> {
     let pointer = "/automountServiceAccountToken";
@@ -186,7 +246,10 @@ fn volumes() -> Vec<(&'static str, Change)> {
     vec![
         (
             VOLUMES,
-            add("hostPath", json!({"path": "/etc/kubernetes/pki/ca.key"})),
+            add(
+                "hostPath",
+                json!({"path": "/etc/kubernetes/pki/ca.key", "type": "File"}),
+            ),
         ),
         (VOLUMES, add("emptyDir", json!({}))),
         (VOLUMES, add("projected", token)),
@@ -220,6 +283,15 @@ fn volumes() -> Vec<(&'static str, Change)> {
         ),
         (VOLUMES, Set("/volumes/3/secret/secretName", json!("other"))),
         (VOLUMES, Set("/volumes/3/secret/items", item("tls.key"))),
+        (
+            TYPES,
+            Set("/volumes/0/hostPath/type", json!("FileOrCreate")),
+        ),
+        (
+            TYPES,
+            Set("/volumes/1/hostPath/type", json!("DirectoryOrCreate")),
+        ),
+        (TYPES, Remove("/volumes/1/hostPath/type")),
         (MOUNTS, Remove("/containers/0/volumeMounts/0/readOnly")),
         (
             MOUNTS,
