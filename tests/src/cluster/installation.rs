@@ -14,6 +14,8 @@ pub const NAMESPACE: &str = "haulout-system";
 /// Namespace of the agents.
 pub const AGENT_NAMESPACE: &str = "haulout-agent";
 const RELEASE: &str = "haulout";
+/// The images are on the nodes under names without a host, as `cargo xtask image` writes them.
+const REGISTRY: &str = "--set=image.registry=haulout";
 const API_SERVICES: [&str; 2] = [
     "apiservice/v1alpha1.login.concierge.pinniped.dev",
     "apiservice/v1alpha1.identity.concierge.pinniped.dev",
@@ -97,7 +99,7 @@ impl Installation {
         Ok(())
     }
 
-    /// Installs the chart, or upgrades it, with these arguments of Helm for its values.
+    /// Installs the chart with the images that were loaded, or upgrades it, with these arguments of Helm for its values.
     ///
     /// # Errors
     /// Helm's text.
@@ -105,7 +107,7 @@ impl Installation {
         let install = ["upgrade", "--install", RELEASE, CHART];
         let namespace = ["--namespace", NAMESPACE, "--create-namespace"];
         self.helm
-            .run(&[&install, &namespace[..], values].concat())
+            .run(&[&install[..], &namespace, values, &[REGISTRY]].concat())
             .await
     }
 

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 const NAMESPACE: &str = "haulout-system";
 const AGENT_NAMESPACE: &str = "haulout-agent";
+/// Names the registry, unless values that follow name another.
+const IMAGES: &str = "--values=tests/tests/cluster/chart/images.yaml";
 
 async fn helm() -> Helm {
     let version = HelmVersion::chosen().unwrap();
@@ -19,7 +21,7 @@ async fn helm() -> Helm {
 
 /// Objects that the chart makes of these values.
 async fn rendered(helm: &Helm, values: &[&str]) -> Vec<Value> {
-    documents(&helm.template(values).await.unwrap())
+    documents(&helm.template(&[&[IMAGES], values].concat()).await.unwrap())
 }
 
 fn documents(text: &str) -> Vec<Value> {
@@ -49,7 +51,7 @@ impl Installed {
 
     /// `helm COMMAND haulout CHART` with these values.
     async fn put(&self, command: &str, values: &[&str]) -> anyhow::Result<String> {
-        let arguments = [command, "haulout", CHART, "--namespace", NAMESPACE];
+        let arguments = [command, "haulout", CHART, "--namespace", NAMESPACE, IMAGES];
         self.helm.run(&[&arguments, values].concat()).await
     }
 

@@ -7,6 +7,12 @@ use super::{HEADER, difference, webhook, yaml};
 
 /// Control planes that need nothing but the defaults.
 const PRESETS: [&str; 2] = ["kubeadm", "talos"];
+/// Where nobody can ever have an image; whoever applies a file puts a registry of their own in its place.
+const REGISTRY: &str = "--set=image.registry=registry.invalid/haulout";
+const REPLACE: &str = "\
+# Push the images to a registry of your own (docs/images.md), and put it in place of registry.invalid/haulout:
+#   sed \"s#registry.invalid/haulout#$REGISTRY#g\" FILE | kubectl apply --server-side -f -
+";
 
 /// Writes the files; Helm is built first if it is missing.
 ///
@@ -46,11 +52,11 @@ async fn render() -> anyhow::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for preset in PRESETS {
         let chart = helm
-            .template(&[&format!("--set=agent.preset={preset}")])
+            .template(&[REGISTRY, &format!("--set=agent.preset={preset}")])
             .await?;
         files.push((
             format!("install-{preset}.yaml"),
-            format!("{HEADER}{namespace}{chart}"),
+            format!("{HEADER}{REPLACE}{namespace}{chart}"),
         ));
     }
     Ok(files)

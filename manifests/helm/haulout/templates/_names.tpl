@@ -14,7 +14,8 @@ app.kubernetes.io/component: {{ .component }}
 {{/* Image of a program: (dict "root" $ "component" NAME). */}}
 {{- define "haulout.image" -}}
 {{- $image := .root.Values.image }}
-{{- $name := printf "%s/haulout-%s" $image.registry .component }}
+{{- $told := "image.registry: has to be set to where you pushed haulout-webhook and haulout-agent, such as registry.example.com/haulout; docs/images.md says how" }}
+{{- $name := printf "%s/haulout-%s" (required $told $image.registry) .component }}
 {{- with get $image.digests .component }}
 {{- printf "%s@%s" $name . }}
 {{- else }}

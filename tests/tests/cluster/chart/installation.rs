@@ -1,6 +1,7 @@
 //! The chart's README, followed to the letter: with Helm, and by `install-kubeadm.yaml` without.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use haulout_tests::cluster::{CHART, Cluster, ClusterOptions, Profile, workspace_root};
@@ -11,6 +12,7 @@ use super::{Installed, NAMESPACE, helm};
 use crate::guide::shell_blocks;
 use crate::running::until;
 
+const REGISTRY: &str = "registry.example.com/haulout";
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
@@ -50,8 +52,10 @@ async fn the_commands_of_the_readme_install_and_remove_everything() {
 async fn run(installed: &Installed, script: &str) {
     let Installed { helm, cluster } = installed;
     let programs = [
-        helm.program().parent().unwrap(),
+        helm.folder(),
         cluster.binaries().folder(),
+        Path::new("/usr/bin"),
+        Path::new("/bin"),
     ];
     let path = std::env::join_paths(programs).unwrap();
     let output = Command::new("/bin/bash")
@@ -59,6 +63,7 @@ async fn run(installed: &Installed, script: &str) {
         .current_dir(workspace_root())
         .env_clear()
         .env("PATH", path)
+        .env("REGISTRY", REGISTRY)
         .env("KUBECONFIG", cluster.kubectl().kubeconfig())
         .env("HOME", cluster.folder())
         .kill_on_drop(true)
@@ -77,9 +82,11 @@ async fn workloads_are_there(installed: &Installed) {
         pods["items"].as_array().unwrap().len() == 2
     })
     .await;
-    installed
+    let agent = installed
         .get(&["daemonset", "haulout-agent", "-n", "haulout-agent"])
         .await;
+    let image = &agent["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(*image, format!("{REGISTRY}/haulout-agent:0.1.0"));
 }
 
 async fn nothing_is_left(installed: &Installed, before: &BTreeSet<String>) {

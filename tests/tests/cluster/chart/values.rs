@@ -7,7 +7,7 @@ use haulout_agent::policy::Policy;
 use haulout_tests::cluster::{CHART, Products, workspace_root};
 use serde_json::{Map, Value, json};
 
-use super::{documents, helm, object, rendered};
+use super::{IMAGES, documents, helm, object, rendered};
 
 /// Arguments of Helm that give good values.
 pub(super) const GOOD: [&[&str]; 6] = [
@@ -26,7 +26,7 @@ pub(super) const GOOD: [&[&str]; 6] = [
 ];
 
 /// What is wrong, and what the error says of it.
-const BAD: [(&str, &[&str]); 27] = [
+const BAD: [(&str, &[&str]); 29] = [
     ("nonsense=1", &["'nonsense' not allowed"]),
     ("directEndpoint.listen=x", &["'directEndpoint' not allowed"]),
     ("apiGroupSuffix=dev", &["'/apiGroupSuffix'"]),
@@ -35,7 +35,12 @@ const BAD: [(&str, &[&str]); 27] = [
         r"labels.app\.kubernetes\.io/name=x",
         &["'/labels/app.kubernetes.io~1name'"],
     ),
-    ("image.registry=", &["'/image/registry'"]),
+    (
+        "image.registry=",
+        &["image.registry: has to be set", "docs/images.md"],
+    ),
+    ("image.registry=null", &["image.registry: has to be set"]),
+    ("image.registry=/haulout", &["'/image/registry'"]),
     ("image.digests.agent=sha256:12", &["'/image/digests/agent'"]),
     (
         "image.pullPolicy=Sometimes",
@@ -106,7 +111,7 @@ const BAD: [(&str, &[&str]); 27] = [
 async fn good_values_pass_lint_and_make_files_that_the_programs_take() {
     let helm = helm().await;
     for values in GOOD {
-        let lint = [&["lint", "--strict", CHART], values].concat();
+        let lint = [&["lint", "--strict", CHART, IMAGES], values].concat();
         helm.run(&lint).await.unwrap();
         let objects = rendered(&helm, values).await;
         let config = object(&objects, "ConfigMap", "haulout-webhook");
@@ -138,7 +143,7 @@ fn check_config(text: &str) -> String {
 async fn bad_values_are_refused_by_the_name_of_their_field() {
     let helm = helm().await;
     for (values, expected) in BAD {
-        let error = helm.template(&["--set", values]).await.unwrap_err();
+        let error = helm.template(&[IMAGES, "--set", values]).await.unwrap_err();
         let text = format!("{error:#}");
         for part in expected {
             assert!(text.contains(part), "{values}: {part} is not in: {text}");
@@ -200,12 +205,12 @@ async fn each_value_does_something() {
         }
         let write = |values: &Value| std::fs::write(&path, values.to_string()).unwrap();
         write(&values);
-        let whole = helm.template(&[&argument]).await.unwrap();
+        let whole = helm.template(&[IMAGES, &argument]).await.unwrap();
         for pointer in pointers {
             let mut rest = values.clone();
             remove(&mut rest, pointer);
             write(&rest);
-            let rest = helm.template(&[&argument]).await;
+            let rest = helm.template(&[IMAGES, &argument]).await;
             // Without it, another may be refused.
             if let Ok(rest) = rest {
                 assert_ne!(rest, whole, "{pointer} does nothing");
