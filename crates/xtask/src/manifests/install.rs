@@ -56,8 +56,62 @@ async fn render() -> anyhow::Result<Vec<(String, String)>> {
             .await?;
         files.push((
             format!("install-{preset}.yaml"),
-            format!("{HEADER}{REPLACE}{namespace}{chart}"),
+            format!(
+                "{HEADER}{REPLACE}{}",
+                policies_first(&format!("{namespace}{chart}"))
+            ),
         ));
     }
     Ok(files)
+}
+
+/// The same documents, those of admission before the others, so that the agents' namespace is never without its policies.
+fn policies_first(documents: &str) -> String {
+    let text = format!("\n{}", documents.trim_end());
+    let is_policy = |document: &&str| {
+        let mut lines = document.lines();
+        lines.any(|line| line.starts_with("kind: ValidatingAdmissionPolicy"))
+    };
+    let (policies, others): (Vec<&str>, Vec<&str>) =
+        text.split("\n---\n").skip(1).partition(is_policy);
+    let documents = policies.into_iter().chain(others);
+    documents.map(|text| format!("---\n{text}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_and_bindings_come_first_and_the_rest_stays_in_order() {
+        let [namespace, config, policy, binding] = [
+            "---\nkind: Namespace\n",
+            "---\nkind: ConfigMap\ndata:\n  a: |\n    ---\n    kind: ValidatingAdmissionPolicy\n",
+            "---\n# Source: policy.yaml\nkind: ValidatingAdmissionPolicy\n",
+            "---\nkind: ValidatingAdmissionPolicyBinding\n",
+        ];
+        let text = [namespace, policy, config, binding].concat();
+        let expected = [policy, binding, namespace, config].concat();
+        assert_eq!(policies_first(&text), expected);
+    }
+
+    #[test]
+    fn the_committed_files_have_no_namespace_without_policies() {
+        for preset in PRESETS {
+            let path = workspace_root().join(format!("manifests/install-{preset}.yaml"));
+            let text = std::fs::read_to_string(path).unwrap();
+            let kinds: Vec<&str> = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("kind: "))
+                .collect();
+            let first = [
+                "ValidatingAdmissionPolicy",
+                "ValidatingAdmissionPolicyBinding",
+            ];
+            let count = kinds.iter().filter(|kind| first.contains(kind)).count();
+            assert_eq!(count, 4, "{kinds:?}");
+            let all_first = kinds.iter().take(count).all(|kind| first.contains(kind));
+            assert!(all_first, "{kinds:?}");
+        }
+    }
 }
