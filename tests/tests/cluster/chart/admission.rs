@@ -49,6 +49,7 @@ async fn pods_beside_the_key_are_the_agents_own_whoever_makes_them() {
         }))
         .await;
     each_rule_refuses_what_it_names(&installed, &good).await;
+    what_no_rule_names_is_refused_too(&installed, &good).await;
     controllers_get_no_further(&installed, &good).await;
     nobody_enters(&installed, &pod).await;
     what_does_not_change_the_pod_passes(&installed, &good).await;
@@ -166,6 +167,19 @@ async fn each_rule_refuses_what_it_names(installed: &Installed, good: &Good) {
             row.message
         );
         assert!(said.contains(&rule), "{:?}: {said}", row.change);
+    }
+}
+
+/// An annotation that the API server makes a field of, and a field that it takes with another one only.
+async fn what_no_rule_names_is_refused_too(installed: &Installed, good: &Good) {
+    let mut unconfined = good.pod("unconfined");
+    unconfined["metadata"]["annotations"] =
+        json!({"container.apparmor.security.beta.kubernetes.io/agent": "unconfined"});
+    let mut unmasked = good.pod("unmasked");
+    unmasked["spec"]["containers"][0]["securityContext"]["procMount"] = json!("Unmasked");
+    for (pod, told) in [(unconfined, rows::RUNTIME), (unmasked, "hostUsers")] {
+        let (said, _) = create(installed, ADMINISTRATOR, &pod, "--dry-run=server").await;
+        assert!(said.contains(told), "{told}: {said}");
     }
 }
 

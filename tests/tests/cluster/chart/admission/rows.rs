@@ -49,7 +49,7 @@ const USER: &str = "a pod in haulout-agent runs as the owner";
 const RIGHTS: &str = "a container in haulout-agent has no capability";
 const SECCOMP: &str = "a pod in haulout-agent has the runtime's seccomp";
 
-const RUNTIME: &str = "a pod in haulout-agent has no further say";
+pub(super) const RUNTIME: &str = "a pod in haulout-agent has no further say";
 /// Whoever makes pods may take this RuntimeClass, which has to be there.
 pub(super) const RUNTIME_CLASS: &str = "other";
 
@@ -58,6 +58,7 @@ pub(super) fn rows() -> Vec<Row> {
     containers()
         .into_iter()
         .chain(volumes())
+        .chain(mounts())
         .chain(rights())
         .chain(runtime())
         .map(|(message, change)| Row { change, message })
@@ -238,7 +239,7 @@ pub(super) fn rows_with_a_token() -> Vec<Row> {
         .into()
 }
 
-/// Those of volumes and where they are mounted.
+/// Those of volumes.
 fn volumes() -> Vec<(&'static str, Change)> {
     let add = |kind: &str, source: Value| Set("/volumes/-", json!({"name": "other", kind: source}));
     let token = json!({"sources": [{"serviceAccountToken": {"path": "token"}}]});
@@ -292,6 +293,12 @@ fn volumes() -> Vec<(&'static str, Change)> {
             Set("/volumes/1/hostPath/type", json!("DirectoryOrCreate")),
         ),
         (TYPES, Remove("/volumes/1/hostPath/type")),
+    ]
+}
+
+/// Those of where volumes are mounted.
+fn mounts() -> Vec<(&'static str, Change)> {
+    vec![
         (MOUNTS, Remove("/containers/0/volumeMounts/0/readOnly")),
         (
             MOUNTS,
