@@ -68,7 +68,10 @@ async fn run(installed: &Installed, script: &str) {
         .env("HOME", cluster.folder())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(LIMIT, output).await.unwrap().unwrap();
+    let output = tokio::time::timeout(LIMIT, output).await;
+    let output = output
+        .unwrap_or_else(|_| panic!("not in time: {script}"))
+        .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}: {errors}");
 }
