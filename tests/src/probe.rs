@@ -207,7 +207,9 @@ async fn log_in_twice_at_most(target: Target, mut fault: watch::Receiver<Fault>)
         .await
         .map(|state| *state);
     if let Ok(Fault::Ended(end)) = state {
-        sleep_until(end + RETRY_AFTER).await;
+        // Not all at the same moment, as people would not.
+        let waited = end.saturating_duration_since(begun);
+        sleep_until(end + RETRY_AFTER + waited / 8).await;
     }
     let second = target.log_in().await.err();
     Login {
