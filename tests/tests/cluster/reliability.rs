@@ -31,20 +31,27 @@ struct Trial {
 impl Trial {
     /// Logs people in through a fault that has no end of its own: `inject` brings it about.
     async fn lasting(&mut self, fault: &'static str, inject: impl AsyncFnOnce(&mut Installed)) {
-        let mut probe = Probe::start(self.installed.target(), Fault::Lasting);
-        tokio::time::sleep(BEFORE).await;
-        probe.fault_begins();
-        inject(&mut self.installed).await;
-        self.note(fault, probe.finish_after(AFTER).await.unwrap());
+        self.log_in_through(fault, Fault::Lasting, inject).await;
     }
 
     /// Logs people in through a fault that is over when `inject` returns.
     async fn ending(&mut self, fault: &'static str, inject: impl AsyncFnOnce(&mut Installed)) {
-        let mut probe = Probe::start(self.installed.target(), Fault::AtWork);
+        self.log_in_through(fault, Fault::AtWork, inject).await;
+    }
+
+    async fn log_in_through(
+        &mut self,
+        fault: &'static str,
+        kind: Fault,
+        inject: impl AsyncFnOnce(&mut Installed),
+    ) {
+        let mut probe = Probe::start(self.installed.target(), kind);
         tokio::time::sleep(BEFORE).await;
         probe.fault_begins();
         inject(&mut self.installed).await;
-        probe.fault_ended();
+        if kind == Fault::AtWork {
+            probe.fault_ended();
+        }
         self.note(fault, probe.finish_after(AFTER).await.unwrap());
     }
 
