@@ -55,7 +55,7 @@ pub struct SigningCaGuard {
 struct Judged {
     issuer: Issuer,
     /// The CAs of the front proxy at the time.
-    front_proxy_ca: Option<CertificateBundle>,
+    front_proxy_ca: Option<Arc<CertificateBundle>>,
     at: Instant,
     is_front_proxy_key: bool,
 }
@@ -87,7 +87,7 @@ impl SigningCaGuard {
         {
             return verdict(judged.is_front_proxy_key);
         }
-        let is_front_proxy_key = has_signed(front_proxy_ca.as_ref(), &der)?;
+        let is_front_proxy_key = has_signed(front_proxy_ca.as_deref(), &der)?;
         match known {
             Some(known) => drop(judged.remove(known)),
             None => self.changed.notify_one(),
@@ -110,7 +110,7 @@ impl SigningCaGuard {
     /// [`SigningCaError`]: it must not be used.
     pub fn judge(&self, certificate_pem: &str) -> Result<(), SigningCaError> {
         let der = der(certificate_pem)?;
-        has_signed(self.front_proxy.client_ca().as_ref(), &der).and_then(verdict)
+        has_signed(self.front_proxy.client_ca().as_deref(), &der).and_then(verdict)
     }
 
     /// Ends when an issuer was met that is none of the last ones; one waits for it.

@@ -86,7 +86,7 @@ impl FrontProxy {
     }
 
     /// The front proxy's CAs that are in force; none while none is known.
-    pub fn client_ca(&self) -> Option<CertificateBundle> {
+    pub fn client_ca(&self) -> Option<Arc<CertificateBundle>> {
         self.in_force.load().config.client_ca().cloned()
     }
 

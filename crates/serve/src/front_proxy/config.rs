@@ -1,6 +1,7 @@
 //! The ConfigMap `kube-system/extension-apiserver-authentication`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use haulout_pki::bundle::{BundleError, CertificateBundle};
 use http::HeaderName;
@@ -8,7 +9,7 @@ use http::HeaderName;
 /// Which client is the front proxy and how its headers are named. The default trusts nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrontProxyConfig {
-    client_ca: Option<CertificateBundle>,
+    client_ca: Option<Arc<CertificateBundle>>,
     /// Empty: any.
     allowed_names: Vec<String>,
     pub(super) username_headers: Vec<HeaderName>,
@@ -58,7 +59,7 @@ impl FrontProxyConfig {
             _ => None,
         };
         Ok(Self {
-            client_ca,
+            client_ca: client_ca.map(Arc::new),
             allowed_names: list(data, "requestheader-allowed-names")?,
             username_headers: headers(data, "requestheader-username-headers")?,
             uid_headers: headers(data, "requestheader-uid-headers")?,
@@ -71,7 +72,7 @@ impl FrontProxyConfig {
     }
 
     /// The CAs of front proxies' client certificates.
-    pub fn client_ca(&self) -> Option<&CertificateBundle> {
+    pub fn client_ca(&self) -> Option<&Arc<CertificateBundle>> {
         self.client_ca.as_ref()
     }
 
