@@ -19,6 +19,9 @@ pub(in crate::cluster) const POD_RANGE: &str = "10.244.0.0/16";
 const LINK: &str = "haulout";
 /// The bridge of the first node.
 const SWITCH: &str = "switch";
+/// Its address, in each cluster the same: a bridge without one of its own takes that of a port, and another when the port
+/// goes with its node, while neighbours keep on sending to the one before.
+const SWITCH_ADDRESS: &str = "02:00:00:00:00:01";
 
 /// Addresses of this computer and of nodes, for one cluster: a part of what RFC 2544 sets aside for tests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,7 +54,7 @@ impl Subnet {
             let node = subnet.node(0);
             let inside = format!(
                 "link set lo up\n\
-                 link add {SWITCH} type bridge\n\
+                 link add {SWITCH} address {SWITCH_ADDRESS} type bridge\n\
                  link set {SWITCH} up\n\
                  link set uplink master {SWITCH} up\n\
                  address add {node}/24 dev {SWITCH}\n\
