@@ -7,7 +7,7 @@ use std::time::Duration;
 use haulout_tests::cluster::{CHART, Cluster, ClusterOptions, Profile, workspace_root};
 use tokio::process::Command;
 
-use super::lifecycle::names;
+use super::lifecycle::{names, only_these_are_left};
 use super::{Installed, NAMESPACE, helm};
 use crate::guide::shell_blocks;
 use crate::running::until;
@@ -22,7 +22,7 @@ async fn the_commands_of_the_readme_install_and_remove_everything() {
         .await
         .unwrap();
     let installed = Installed::new(helm().await, cluster);
-    let before = names(&installed).await;
+    let before = names(&installed).await.unwrap();
     let readme = workspace_root().join(CHART).join("README.md");
     let blocks = shell_blocks(&std::fs::read_to_string(readme).unwrap());
     let [install, label, uninstall, remove, apply, delete] = &blocks[..] else {
@@ -37,7 +37,7 @@ async fn the_commands_of_the_readme_install_and_remove_everything() {
     run(&installed, remove).await;
     // That of the release is not Helm's to remove.
     run(&installed, &format!("kubectl delete namespace {NAMESPACE}")).await;
-    nothing_is_left(&installed, &before).await;
+    only_these_are_left(&BTreeSet::new(), &installed, &before).await;
 
     run(&installed, apply).await;
     workloads_are_there(&installed).await;
@@ -45,7 +45,7 @@ async fn the_commands_of_the_readme_install_and_remove_everything() {
     let again = format!("{} --dry-run=server -o name", apply.trim());
     run(&installed, &again).await;
     run(&installed, delete).await;
-    nothing_is_left(&installed, &before).await;
+    only_these_are_left(&BTreeSet::new(), &installed, &before).await;
 }
 
 /// Runs a script in the root of the checkout with the cluster's kubectl, and the Helm that is tested.
@@ -68,10 +68,14 @@ async fn run(installed: &Installed, script: &str) {
         .env("HOME", cluster.folder())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(LIMIT, output).await;
-    let output = output
-        .unwrap_or_else(|_| panic!("not in time: {script}"))
-        .unwrap();
+    let Ok(output) = tokio::time::timeout(LIMIT, output).await else {
+        let waited_for = ["get", "namespaces,crds,apiservices"];
+        panic!(
+            "not in time: {script}\n{}",
+            installed.kubectl(&waited_for).await
+        );
+    };
+    let output = output.unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}: {errors}");
 }
@@ -90,16 +94,4 @@ async fn workloads_are_there(installed: &Installed) {
         .await;
     let image = &agent["spec"]["template"]["spec"]["containers"][0]["image"];
     assert_eq!(*image, format!("{REGISTRY}/haulout-agent:0.1.0"));
-}
-
-async fn nothing_is_left(installed: &Installed, before: &BTreeSet<String>) {
-    let mut left = BTreeSet::new();
-    until("nothing is left", async || {
-        left = &names(installed).await - before;
-        left.is_empty() || {
-            println!("{left:?}");
-            false
-        }
-    })
-    .await;
 }

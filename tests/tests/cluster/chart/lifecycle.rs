@@ -26,7 +26,7 @@ async fn a_release_lives_and_leaves_nothing_but_what_administrators_made() {
         .kubectl(&["label", "namespace", NAMESPACE, label])
         .await;
     installed.add_node().await;
-    let before = names(&installed).await;
+    let before = names(&installed).await.unwrap();
 
     nodes_that_contradict_the_preset_are_told(&installed).await;
     nodes_whose_label_has_another_value_are_told(&installed).await;
@@ -58,16 +58,36 @@ async fn a_release_lives_and_leaves_nothing_but_what_administrators_made() {
 }
 
 /// Names of all objects but events, as `KIND/NAME`.
-pub(super) async fn names(installed: &Installed) -> BTreeSet<String> {
+///
+/// # Errors
+/// Among others: a kind that is being deleted was still told, and could not be listed any more.
+pub(super) async fn names(installed: &Installed) -> anyhow::Result<BTreeSet<String>> {
+    let kubectl = installed.cluster.kubectl();
     let kinds = ["api-resources", "--verbs=list", "-o", "name"];
-    let kinds = installed.kubectl(&kinds).await;
+    let kinds = kubectl.run(kinds).await?;
     let kinds: Vec<&str> = kinds
         .lines()
         .filter(|kind| !kind.starts_with("events"))
         .collect();
     let list = ["get", &kinds.join(","), "-A", "-o", "name"];
-    let list = installed.kubectl(&list).await;
-    list.lines().map(str::to_owned).collect()
+    let list = kubectl.run(list).await?;
+    Ok(list.lines().map(str::to_owned).collect())
+}
+
+/// Waits until these are all the objects that were not there before.
+pub(super) async fn only_these_are_left(
+    expected: &BTreeSet<String>,
+    installed: &Installed,
+    before: &BTreeSet<String>,
+) {
+    until("only what is expected is left", async || {
+        let left = names(installed).await.map(|names| &names - before);
+        left.as_ref().is_ok_and(|left| left == expected) || {
+            println!("{left:?}");
+            false
+        }
+    })
+    .await;
 }
 
 /// A preset that is plainly not this cluster's is refused, unless told to be right.
@@ -240,15 +260,7 @@ async fn uninstall(installed: &Installed, before: &BTreeSet<String>) {
     .into_iter()
     .chain(["jwtauthenticator.authentication.concierge.pinniped.dev/kept".to_owned()])
     .collect();
-    let mut left = BTreeSet::new();
-    until("nothing is left but CRDs and authenticators", async || {
-        left = &names(installed).await - before;
-        left == expected || {
-            println!("{left:?}");
-            false
-        }
-    })
-    .await;
+    only_these_are_left(&expected, installed, before).await;
     let deleted: Vec<String> = std::fs::read_to_string(&log)
         .unwrap()
         .lines()
