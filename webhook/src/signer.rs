@@ -6,6 +6,7 @@
 //! which is silent for 300 ms has another asked beside it. The first answer counts.
 
 mod agent;
+mod agents;
 mod answer;
 mod credentials;
 mod endpoints;
@@ -20,25 +21,22 @@ mod tests;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use haulout_api::signing::{CertificateRequest, CertificateResponse};
 use haulout_operate::clock::Clock;
 use haulout_serve::health::{Finding, Metrics};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::family::Family;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::agent::Agent;
 pub(crate) use self::agent::CLOCK_DIFFERENCE_LIMIT;
 pub use self::agent::SERVER_NAME;
-use self::agent::{Agent, ClockDifference};
+use self::agents::{Agents, Link};
 pub use self::credentials::{CredentialFiles, CredentialStore, CredentialsError};
 use self::endpoints::Addresses;
 pub use self::endpoints::AgentSource;
@@ -109,22 +107,15 @@ pub struct Signer {
 
 #[derive(Debug)]
 struct Shared {
-    agents: ArcSwap<Vec<Arc<Agent>>>,
+    agents: Agents,
     /// Of the watch for their addresses.
     endpoints_fault: LastingFault,
     credentials: Arc<CredentialStore>,
-    turn: AtomicUsize,
     connections: Arc<Connections>,
     begun: Instant,
     waiting: Semaphore,
     patience: Patience,
     clock: Clock,
-    clock_differences: Family<AgentLabel, ClockDifference>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AgentLabel {
-    agent: String,
 }
 
 impl Signer {
@@ -148,12 +139,12 @@ impl Signer {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
-        let clock_differences = Family::default();
+        let known = Agents::default();
         metrics.register(|registry| {
             registry.register(
                 "agent_clock_difference_seconds",
                 "Seconds by which the agent's clock was ahead of the webhook's at its last answer",
-                clock_differences.clone(),
+                known.clock_differences.clone(),
             );
         });
         let SignerSettings {
@@ -169,16 +160,14 @@ impl Signer {
             }
         };
         let shared = Arc::new(Shared {
-            agents: ArcSwap::default(),
+            agents: known,
             endpoints_fault: LastingFault::default(),
             credentials,
-            turn: AtomicUsize::new(0),
             connections: Arc::default(),
             begun: Instant::now(),
             waiting: Semaphore::new(WAITING_CALLS),
             patience,
             clock,
-            clock_differences,
         });
         let agents_metric = AgentsMetric(Arc::clone(&shared));
         metrics.register(|registry| registry.register_collector(Box::new(agents_metric)));
@@ -197,8 +186,7 @@ impl Signer {
                 });
             }
         }
-        let follow =
-            Arc::clone(&shared).follow_addresses(read_addresses, tasks.clone(), stop.clone());
+        let follow = Arc::clone(&shared).follow(read_addresses, tasks.clone(), stop.clone());
         tasks.spawn(follow);
         Self { shared }
     }
@@ -244,7 +232,7 @@ impl Signer {
         let shared = &*self.shared;
         let body = Bytes::from(serde_json::to_vec(request).map_err(SignerError::Encode)?);
         let deadline = shared.patience.deadline;
-        let agents = shared.agents.load_full();
+        let agents = shared.agents.all();
         let asked = agents
             .iter()
             .filter(|agent| agent.is_connected())
@@ -280,7 +268,7 @@ impl Signer {
 impl Shared {
     /// The agents to ask, the first one first. Waits a little if there is none.
     async fn candidates(&self) -> Result<Vec<Arc<Agent>>, SignerError> {
-        let ordered = self.in_turn();
+        let ordered = self.agents.in_turn();
         if !ordered.is_empty() {
             return Ok(ordered);
         }
@@ -291,11 +279,11 @@ impl Shared {
             loop {
                 let mut connected = pin!(self.connections.next());
                 connected.as_mut().enable();
-                let ordered = self.in_turn();
+                let ordered = self.agents.in_turn();
                 if !ordered.is_empty() {
                     return ordered;
                 }
-                self.agents.load().iter().for_each(|agent| agent.want());
+                self.agents.all().iter().for_each(|agent| agent.want());
                 connected.await;
             }
         };
@@ -304,85 +292,27 @@ impl Shared {
             .map_err(|_elapsed| self.no_agent())
     }
 
-    /// The connected agents, beginning with the one whose turn it is; then those that are not ready,
-    /// sidelined ones last.
-    fn in_turn(&self) -> Vec<Arc<Agent>> {
-        let agents = self.agents.load();
-        let turn = self
-            .turn
-            .fetch_add(1, Ordering::Relaxed)
-            .checked_rem(agents.len());
-        let (before, after) = agents.split_at(turn.unwrap_or_default());
-        let connected = || {
-            after
-                .iter()
-                .chain(before)
-                .filter(|agent| agent.is_connected())
-        };
-        let mut ordered: Vec<_> = connected().cloned().collect();
-        ordered.sort_by_key(|agent| (agent.is_sidelined(), !agent.is_ready()));
-        ordered
-    }
-
     fn health(&self) -> SignerHealth {
         let general = [self.endpoints_fault.text(), self.credentials.fault()];
-        SignerHealth::of(&self.agents.load(), general.into_iter().flatten())
+        SignerHealth::of(&self.agents.all(), general.into_iter().flatten())
+    }
+
+    /// Keeps connections to the agents at these addresses, until `stop`.
+    async fn follow(
+        self: Arc<Self>,
+        addresses: watch::Receiver<Addresses>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) {
+        let link = Link {
+            credentials: Arc::clone(&self.credentials),
+            clock: self.clock.clone(),
+            connections: Arc::clone(&self.connections),
+        };
+        self.agents.keep(addresses, link, tasks, stop).await;
     }
 
     fn no_agent(&self) -> SignerError {
         SignerError::NoAgentReachable(self.health())
-    }
-
-    /// Keeps one task for each known address, until `stop`.
-    async fn follow_addresses(
-        self: Arc<Self>,
-        mut addresses: watch::Receiver<Addresses>,
-        tasks: TaskTracker,
-        stop: CancellationToken,
-    ) {
-        let mut kept: Vec<(Arc<Agent>, CancellationToken)> = Vec::new();
-        loop {
-            let known = addresses.borrow_and_update().clone();
-            kept.retain(|(agent, stop)| {
-                let stays = known.contains_key(agent.address());
-                if !stays {
-                    stop.cancel();
-                    self.clock_differences.remove(&AgentLabel {
-                        agent: agent.address().to_owned(),
-                    });
-                }
-                stays
-            });
-            for (address, is_ready) in known {
-                let same = kept.iter().find(|(agent, _)| *agent.address() == *address);
-                if let Some((agent, _stop)) = same {
-                    agent.set_ready(is_ready);
-                    continue;
-                }
-                let label = AgentLabel {
-                    agent: address.clone(),
-                };
-                let difference = self.clock_differences.get_or_create_owned(&label);
-                let (credentials, clock) = (Arc::clone(&self.credentials), self.clock.clone());
-                let agent = Arc::new(Agent::new(address, credentials, clock, difference));
-                agent.set_ready(is_ready);
-                let stop = stop.child_token();
-                tasks.spawn(Arc::clone(&agent).keep_connected(
-                    Arc::clone(&self.connections),
-                    tasks.clone(),
-                    stop.clone(),
-                ));
-                kept.push((agent, stop));
-            }
-            self.agents.store(Arc::new(
-                kept.iter().map(|(agent, _)| Arc::clone(agent)).collect(),
-            ));
-            match stop.run_until_cancelled(addresses.changed()).await {
-                Some(Ok(())) => {}
-                // A fixed list: nobody publishes any more.
-                Some(Err(_)) => return stop.cancelled().await,
-                None => return,
-            }
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! One agent: the connection that is kept to it, and what is known of its state.
 
+mod connect;
+
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -10,23 +11,17 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use haulout_operate::clock::Clock;
 use haulout_operate::error::chain;
-use haulout_serve::server_trust::ServerChain;
 use haulout_serve::throttle::{Throttle, millis};
 use haulout_serve::tls::IdentityError;
-use haulout_serve::tracked::TrackedExecutor;
 use http::{HeaderValue, Request, Uri, header};
 use http_body_util::Full;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
-use rustls_pki_types::{InvalidDnsNameError, ServerName};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::connect::{ConnectError, Connection, connect};
 use super::credentials::CredentialStore;
 use super::fault::LastingFault;
 use super::health::Connections;
@@ -37,16 +32,11 @@ pub const SERVER_NAME: &str = "haulout-agent.haulout-agent.svc";
 /// [`SERVER_NAME`] with the path of the call.
 const CALL: &str = "https://haulout-agent.haulout-agent.svc/v1/certificates";
 
-/// For the TCP connection and the TLS handshake.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The wait after a first failure to connect; it doubles up to the last.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
 /// A connection that ended sooner counts as a failure to connect.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
-/// How often an HTTP/2 ping asks whether the peer is there, and how long the answer may take.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an agent that failed or was slow is asked only after all others.
 const SIDELINED: Duration = Duration::from_secs(5);
 /// How far the clocks may differ before it is said, and how often it is said.
@@ -54,31 +44,11 @@ pub(crate) const CLOCK_DIFFERENCE_LIMIT: f64 = 30.0;
 const CLOCK_WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(super) type ClockDifference = Gauge<f64, AtomicU64>;
-type Sender = http2::SendRequest<Full<Bytes>>;
 
 /// How long before a connection counts no more, since a certificate ends, another takes its place, and
 /// how often that is looked at.
 const BEFORE_END: Duration = Duration::from_secs(300);
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-enum ConnectError {
-    #[error("failed to connect")]
-    Tcp(#[source] io::Error),
-    #[error("{SERVER_NAME} is no DNS name")]
-    Name(#[source] InvalidDnsNameError),
-    #[error("failed the TLS handshake; check that both sides have the same CA")]
-    Tls(#[source] io::Error),
-    #[error("failed to begin HTTP/2")]
-    Http(#[source] hyper::Error),
-    #[error("no answer within {} s", CONNECT_TIMEOUT.as_secs())]
-    Timeout,
-    #[error("the agent ended the connection at once; its log says why")]
-    ShortLived,
-    #[error("the agent's certificate is not trusted any more")]
-    Untrusted(#[source] IdentityError),
-}
 
 /// One agent and the connection to it.
 pub(super) struct Agent {
@@ -95,12 +65,6 @@ pub(super) struct Agent {
     sidelined_until: AtomicU64,
     clock_warnings: Throttle,
     clock_difference: ClockDifference,
-}
-
-/// An open connection and whom it leads to.
-struct Connection {
-    sender: Sender,
-    chain: ServerChain,
 }
 
 impl Agent {
@@ -228,7 +192,7 @@ impl Agent {
                 // The wait above has marked the value as seen.
                 let Some(connector) = connector else { continue };
                 let begun = Instant::now();
-                let fault = match self.connect(&connector, &tasks).await {
+                let fault = match connect(&self.address, &connector, &tasks).await {
                     Ok((connection, ended)) => {
                         self.publish(connection, &connections);
                         tokio::select! {
@@ -280,46 +244,6 @@ impl Agent {
             self.note(&ConnectError::Untrusted(error));
             self.connection.store(None);
         }
-    }
-
-    async fn connect(
-        &self,
-        connector: &TlsConnector,
-        tasks: &TaskTracker,
-    ) -> Result<(Connection, CancellationToken), ConnectError> {
-        let connect = async {
-            let tcp = TcpStream::connect(&self.address)
-                .await
-                .map_err(ConnectError::Tcp)?;
-            // Calls are small and must not wait for each other's acknowledgements.
-            tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
-            let name = ServerName::try_from(SERVER_NAME).map_err(ConnectError::Name)?;
-            connector
-                .connect(name, tcp)
-                .await
-                .map_err(ConnectError::Tls)
-        };
-        let tls = tokio::time::timeout(CONNECT_TIMEOUT, connect)
-            .await
-            .map_err(|_elapsed| ConnectError::Timeout)??;
-        let chain = ServerChain::new(tls.get_ref().1.peer_certificates().unwrap_or_default());
-        let (sender, connection) = http2::Builder::new(TrackedExecutor(tasks.clone()))
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .handshake(TokioIo::new(tls))
-            .await
-            .map_err(ConnectError::Http)?;
-        let ended = CancellationToken::new();
-        let guard = ended.clone().drop_guard();
-        tasks.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection to a signing agent failed");
-            }
-            drop(guard);
-        });
-        Ok((Connection { sender, chain }, ended))
     }
 
     fn publish(&self, connection: Connection, connections: &Connections) {

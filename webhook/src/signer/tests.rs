@@ -151,10 +151,10 @@ async fn an_agent_that_was_slow_goes_last() {
     let webhook = Webhook::new(&network, &[&a, &b]).connected(2).await;
     tokio::time::pause();
     let shared = &webhook.signer.shared;
-    let slow = Arc::clone(&shared.agents.load()[0]);
+    let slow = Arc::clone(&shared.agents.all()[0]);
     slow.sideline();
     for _ in 0..4 {
-        let order = shared.in_turn();
+        let order = shared.agents.in_turn();
         assert_eq!(order.len(), 2);
         assert!(Arc::ptr_eq(&order[1], &slow));
     }
@@ -377,7 +377,7 @@ impl Kept {
             address.to_string(),
             Arc::clone(&store),
             clock,
-            ClockDifference::default(),
+            agent::ClockDifference::default(),
         );
         let kept = Self {
             agent: Arc::new(agent),
@@ -571,7 +571,7 @@ async fn agents_come_and_go_with_their_addresses() {
     };
     let (publish, addresses) = watch::channel(set(&[&a]));
     let shared = Arc::clone(&webhook.signer.shared);
-    let follow = shared.follow_addresses(addresses, webhook.tasks.clone(), webhook.stop.clone());
+    let follow = shared.follow(addresses, webhook.tasks.clone(), webhook.stop.clone());
     webhook.tasks.spawn(follow);
 
     webhook.sign().await.unwrap();
@@ -606,14 +606,10 @@ async fn a_ready_impostor_takes_no_agent_away() {
     };
     let (publish, addresses) = watch::channel(of(&[(&a, true), (&b, false)]));
     let shared = Arc::clone(&webhook.signer.shared);
-    let follow = Arc::clone(&shared).follow_addresses(
-        addresses,
-        webhook.tasks.clone(),
-        webhook.stop.clone(),
-    );
+    let follow = Arc::clone(&shared).follow(addresses, webhook.tasks.clone(), webhook.stop.clone());
     webhook.tasks.spawn(follow);
     let webhook = webhook.connected(2).await;
-    let first = || shared.in_turn()[0].address().to_owned();
+    let first = || shared.agents.in_turn()[0].address().to_owned();
     for _ in 0..4 {
         assert_eq!(first(), a.address.to_string());
     }
