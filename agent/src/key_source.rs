@@ -16,10 +16,6 @@ use haulout_pki::authority::SigningAuthority;
 
 use crate::watched::{AtFault, Watched};
 
-/// How long a process lives at least before it leaves by itself. A restart is the one thing that a
-/// process remembers of its predecessor, so this spaces restarts.
-const LEAST_LIFE: Duration = Duration::from_secs(600);
-
 /// The pair of files, and the CA that they made.
 pub(crate) struct KeySource {
     pair: Watched<SigningAuthority, 2>,
@@ -76,17 +72,18 @@ impl KeySource {
 /// with the old pair meanwhile, and as long as any leaving process does.
 #[derive(Debug)]
 pub(crate) struct Departure {
-    started: SystemTime,
+    not_before: SystemTime,
     stagger: Duration,
     cut_off_since: Option<SystemTime>,
 }
 
 impl Departure {
-    /// `stagger` is added to the wait; it differs between agents, which all see a change of the
-    /// cluster's CA at about the same time.
-    pub(crate) fn new(started: SystemTime, stagger: Duration) -> Self {
+    /// A process lives for `least_life` at least. A restart is the one thing that it remembers of its
+    /// predecessor, so this spaces restarts. `stagger` is added to the wait; it differs between agents,
+    /// which all see a change of the cluster's CA at about the same time.
+    pub(crate) fn new(started: SystemTime, least_life: Duration, stagger: Duration) -> Self {
         Self {
-            started,
+            not_before: started + least_life,
             stagger,
             cut_off_since: None,
         }
@@ -105,6 +102,6 @@ impl Departure {
             );
             now
         });
-        now >= (since + self.stagger).max(self.started + LEAST_LIFE)
+        now >= (since + self.stagger).max(self.not_before)
     }
 }

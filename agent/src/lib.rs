@@ -72,6 +72,7 @@ pub struct Agent {
     store: Arc<ServingStore>,
     files: Arc<Files>,
     metrics: Metrics,
+    least_life: Duration,
     poll: Duration,
 }
 
@@ -97,6 +98,7 @@ impl Agent {
             tls_key,
             client_ca,
             health_listen,
+            least_life_seconds,
             poll,
         } = settings;
         let store = Arc::new(ServingStore::new());
@@ -136,6 +138,7 @@ impl Agent {
             store,
             files,
             metrics,
+            least_life: Duration::from_secs(u64::from(*least_life_seconds)),
             poll: *poll,
         };
         agent.files.look(&agent.service);
@@ -162,6 +165,7 @@ impl Agent {
             store,
             files,
             metrics,
+            least_life,
             poll,
         } = self;
         let limits = ListenerLimits {
@@ -182,9 +186,10 @@ impl Agent {
             GRACE,
         );
         let probing = serve_plain(health, limits, probes, drain(), GRACE);
+        let departure = Departure::new(service.signer.clock.now(), least_life, stagger());
         let watching = shutdown
             .drain
-            .run_until_cancelled(files.watch(&service, poll, shutdown));
+            .run_until_cancelled(files.watch(&service, departure, poll, shutdown));
         let ((), (), _cancelled) = tokio::join!(signing, probing, watching);
     }
 }
@@ -234,9 +239,14 @@ impl Files {
 
     /// Looks again with every tick. Small files of this machine are read, which takes about as
     /// long as handing the work to another thread would.
-    async fn watch(&self, service: &SigningService, poll: Duration, shutdown: &Shutdown) {
+    async fn watch(
+        &self,
+        service: &SigningService,
+        mut departure: Departure,
+        poll: Duration,
+        shutdown: &Shutdown,
+    ) {
         let Signer { keys, clock, .. } = &service.signer;
-        let mut departure = Departure::new(clock.now(), stagger());
         let mut ticks = tokio::time::interval(poll);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

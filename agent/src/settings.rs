@@ -40,6 +40,10 @@ pub struct Settings {
     /// Where /livez, /readyz and /metrics are answered, without TLS.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:9444")]
     pub health_listen: SocketAddr,
+    /// How long the process runs at least before it leaves because the signing key was replaced under
+    /// its mount, in seconds. The kubelet delays a further restart of what ran for less than ten minutes.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub least_life_seconds: u32,
     /// How often the files are looked at; shorter in tests.
     #[arg(skip = POLL)]
     pub poll: Duration,

@@ -114,6 +114,7 @@ impl Files {
             tls_key: self.path("tls.key"),
             client_ca: self.path("client-ca.crt"),
             health_listen: any_port,
+            least_life_seconds: 600,
             poll: POLL,
         }
     }

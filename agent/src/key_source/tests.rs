@@ -175,7 +175,7 @@ fn a_file_replaced_under_its_mount_is_noticed() {
 
 #[test]
 fn leaving_waits_for_its_time() {
-    let mut departure = Departure::new(time(0), Duration::from_secs(3));
+    let mut departure = Departure::new(time(0), Duration::ZERO, Duration::from_secs(3));
     assert!(!departure.is_due(false, time(1000)));
     assert!(!departure.is_due(true, time(1000)));
     assert!(!departure.is_due(true, time(1002)));
@@ -185,8 +185,8 @@ fn leaving_waits_for_its_time() {
 }
 
 #[test]
-fn a_process_that_has_just_started_stays_for_ten_minutes() {
-    let mut departure = Departure::new(time(1000), Duration::ZERO);
+fn a_process_that_has_just_started_stays_for_its_least_life() {
+    let mut departure = Departure::new(time(1000), Duration::from_secs(600), Duration::ZERO);
     assert!(!departure.is_due(true, time(1001)));
     assert!(!departure.is_due(true, time(1599)));
     assert!(departure.is_due(true, time(1600)));

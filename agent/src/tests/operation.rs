@@ -234,6 +234,7 @@ fn a_changed_pair_is_seen_within_five_seconds() {
     assert!(settings.poll <= Duration::from_secs(5));
     assert_eq!(settings.listen, "[::]:9443".parse().unwrap());
     assert_eq!(settings.health_listen, "[::]:9444".parse().unwrap());
+    assert_eq!(settings.least_life_seconds, 600);
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl RealAgent {
             tls_key: write("agent.key", key.as_bytes()),
             client_ca: write("client-ca.crt", network.ca_pem().as_bytes()),
             health_listen: any_port,
+            least_life_seconds: 600,
             poll: std::time::Duration::from_secs(1),
         };
         let log = AuditLog::new(audit.clone(), clock.clone());

@@ -65,4 +65,5 @@ type: File
 - --tls-cert=/etc/haulout/tls/tls.crt
 - --tls-key=/etc/haulout/tls/tls.key
 - --client-ca=/etc/haulout/tls/ca.crt
+- --least-life-seconds={{ int64 .Values.agent.leastLifeSeconds }}
 {{- end }}
