@@ -1,6 +1,8 @@
-//! What faults cost people who log in: the table in `docs/reliability.md`.
+//! What faults cost people who log in: the tables in `docs/reliability.md`.
 
+mod certificates;
 mod faults;
+mod signing_pair;
 mod table;
 
 use std::time::Duration;
@@ -16,10 +18,12 @@ const BEFORE: Duration = Duration::from_secs(1);
 /// And after it.
 const AFTER: Duration = Duration::from_secs(3);
 
-/// Two nodes, an agent on each, two webhooks; no limits, since all logins have one address here.
-const VALUES: [&str; 2] = [
+/// Two nodes, an agent on each, two webhooks; no limits, since all logins have one address here. Agents are young
+/// when their key's file is replaced.
+const VALUES: [&str; 3] = [
     "--set=limits.perAddressPerSecond=0",
     "--set=limits.totalPerSecond=0",
+    "--set=agent.leastLifeSeconds=0",
 ];
 
 /// A running installation, and what was seen so far.
@@ -29,6 +33,13 @@ struct Trial {
 }
 
 impl Trial {
+    async fn start() -> Self {
+        Self {
+            installed: Installed::start(Profile::Talos, 2, &VALUES).await,
+            rows: Vec::new(),
+        }
+    }
+
     /// Logs people in through a fault that has no end of its own: `inject` brings it about.
     async fn lasting(&mut self, fault: &'static str, inject: impl AsyncFnOnce(&mut Installed)) {
         self.log_in_through(fault, Fault::Lasting, inject).await;
@@ -68,14 +79,23 @@ impl Trial {
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn node_faults_cost_no_login_that_is_tried_again() {
-    let mut trial = Trial {
-        installed: Installed::start(Profile::Talos, 2, &VALUES).await,
-        rows: Vec::new(),
-    };
+    let mut trial = Trial::start().await;
     faults::none_at_all(&mut trial).await;
     faults::of_webhooks(&mut trial).await;
     faults::of_agents(&mut trial).await;
     faults::of_the_control_plane(&mut trial).await;
-    faults::rotations(&mut trial).await;
-    table::judge(&trial.rows);
+    certificates::renewed(&mut trial).await;
+    certificates::replaced_by_the_cluster(&mut trial).await;
+    signing_pair::replaced(&mut trial).await;
+    table::judge("## Crashes, restarts and new keys", &trial.rows);
+}
+
+/// Beside the other in a cluster of its own, since both rows take their time.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn node_certificates_are_replaced_in_time_and_too_late() {
+    let mut trial = Trial::start().await;
+    certificates::replaced_in_time(&mut trial).await;
+    certificates::found_expired(&mut trial).await;
+    table::judge("## Certificates replaced in time and too late", &trial.rows);
 }

@@ -209,26 +209,13 @@ async fn an_expired_leaf_is_replaced(running: &Running) {
         running.serving("ca.crt").await,
         running.serving("ca.key").await,
     );
-    let pem = |base64: &str| STANDARD.decode(base64).unwrap();
-    let now = Clock::system().now();
-    let authority = SigningAuthority::from_pem(&pem(&ca), &pem(&ca_key), now).unwrap();
-    let key = KeyPair::generate_p256().unwrap();
-    let hour = Duration::from_secs(3600);
-    let validity = Validity {
-        not_before: now - 2 * hour,
-        not_after: now - hour,
-    };
-    let names = ["haulout-api.haulout-system.svc".to_owned()];
-    let expired = authority
-        .issue_serving_certificate(&names, &[], &key.spki_der(), validity)
-        .unwrap();
-    let leaf = STANDARD.encode(&expired.pem);
-    let key = STANDARD.encode(key.pkcs8_pem().as_bytes());
-    let data = json!({"data": {"tls.crt": leaf, "tls.key": key}});
-    running.patch_serving("merge", &data.to_string()).await;
+    let data = expired_leaf(&ca, &ca_key, "haulout-api.haulout-system.svc");
+    let leaf = data["tls.crt"].clone();
+    let patch = json!({ "data": data });
+    running.patch_serving("merge", &patch.to_string()).await;
     until("a leaf instead of the expired one", async || {
         let now_there = running.serving("tls.crt").await;
-        !now_there.is_empty() && now_there != leaf
+        !now_there.is_empty() && leaf != now_there
     })
     .await;
     assert_eq!(running.serving("ca.crt").await, ca, "the CA was good");
@@ -236,6 +223,26 @@ async fn an_expired_leaf_is_replaced(running: &Running) {
     let door = Door::of(&running.cluster, &running.stack).await.unwrap();
     let endpoint = door.endpoint().unwrap();
     Connection::open(&endpoint).await.unwrap();
+}
+
+/// Data of a Secret with a leaf that ended an hour ago, for this name. All of it is base64, the CA that signs it too.
+pub(crate) fn expired_leaf(ca: &str, ca_key: &str, name: &str) -> Value {
+    let pem = |base64: &str| STANDARD.decode(base64).unwrap();
+    let now = Clock::system().now();
+    let authority = SigningAuthority::from_pem(&pem(ca), &pem(ca_key), now).unwrap();
+    let key = KeyPair::generate_p256().unwrap();
+    let hour = Duration::from_secs(3600);
+    let validity = Validity {
+        not_before: now - 2 * hour,
+        not_after: now - hour,
+    };
+    let leaf = authority
+        .issue_serving_certificate(&[name.to_owned()], &[], &key.spki_der(), validity)
+        .unwrap();
+    json!({
+        "tls.crt": STANDARD.encode(leaf.pem),
+        "tls.key": STANDARD.encode(key.pkcs8_pem().as_bytes()),
+    })
 }
 
 #[tokio::test]

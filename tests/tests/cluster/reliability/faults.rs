@@ -1,14 +1,8 @@
-//! The faults, each brought about for real.
+//! Faults of webhooks, agents and the control plane, each brought about for real.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use haulout_operate::clock::Clock;
-use haulout_pki::authority::generate_authority;
-use haulout_pki::profile::Validity;
-use haulout_tests::cluster::{AGENT_NAMESPACE, Component, NAMESPACE, Pair};
+use haulout_tests::cluster::{AGENT_NAMESPACE, Component, NAMESPACE, Node, NodeAccess};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -16,13 +10,8 @@ use super::Trial;
 use crate::installed::Installed;
 use crate::running::until;
 
-const WEBHOOK: [&str; 3] = ["-n", NAMESPACE, "deployment/haulout-webhook"];
-const AGENT: [&str; 3] = ["-n", AGENT_NAMESPACE, "daemonset/haulout-agent"];
-const SERVING: [&str; 4] = ["secret", "-n", NAMESPACE, "haulout-serving"];
-const API_SERVICE: [&str; 2] = ["apiservice", "v1alpha1.login.concierge.pinniped.dev"];
-/// Common name of the CA that replaces the cluster's.
-const NEW_CA: &str = "kubernetes-2";
-const AGENTS_TLS: [&str; 4] = ["secret", "-n", AGENT_NAMESPACE, "haulout-agent-tls"];
+pub(super) const WEBHOOK: [&str; 3] = ["-n", NAMESPACE, "deployment/haulout-webhook"];
+pub(super) const AGENT: [&str; 3] = ["-n", AGENT_NAMESPACE, "daemonset/haulout-agent"];
 const LEASE: [&str; 4] = ["lease", "-n", NAMESPACE, "haulout-webhook"];
 
 pub(super) async fn none_at_all(trial: &mut Trial) {
@@ -130,53 +119,22 @@ pub(super) async fn of_the_control_plane(trial: &mut Trial) {
         .await;
 }
 
-pub(super) async fn rotations(trial: &mut Trial) {
-    trial
-        .lasting("serving leaf renewed", async |installed| {
-            installed.renew_leaf(&SERVING).await;
-        })
-        .await;
-    trial
-        .lasting("agents' leaf renewed", async |installed| {
-            installed.renew_leaf(&AGENTS_TLS).await;
-        })
-        .await;
-    trial
-        .ending("front proxy's CA replaced", async |installed| {
-            installed.cluster.pki().replace_front_proxy().unwrap();
-            installed
-                .cluster
-                .restart(Component::ApiServer)
-                .await
-                .unwrap();
-            // It publishes the CA only now, and looks at an API that refused it again after five seconds.
-            let available = ["wait", "--for=condition=Available", "--timeout=55s"];
-            installed.run(&available, &API_SERVICE).await;
-        })
-        .await;
-    trial
-        .ending("cluster's CA replaced", async |installed| {
-            installed.replace_signing_pair().await;
-        })
-        .await;
-}
-
-fn restarts(pod: &Value) -> i64 {
+pub(super) fn restarts(pod: &Value) -> i64 {
     pod["status"]["containerStatuses"][0]["restartCount"]
         .as_i64()
         .unwrap()
 }
 
-fn is_ready(pod: &Value) -> bool {
+pub(super) fn is_ready(pod: &Value) -> bool {
     pod["status"]["containerStatuses"][0]["ready"] == true
 }
 
-fn name(pod: &Value) -> &str {
+pub(super) fn name(pod: &Value) -> &str {
     pod["metadata"]["name"].as_str().unwrap()
 }
 
 impl Installed {
-    async fn run(&self, first: &[&str], second: &[&str]) -> String {
+    pub(super) async fn run(&self, first: &[&str], second: &[&str]) -> String {
         let arguments = [first, second].concat();
         self.kubectl().run(&arguments).await.unwrap()
     }
@@ -198,16 +156,18 @@ impl Installed {
         leader.unwrap()
     }
 
+    pub(super) fn node_of(&self, pod: &Value) -> &NodeAccess {
+        let mut nodes = self.cluster.nodes().iter().map(Node::access);
+        nodes
+            .find(|node| pod["spec"]["nodeName"] == node.name())
+            .unwrap()
+    }
+
     /// `kill -9` of a pod's container; waits until kubelet has started another, and that is ready.
     async fn kill(&self, pod: &Value) {
-        let node = pod["spec"]["nodeName"].as_str().unwrap();
         let id = pod["status"]["containerStatuses"][0]["containerID"].as_str();
         let id = id.unwrap().strip_prefix("containerd://").unwrap();
-        let nodes = self.cluster.nodes().iter();
-        let node = nodes
-            .map(|node| node.access())
-            .find(|access| access.name() == node);
-        for process in node.unwrap().container_processes(id).unwrap() {
+        for process in self.node_of(pod).container_processes(id).unwrap() {
             let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
             kill_process(process, Signal::KILL).unwrap();
         }
@@ -234,100 +194,24 @@ impl Installed {
         self.run(&["create", "--raw", &path, "-f", file], &[]).await;
     }
 
-    async fn roll_out(&self, workload: &[&str]) {
+    pub(super) async fn roll_out(&self, workload: &[&str]) {
         self.run(&["rollout", "restart"], workload).await;
         self.run(&["rollout", "status", "--timeout=55s"], workload)
             .await;
     }
 
-    async fn wait_for_rollouts(&self) {
+    pub(super) async fn wait_for_rollouts(&self) {
         for workload in [&WEBHOOK, &AGENT] {
             self.run(&["rollout", "status", "--timeout=55s"], workload)
                 .await;
         }
     }
 
-    async fn wait_for_agents(&self, count: usize) {
+    pub(super) async fn wait_for_agents(&self, count: usize) {
         until(&format!("{count} agents"), async || {
             let pods = self.pods(AGENT_NAMESPACE).await;
             pods.len() == count && pods.iter().all(is_ready)
         })
         .await;
     }
-
-    /// Without a leaf in the Secret the leader signs another by the same CA, as it does when one grows old.
-    async fn renew_leaf(&self, secret: &[&str]) {
-        let seen = self.secret(secret, "tls.crt").await;
-        let patch = r#"--patch=[{"op":"remove","path":"/data/tls.crt"}]"#;
-        self.run(&["patch", "--type=json", patch], secret).await;
-        // It has no right to watch the agents' Secret, and reads it every 30 s; `until` waits as long.
-        until("a new leaf", async || {
-            let leaf = self.secret(secret, "tls.crt").await;
-            !leaf.is_empty() && leaf != seen
-        })
-        .await;
-    }
-
-    /// What a Secret holds under this key, base64; empty where it holds nothing.
-    async fn secret(&self, secret: &[&str], key: &str) -> String {
-        let text = self.run(&["get", "-o", "json"], secret).await;
-        let secret: Value = serde_json::from_str(&text).unwrap();
-        secret["data"][key].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// As an administrator replaces the cluster's CA: the API server trusts both first; then the pair on the nodes is
-    /// another one, written in place as Talos does it; and what is signed with it is accepted.
-    async fn replace_signing_pair(&self) {
-        let now = Clock::system().now();
-        let validity = Validity {
-            not_before: now - Duration::from_secs(300),
-            not_after: now + Duration::from_secs(86400),
-        };
-        let new = generate_authority(NEW_CA, validity).unwrap();
-        let trusted = self.cluster.pki().signing_pair().certificate;
-        let both = std::fs::read_to_string(&trusted).unwrap() + &new.certificate_pem;
-        write_in_place(&trusted, &both);
-        until("the API server trusts both", async || {
-            let path = "-o=jsonpath={.data.client-ca-file}";
-            let map = ["extension-apiserver-authentication", "-n", "kube-system"];
-            let known = self.run(&["get", "configmap", path], &map).await;
-            known.contains(new.certificate_pem.trim())
-        })
-        .await;
-        let profile = self.cluster.profile();
-        for node in self.cluster.nodes() {
-            let Pair { certificate, key } = node.access().signing_pair(profile);
-            write_in_place(&key, &new.key_pem);
-            write_in_place(&certificate, &new.certificate_pem);
-        }
-        let target = self.target();
-        until("certificates of the new CA", async || {
-            let certificate = target.log_in().await;
-            certificate.is_ok_and(|certificate| issuer(&certificate) == NEW_CA)
-        })
-        .await;
-        self.as_alice(&["auth", "whoami"]).await.unwrap();
-    }
-}
-
-/// Common name of who has signed a certificate, by openssl.
-fn issuer(certificate: &str) -> String {
-    let mut openssl = Command::new("openssl")
-        .args(["x509", "-noout", "-issuer", "-nameopt", "multiline"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = openssl.stdin.take().unwrap();
-    input.write_all(certificate.as_bytes()).unwrap();
-    drop(input);
-    let output = openssl.wait_with_output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let name = text.lines().find_map(|line| line.split_once("= "));
-    name.unwrap_or_default().1.to_owned()
-}
-
-fn write_in_place(path: &Path, text: &str) {
-    // Keeps inode, owner and mode.
-    std::fs::write(path, text).unwrap();
 }
