@@ -26,8 +26,8 @@ const CHAINS: [([&str; 4], [&str; 4], Duration); 2] = [
 ];
 /// A CA is replaced 21 days before its end, three lives of a leaf.
 const NEAR_ITS_END: &str = "20";
-/// The kubelet brings a changed Secret within a minute and a half.
-const KUBELET_LIMIT: Duration = Duration::from_secs(100);
+/// More than the minute and a half within which the kubelet brings a changed Secret.
+const KUBELET_LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) async fn renewed(trial: &mut Trial) {
     trial
