@@ -4,16 +4,12 @@
 mod tests;
 
 use std::collections::HashMap;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use haulout_operate::rate::{Rate, TokenBucket};
-use haulout_serve::front_proxy::Caller;
-use haulout_serve::listener::PeerAddress;
+use haulout_serve::source::Source;
 use haulout_serve::throttle::Throttle;
-use http::Extensions;
 
 /// How many sources are remembered. Under the default limits some 6,500 buckets can lack tokens at
 /// a time: as many as the burst of all, and a few hundred of what grows while they fill. Half of
@@ -34,16 +30,6 @@ pub struct Limits {
     pub per_address: Option<Rate>,
     /// For all together.
     pub total: Option<Rate>,
-}
-
-/// Whose logins are counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
-    V4(Ipv4Addr),
-    /// The first 64 bits of an address: one subscriber has at least these.
-    V6Network([u16; 4]),
-    /// Everybody whose address is not known.
-    Unknown,
 }
 
 /// A limit that a login would exceed.
@@ -148,43 +134,6 @@ impl Buckets {
         buckets.select_nth_unstable_by_key(last, |&(bucket, _)| bucket);
         for (_, source) in buckets.iter().take(excess) {
             self.by_source.remove(source);
-        }
-    }
-}
-
-impl Source {
-    /// Whose request this is, by the extensions that the front proxy's check and the listener have
-    /// set: who called the front proxy, or else who called us.
-    pub(crate) fn of(extensions: &Extensions) -> Self {
-        let address = match extensions.get::<Caller>() {
-            Some(caller) if caller.is_vouched_for => caller.client_address,
-            _ => extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
-        };
-        address.map_or(Self::Unknown, Self::from)
-    }
-}
-
-impl From<IpAddr> for Source {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::V6Network([a, b, c, d])
-            }
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::V4(address) => address.fmt(f),
-            Self::V6Network([a, b, c, d]) => {
-                let network = std::net::Ipv6Addr::new(*a, *b, *c, *d, 0, 0, 0, 0);
-                write!(f, "{network}/64")
-            }
-            Self::Unknown => f.write_str("unknown"),
         }
     }
 }

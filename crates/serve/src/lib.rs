@@ -18,6 +18,7 @@ pub mod openapi;
 pub mod panic;
 pub mod request;
 pub mod server_trust;
+pub mod source;
 pub mod status;
 pub mod throttle;
 pub mod tls;

@@ -5,6 +5,7 @@ mod body;
 mod decode;
 mod duration;
 mod fields;
+mod late;
 mod options;
 #[cfg(test)]
 mod tests;

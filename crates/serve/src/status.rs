@@ -133,6 +133,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
+    /// 408: the body does not arrive. The reason is that by which Kubernetes' clients know timeouts.
+    pub fn request_timeout() -> Self {
+        let message = "Timeout: the body of the request did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "Timeout", message)
+    }
+
     /// 413: the body has more than `limit` bytes.
     pub fn request_entity_too_large(limit: usize) -> Self {
         let message = format!("Request entity too large: limit is {limit}");

@@ -7,6 +7,7 @@ use haulout_serve::encoding::Encoding;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::negotiate::{BodyFormat, Endpoint, negotiate};
 use haulout_serve::request::{BodyReader, CreateOptions, Created, add_warnings, decode_create};
+use haulout_serve::source::Source;
 use haulout_serve::status::{ApiError, FieldError};
 use http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -24,8 +25,8 @@ pub(super) struct Create<S> {
 pub(super) struct Empty {}
 
 impl<S: DeserializeOwned + Default> Create<S> {
-    /// Reads a request for `kind`: form of the answer (406), form of the body (415), size (413),
-    /// options (400, 422), contents (400).
+    /// Reads a request for `kind`: form of the answer (406), form of the body (415), arrival (408,
+    /// 429), size (413), options (400, 422), contents (400).
     pub(super) async fn read(
         request: Request,
         kind: &ServedKind,
@@ -36,9 +37,10 @@ impl<S: DeserializeOwned + Default> Create<S> {
         let encoding = negotiate(&head.headers, query, Endpoint::Object)?.encoding;
         let format = BodyFormat::negotiate(&head.headers)?;
         let options = CreateOptions::from_query(query);
+        let source = Source::of(&head.extensions);
         // Nobody else counts what heads hold, and the body may take its time.
         drop(head);
-        let body = bodies.read(body).await?;
+        let body = bodies.read(body, source).await?;
         let options = options?;
         let object = decode_create(&body, format, kind, options.field_validation)?;
         Ok(Self {

@@ -13,6 +13,7 @@ use haulout_serve::audit_id::AuditId;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::list;
 use haulout_serve::request::BodyReader;
+use haulout_serve::source::Source;
 use haulout_serve::status::{ApiError, FieldError};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -22,7 +23,7 @@ use super::create::{Create, Empty};
 use super::login::log_in;
 use super::state::Logins;
 use crate::audit::RequestIds;
-use crate::limits::{RETRY_AFTER_SECONDS, Source};
+use crate::limits::RETRY_AFTER_SECONDS;
 use crate::metrics::LoginResult;
 
 /// What the texts of errors name, whichever suffix is configured.

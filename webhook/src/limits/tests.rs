@@ -1,4 +1,3 @@
-use haulout_serve::front_proxy::Caller;
 use proptest::prelude::*;
 
 use super::*;
@@ -30,62 +29,6 @@ fn admitted(
 ) -> usize {
     let mut admit = || buckets.take(limits, source, now).is_ok();
     (0..tries).filter(|_| admit()).count()
-}
-
-#[test]
-fn addresses_of_one_subscriber_are_one_source() {
-    let source = |text: &str| Source::from(text.parse::<IpAddr>().unwrap());
-    let cases = [
-        ("192.0.2.1", "192.0.2.1", true),
-        ("192.0.2.1", "192.0.2.2", false),
-        ("192.0.2.1", "::ffff:192.0.2.1", true),
-        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
-        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true),
-        ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
-    ];
-    for (one, other, same) in cases {
-        assert_eq!(source(one) == source(other), same, "{one}, {other}");
-    }
-    for (address, shown) in [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3::1", "2001:db8:1:2::/64"),
-    ] {
-        assert_eq!(source(address).to_string(), shown);
-    }
-    assert_eq!(Source::Unknown.to_string(), "unknown");
-}
-
-#[test]
-fn the_front_proxy_is_asked_first_and_only_when_it_is_one() {
-    let forwarded = Source::V4(Ipv4Addr::new(192, 0, 2, 1));
-    let peer = Source::V4(Ipv4Addr::new(10, 0, 0, 1));
-    let vouched = |client_address| {
-        Some(Caller {
-            is_vouched_for: true,
-            client_address,
-            ..Caller::anonymous()
-        })
-    };
-    let address: IpAddr = "192.0.2.1".parse().unwrap();
-    let cases = [
-        (vouched(Some(address)), true, forwarded),
-        (vouched(None), true, Source::Unknown),
-        (Some(Caller::anonymous()), true, peer),
-        (Some(Caller::anonymous()), false, Source::Unknown),
-        (None, true, peer),
-        (None, false, Source::Unknown),
-    ];
-    for (caller, has_peer, expected) in cases {
-        let mut extensions = Extensions::new();
-        if has_peer {
-            extensions.insert(PeerAddress("10.0.0.1:1234".parse().unwrap()));
-        }
-        let what = format!("{caller:?}, {has_peer}");
-        if let Some(caller) = caller {
-            extensions.insert(caller);
-        }
-        assert_eq!(Source::of(&extensions), expected, "{what}");
-    }
 }
 
 #[test]

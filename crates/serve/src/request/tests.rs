@@ -1,9 +1,4 @@
-use std::convert::Infallible;
-
-use axum::body::Body;
 use axum::response::IntoResponse;
-use bytes::Bytes;
-use futures_util::StreamExt;
 use haulout_api::credential::TokenCredentialRequestSpec;
 use haulout_api::group::ApiGroupSuffix;
 use proptest::prelude::*;
@@ -476,47 +471,6 @@ proptest! {
         prop_assert_eq!(created.spec.token.expose_secret(), token.as_str());
         prop_assert_eq!(created.name, name);
     }
-}
-
-#[tokio::test]
-async fn bodies_end_at_the_limit() {
-    let reader = BodyReader::new();
-    let whole = Body::from(vec![b' '; BODY_LIMIT]);
-    assert_eq!(reader.read(whole).await.unwrap().len(), BODY_LIMIT);
-    let over = Body::from(vec![b' '; BODY_LIMIT + 1]);
-    let too_large = Err(ApiError::request_entity_too_large(262_144));
-    assert_eq!(reader.read(over).await, too_large);
-
-    let endless = futures_util::stream::repeat(Ok::<_, Infallible>(Bytes::from_static(&[0; 4096])));
-    assert_eq!(reader.read(Body::from_stream(endless)).await, too_large);
-
-    let broken = futures_util::stream::iter([Ok(Bytes::new()), Err(std::io::Error::other("gone"))]);
-    let refused = reader.read(Body::from_stream(broken)).await;
-    assert_eq!(refused.unwrap_err().code(), 400);
-}
-
-/// Sends some bytes and then nothing more.
-fn stalling(bytes: usize) -> Body {
-    let sent = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from(vec![b' '; bytes]))]);
-    Body::from_stream(sent.chain(futures_util::stream::pending()))
-}
-
-#[tokio::test(start_paused = true)]
-async fn bodies_that_do_not_end_are_given_up() {
-    let refused = BodyReader::new().read(stalling(10)).await;
-    assert_eq!(refused, Err(ApiError::timeout()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn bodies_that_are_arriving_have_a_bound_together() {
-    let reader = BodyReader::with_room(100);
-    let mut first = std::pin::pin!(reader.read(stalling(60)));
-    assert!(futures_util::poll!(&mut first).is_pending());
-    let body = |bytes: usize| reader.read(Body::from(vec![b' '; bytes]));
-    assert_eq!(body(41).await, Err(ApiError::too_many_requests(1)));
-    assert_eq!(body(40).await.unwrap().len(), 40);
-    assert!(first.await.is_err());
-    assert_eq!(body(100).await.unwrap().len(), 100);
 }
 
 #[test]

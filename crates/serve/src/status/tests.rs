@@ -64,6 +64,10 @@ fn errors_print_as_in_kubernetes() {
             r#""message":"only the following media types are accepted: application/json, application/yaml","reason":"NotAcceptable","code":406"#,
         ),
         (
+            ApiError::request_timeout(),
+            r#""message":"Timeout: the body of the request did not arrive in time","reason":"Timeout","code":408"#,
+        ),
+        (
             ApiError::request_entity_too_large(3_145_728),
             r#""message":"Request entity too large: limit is 3145728","reason":"RequestEntityTooLarge","code":413"#,
         ),

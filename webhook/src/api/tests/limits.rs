@@ -102,6 +102,26 @@ async fn only_logins_are_counted_and_before_their_body_is_read() {
     assert_eq!(door.send(endless).await.status(), 429);
 }
 
+/// Of both kinds together, since they share what the API server has for one host.
+#[tokio::test(start_paused = true)]
+async fn one_address_keeps_few_bodies_waiting_while_others_are_awaited() {
+    let setup = setup(Says::User(alice()), GOOD, "pinniped.dev").await;
+    let door = Door::over(setup, Reviewer::Allows);
+    let endless = |path: &str, address: &str| {
+        let never = futures_util::stream::pending::<Result<&str, std::io::Error>>();
+        let request = post_text(path, "application/json", Body::from_stream(never));
+        with_headers(request, &[("x-forwarded-for", address)])
+    };
+    let status = async |path, address| door.send(endless(path, address)).await.status().as_u16();
+    let all = (0..20).map(|number| status([TCR, WHO_AM_I][number % 2], "192.0.2.1"));
+    let (all, other) = tokio::join!(
+        futures_util::future::join_all(all),
+        status(TCR, "192.0.2.2")
+    );
+    let count = |code| all.iter().filter(|&&status| status == code).count();
+    assert_eq!((count(408), count(429), other), (8, 12, 408));
+}
+
 #[tokio::test]
 async fn strangers_are_counted_by_the_address_that_they_have() {
     let (door, _clock) = limited().await;
