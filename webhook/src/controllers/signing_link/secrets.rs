@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use haulout_pki::authority::SigningAuthority;
-use haulout_pki::bundle::CertificateBundle;
+use haulout_pki::bundle::{self, CertificateBundle};
 use k8s_openapi::ByteString;
 
 use crate::controllers::renewal::{
-    AUTHORITIES, AUTHORITY_KEY, Contents, Data, LEAF, LEAF_KEY, Profile, RenewError, is_announced,
-    plan,
+    AUTHORITIES, AUTHORITY_KEY, BACKDATED, Contents, Data, LEAF, LEAF_KEY, Profile, RenewError,
+    is_announced, plan,
 };
 
 /// In the CA's Secret, while agents are told of the CA of `ca.key`: the key of the one before.
@@ -51,10 +51,15 @@ pub(super) fn changes(
         (agents, LEAF),
         (agents, LEAF_KEY),
     ];
-    let both: Data = both
+    let mut both: Data = both
         .into_iter()
         .filter_map(|(data, name)| Some((name.to_owned(), data.get(name)?.clone())))
         .collect();
+    if let Some(certificates) = both.remove(AUTHORITIES)
+        && let Some(ours) = of_our_life(&certificates.0, profile, now)
+    {
+        put(&mut both, AUTHORITIES, ours.to_pem().into_bytes());
+    }
     let contents = Contents::read(&both, &profile.dns_names, now);
     let told_since = told
         .filter(|(bundle, _)| Some(bundle) == contents.authorities.as_ref())
@@ -64,8 +69,6 @@ pub(super) fn changes(
     let mut wanted = both;
     if !plan.is_nothing() {
         wanted.extend(contents.renewed(plan, profile, now)?);
-    } else if let Some(authorities) = &contents.authorities {
-        put(&mut wanted, AUTHORITIES, authorities.to_pem().into_bytes());
     }
     let kept = Contents::read(&wanted, &profile.dns_names, now);
 
@@ -87,6 +90,19 @@ pub(super) fn changes(
         agent_leaf_ends: kept.facts().leaf.map(|leaf| leaf.ends),
         look_again,
     })
+}
+
+/// The CAs of `certificates` but for those that end later than any that is made by now. Whoever could write
+/// the Secret for a while may have left one, and is trusted by it for no longer than by one of ours.
+pub(super) fn of_our_life(
+    certificates: &[u8],
+    profile: &Profile,
+    now: SystemTime,
+) -> Option<CertificateBundle> {
+    let latest = now + profile.ca_lifetime + BACKDATED;
+    CertificateBundle::parse_pem(certificates)
+        .ok()?
+        .filtered(|one| bundle::validity(one).is_ok_and(|dates| dates.not_after <= latest))
 }
 
 fn put(data: &mut Data, name: &str, value: Vec<u8>) {

@@ -1,3 +1,5 @@
+mod foreign;
+
 use std::collections::VecDeque;
 
 use haulout_operate::clock::ManualClock;
