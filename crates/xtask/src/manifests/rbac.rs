@@ -130,7 +130,7 @@ pub(super) const GRANTS: &[Grant] = &[
                 resources: &["secrets"],
                 names: &[],
                 verbs: &["create"],
-                reason: "the first of both; Kubernetes cannot limit create by name",
+                reason: "the first of both; RBAC cannot limit create by name",
             },
             Rule {
                 group: Group::Kubernetes("coordination.k8s.io"),
@@ -144,7 +144,7 @@ pub(super) const GRANTS: &[Grant] = &[
                 resources: &["leases"],
                 names: &[],
                 verbs: &["create"],
-                reason: "the first Lease; Kubernetes cannot limit create by name",
+                reason: "the first Lease; RBAC cannot limit create by name",
             },
             Rule {
                 group: Group::Kubernetes("apps"),

@@ -1,15 +1,15 @@
-//! What a pod in `haulout-agent` may be, whoever makes it, and what the webhook's account may do there.
+//! What a pod in `haulout-agent` may be, whoever makes it, and what the webhook's account may do there and elsewhere.
 
 mod rows;
+mod webhook;
 
 use haulout_tests::cluster::{Cluster, ClusterOptions, Profile};
 use serde_json::{Value, json};
 
 use self::rows::{Row, rows, rows_with_a_token};
-use super::{AGENT_NAMESPACE, Installed, NAMESPACE, helm};
+use super::{AGENT_NAMESPACE, Installed, helm};
 use crate::running::until;
 
-const WEBHOOK: &str = "system:serviceaccount:haulout-system:haulout-webhook";
 /// May do everything in the agent's namespace, and nothing outside.
 const ADMINISTRATOR: &str = "administrator-of-the-namespace";
 const PODS: &str = "haulout-agent-pods";
@@ -53,8 +53,8 @@ async fn pods_beside_the_key_are_the_agents_own_whoever_makes_them() {
     controllers_get_no_further(&installed, &good).await;
     nobody_enters(&installed, &pod).await;
     what_does_not_change_the_pod_passes(&installed, &good).await;
-    the_webhooks_account_makes_nothing_there(&installed, &good).await;
-    the_webhooks_account_reads_and_enters_nothing_there(&installed).await;
+    webhook::makes_nothing_beside_the_key(&installed, &good).await;
+    webhook::reads_and_enters_nothing_beside_the_key(&installed).await;
     each_rule_is_needed(&installed, &good).await;
 }
 
@@ -192,7 +192,7 @@ async fn each_rule_is_needed(installed: &Installed, good: &Good) {
         let message = validation["message"].as_str().unwrap();
         let mut rest = validations.clone();
         rest.remove(index);
-        set_validations(installed, &rest).await;
+        set_validations(installed, PODS, &rest).await;
         if message.contains("ephemeral") {
             until(message, async || debug(installed, pod).await.is_none()).await;
             continue;
@@ -224,12 +224,12 @@ async fn each_rule_is_needed(installed: &Installed, good: &Good) {
     .await;
 }
 
-async fn set_validations(installed: &Installed, validations: &[Value]) {
+async fn set_validations(installed: &Installed, policy: &str, validations: &[Value]) {
     let patch = json!({"spec": {"validations": validations}}).to_string();
     let patch = [
         "patch",
         "validatingadmissionpolicy",
-        PODS,
+        policy,
         "--type=merge",
         "-p",
         &patch,
@@ -377,96 +377,4 @@ async fn what_does_not_change_the_pod_passes(installed: &Installed, good: &Good)
         said.is_empty()
     })
     .await;
-}
-
-async fn the_webhooks_account_makes_nothing_there(installed: &Installed, good: &Good) {
-    let metadata = || json!({"name": "other", "namespace": AGENT_NAMESPACE});
-    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": good.spec});
-    let workload = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
-    for (kind, object) in [
-        ("pods", good.pod("other")),
-        (
-            "secrets",
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata()}),
-        ),
-        (
-            "configmaps",
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata()}),
-        ),
-        (
-            "roles",
-            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata()}),
-        ),
-        (
-            "jobs",
-            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata(), "spec": {"template": template}}),
-        ),
-        (
-            "daemonsets",
-            json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata(), "spec": workload}),
-        ),
-    ] {
-        let (said, _) = create(installed, WEBHOOK, &object, "--dry-run=server").await;
-        let told = format!("cannot create resource \"{kind}\"");
-        assert!(said.contains(&told), "{kind}: {said}");
-    }
-}
-
-async fn the_webhooks_account_reads_and_enters_nothing_there(installed: &Installed) {
-    installed
-        .kubectl(&[
-            "create",
-            "secret",
-            "generic",
-            "other",
-            "-n",
-            AGENT_NAMESPACE,
-        ])
-        .await;
-    for (arguments, told) in [
-        (
-            &["get", "secret", "other"][..],
-            "cannot get resource \"secrets\"",
-        ),
-        (&["get", "secrets"], "cannot list resource \"secrets\""),
-        (
-            &["delete", "secret", "haulout-agent-tls"],
-            "cannot delete resource \"secrets\"",
-        ),
-        (
-            &["patch", "configmap", "haulout-agent", "-p", "{}"],
-            "cannot get resource \"configmaps\"",
-        ),
-        (
-            &["debug", "haulout-agent", "--image=busybox"],
-            "cannot get resource \"pods\"",
-        ),
-    ] {
-        let said = fail(installed, WEBHOOK, arguments).await;
-        assert!(said.contains(told), "{arguments:?}: {said}");
-    }
-    for how in ["exec", "attach", "portforward", "ephemeralcontainers"] {
-        let user = format!("--as={WEBHOOK}");
-        let pods = format!("pods/{how}");
-        let question = [
-            "auth",
-            "can-i",
-            "create",
-            &pods,
-            "-n",
-            AGENT_NAMESPACE,
-            &user,
-        ];
-        let answer = installed.cluster.kubectl().output(question).await.unwrap();
-        assert_eq!(
-            String::from_utf8(answer.stdout).unwrap().trim(),
-            "no",
-            "{how}"
-        );
-    }
-    let question = [
-        "auth", "can-i", "create", "pods", "-n", NAMESPACE, "--as", WEBHOOK,
-    ];
-    let answer = installed.cluster.kubectl().output(question).await.unwrap();
-    assert_eq!(String::from_utf8(answer.stdout).unwrap().trim(), "no");
 }
