@@ -1,19 +1,16 @@
 //! The guide to plain processes, followed to the letter.
 
-use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use haulout_tests::cluster::{
-    Cluster, ClusterOptions, Products, Profile, free_ports, workspace_root,
-};
+use haulout_tests::cluster::{Cluster, ClusterOptions, Profile, free_ports, workspace_root};
 use haulout_tests::issuer::{IssuerOptions, TestIssuer};
 use serde_json::json;
-use tokio::process::Command;
 
-const LIMIT: Duration = Duration::from_secs(300);
+use crate::shell::{LIMIT, Shell};
+
 /// Ports that the guide uses; here others may be at work with them.
 const PORTS: [&str; 4] = ["9443", "9444", "10443", "8080"];
 
@@ -51,7 +48,7 @@ fn script(ports: [u16; 4]) -> String {
         script = script.replace(&format!("<port {index}>"), &port.to_string());
     }
     let end = "trap 'kill $(jobs -p); wait' EXIT\ntrap 'exit 1' TERM";
-    format!("set -euo pipefail\n{end}\n{script}")
+    format!("{end}\n{script}")
 }
 
 fn log(folder: &Path, name: &str) -> String {
@@ -73,47 +70,22 @@ async fn cluster_the_guide_to_plain_processes_leads_to_a_login() {
         "iss": issuer.url(), "sub": "1", "aud": "this-cluster", "exp": expires.as_secs(),
         "email": "alice@example.com", "groups": ["developers"],
     });
-    let folder = tempfile::tempdir().unwrap();
-    symlink(
-        workspace_root().join("manifests"),
-        folder.path().join("manifests"),
-    )
-    .unwrap();
-    let path = std::env::join_paths([
-        Products::find().unwrap().folder(),
-        cluster.binaries().folder(),
-        Path::new("/usr/bin"),
-        Path::new("/bin"),
-    ])
-    .unwrap();
     let signing = cluster.pki().signing_pair();
-    let command = Command::new("setpriv")
-        .args(["--pdeathsig", "TERM", "bash", "-c"])
-        .arg(script(free_ports().unwrap()))
-        .current_dir(folder.path())
-        .env_clear()
-        .env("HOME", folder.path())
-        .env("PATH", path)
-        .env("KUBECONFIG", cluster.kubectl().kubeconfig())
-        .env("CLUSTER_SERVER", cluster.server())
-        .env("CLUSTER_CA_CERT", signing.certificate)
-        .env("CLUSTER_CA_KEY", signing.key)
-        .env("ISSUER", issuer.url())
-        .env(
+    let shell = Shell::new(&cluster, &[])
+        .with("CLUSTER_SERVER", cluster.server())
+        .with("CLUSTER_CA_CERT", signing.certificate.to_string_lossy())
+        .with("CLUSTER_CA_KEY", signing.key.to_string_lossy())
+        .with("ISSUER", issuer.url())
+        .with(
             "ISSUER_CA_DATA",
             STANDARD.encode(issuer.ca_certificate_pem()),
         )
-        .env("TOKEN", issuer.sign(&claims).unwrap())
-        .output();
-    let output = tokio::time::timeout(LIMIT, command).await.unwrap().unwrap();
-    let seen = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{seen}\n{}\n{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        log(folder.path(), "webhook.log"),
-        log(folder.path(), "agent.log")
-    );
+        .with("TOKEN", issuer.sign(&claims).unwrap());
+    let seen = shell.run(&script(free_ports().unwrap())).await;
+    let seen = seen.unwrap_or_else(|told| {
+        let log = |name| log(shell.folder(), name);
+        panic!("{told}\n{}\n{}", log("webhook.log"), log("agent.log"))
+    });
     for line in [
         "Username                                            alice@example.com",
         "Groups                                              [developers system:authenticated]",

@@ -16,6 +16,8 @@ use haulout_tests::logins;
 use haulout_tests::probe::Target;
 use serde_json::{Value, json};
 
+use crate::shell::Shell;
+
 /// Longer than any test.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -168,5 +170,24 @@ impl Installed {
         ];
         let list = self.kubectl().json(&list).await.unwrap();
         list["items"].as_array().unwrap().clone()
+    }
+
+    /// A shell of the administrator, with Helm, who pushed the images to where the nodes have them from.
+    pub(crate) fn shell(&self) -> Shell {
+        let helm = self.installation.helm().folder();
+        Shell::new(&self.cluster, &[helm]).with("REGISTRY", "haulout")
+    }
+
+    /// Those objects outside of any namespace, and namespaces, that a chart or a Concierge may make, by their names.
+    pub(crate) async fn objects_of_cluster(&self, counts: impl Fn(&str) -> bool) -> Vec<String> {
+        let kinds = [
+            "namespaces,clusterroles,clusterrolebindings,apiservices,crds,priorityclasses",
+            "flowschemas,prioritylevelconfigurations",
+            "validatingadmissionpolicies,validatingadmissionpolicybindings",
+        ];
+        let all = ["get", &kinds.join(","), "-o", "name"];
+        let names = self.kubectl().run(all).await.unwrap();
+        let names = names.lines().filter(|name| counts(name));
+        names.map(str::to_owned).collect()
     }
 }

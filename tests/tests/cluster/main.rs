@@ -28,6 +28,7 @@ mod replicas;
 mod rights;
 mod rotations;
 mod running;
+mod shell;
 mod suffix;
 mod who_am_i;
 mod xtask;

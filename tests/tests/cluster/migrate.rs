@@ -1,59 +1,36 @@
 //! `haulout migrate`: what it says of a cluster, and where its steps lead when they are run as they are printed.
 //!
-//! Run are all commands but those of helm, and `kubectl rollout status`, which waits for pods: this cluster has no node.
-//! Haulout runs as processes, started where `helm install` stands.
+//! Run are all commands but those of helm, and of the step that waits for pods: this cluster has no node. Haulout runs as
+//! processes, started where Helm installs it.
 
-mod concierge;
-mod script;
+pub(crate) mod concierge;
+pub(crate) mod script;
+pub(crate) mod site;
 
-use std::path::PathBuf;
-
-use haulout_tests::cluster::{
-    Cluster, ClusterOptions, HauloutStack, Products, Profile, StackOptions, workspace_root,
-};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use haulout_tests::cluster::{Cluster, ClusterOptions, HauloutStack, Profile, StackOptions};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use self::concierge::{DEPLOYMENT, NAMESPACE};
-use self::script::{Step, steps};
+use self::script::{Step, find};
+use self::site::Site;
 use crate::placement::{add_control_plane, haulout, printed};
+use crate::shell::Shell;
 
-const API_SERVICES: [&str; 2] = [
-    "v1alpha1.login.concierge.pinniped.dev",
-    "v1alpha1.identity.concierge.pinniped.dev",
-];
-
-/// A cluster with Pinniped's Concierge, and a folder that stands for a checkout.
-struct Site {
-    cluster: Cluster,
-    checkout: TempDir,
+/// A cluster with Pinniped's Concierge.
+async fn start() -> Cluster {
+    let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm))
+        .await
+        .unwrap();
+    concierge::install(&cluster).await;
+    cluster
 }
 
-impl Site {
-    async fn start() -> Self {
-        let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm))
-            .await
-            .unwrap();
-        concierge::install(&cluster).await;
-        let checkout = tempfile::tempdir().unwrap();
-        let manifests = workspace_root().join("manifests");
-        std::os::unix::fs::symlink(manifests, checkout.path().join("manifests")).unwrap();
-        Self { cluster, checkout }
-    }
-
-    /// What `haulout migrate` prints with these flags, if it ends with this code: stdout and stderr.
-    async fn migrate(&self, flags: &[&str], code: i32) -> (String, String) {
-        let arguments = [&["migrate"], flags].concat();
-        printed(
-            &haulout(self.cluster.kubectl().kubeconfig(), &arguments).await,
-            code,
-        )
-    }
-
-    async fn steps(&self, flags: &[&str]) -> Vec<Step> {
-        let (script, stderr) = self.migrate(flags, 0).await;
-        assert_eq!(stderr, "");
-        steps(&script)
+impl<'a> Site<'a> {
+    fn without_pods(cluster: &'a Cluster) -> Self {
+        let shell = Shell::new(cluster, &[]);
+        Self { cluster, shell }
     }
 
     /// Runs the step whose title begins so, as it is printed, but for what needs pods, and with the port of the webhook's
@@ -64,53 +41,8 @@ impl Site {
         beginning: &str,
         port: Option<u16>,
     ) -> Result<String, String> {
-        let step = steps.iter().find(|step| step.title.starts_with(beginning));
-        let step = step.unwrap_or_else(|| panic!("no step {beginning}: {steps:#?}"));
-        let programs = [
-            self.cluster.binaries().folder().to_owned(),
-            Products::find().unwrap().folder().to_owned(),
-            PathBuf::from("/usr/bin"),
-            PathBuf::from("/bin"),
-        ];
-        step.run(self.checkout.path(), &programs, &self.cluster, port)
-            .await
-    }
-
-    async fn get(&self, arguments: &[&str]) -> Value {
-        let arguments = [&["get"], arguments].concat();
-        self.cluster.kubectl().json(&arguments).await.unwrap()
-    }
-
-    async fn exists(&self, arguments: &[&str]) -> bool {
-        let arguments = [&["get", "--ignore-not-found", "-o", "name"], arguments].concat();
-        let found = self.cluster.kubectl().run(arguments).await.unwrap();
-        !found.trim().is_empty()
-    }
-
-    /// `spec` of both APIServices.
-    async fn api_services(&self) -> [Value; 2] {
-        let [login, identity] = API_SERVICES;
-        let login = self.get(&["apiservice", login]).await;
-        let identity = self.get(&["apiservice", identity]).await;
-        [login["spec"].clone(), identity["spec"].clone()]
-    }
-
-    /// UIDs of all that must outlive the migration.
-    async fn kept(&self) -> Vec<Value> {
-        let mut uids = Vec::new();
-        for kind in [
-            "crd",
-            "apiservice",
-            "jwtauthenticator",
-            "webhookauthenticator",
-        ] {
-            let list = self.get(&[kind]).await;
-            let items = list["items"].as_array().unwrap().iter();
-            let ours = items.filter(|item| item.to_string().contains("pinniped.dev"));
-            uids.extend(ours.map(|item| item["metadata"]["uid"].clone()));
-        }
-        assert!(uids.len() >= 7, "{uids:?}");
-        uids
+        let script = find(steps, beginning).script_without_pods(port);
+        self.shell.run(&script).await
     }
 }
 
@@ -126,7 +58,7 @@ fn jwt_authenticator(name: &str, spec: Value) -> Value {
     })
 }
 
-async fn add_authenticators(site: &Site) {
+async fn add_authenticators(site: &Site<'_>) {
     let source = |kind: &str, name: &str, key: &str| json!({"tls": {"certificateAuthorityDataSource": {"kind": kind, "name": name, "key": key}}});
     let ca = std::fs::read_to_string(site.cluster.ca_certificate()).unwrap();
     let items = json!([
@@ -152,16 +84,17 @@ async fn add_authenticators(site: &Site) {
         },
     ]);
     let objects = json!({"apiVersion": "v1", "kind": "List", "items": items});
-    concierge::apply(&site.cluster, &objects).await;
+    concierge::apply(site.cluster, &objects).await;
 }
 
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn cluster_a_migration_is_checked_first() {
-    let site = Site::start().await;
+    let cluster = start().await;
+    let site = Site::without_pods(&cluster);
     add_authenticators(&site).await;
     put_hindrances(&site).await;
-    let before = site.kept().await;
+    let before = site.kept_uids().await;
     let (report, stderr) = site.migrate(&["--check"], 1).await;
     let blocking = lines(&report, "blocks");
     assert_eq!(blocking.len(), 4, "{report}");
@@ -199,7 +132,7 @@ async fn cluster_a_migration_is_checked_first() {
             "{expected}: {report}"
         );
     }
-    let kept = site.kept().await.len();
+    let kept = site.kept_uids().await.len();
     assert_eq!(kept, before.len() - 1, "only what we deleted is gone");
 
     site.migrate(&["--check", "--back"], 2).await;
@@ -227,9 +160,9 @@ const PATCH_ISSUER: [&str; 4] = [
 ];
 
 /// An expression that Haulout does not know, a CA that is not there, and an impersonation proxy in use.
-async fn put_hindrances(site: &Site) {
+async fn put_hindrances(site: &Site<'_>) {
     let format = json!({"claims": {"usernameExpression": "'%s'.format([claims.sub])"}});
-    concierge::apply(&site.cluster, &jwt_authenticator("formats", format)).await;
+    concierge::apply(site.cluster, &jwt_authenticator("formats", format)).await;
     let kubectl = site.cluster.kubectl();
     let delete = ["-n", NAMESPACE, "delete", "secret", "reviews-ca"];
     kubectl.run(delete).await.unwrap();
@@ -245,8 +178,8 @@ async fn put_hindrances(site: &Site) {
         .unwrap();
 }
 
-async fn remove_hindrances(site: &Site) {
-    add_control_plane(&site.cluster, "cp-1", Profile::Kubeadm).await;
+async fn remove_hindrances(site: &Site<'_>) {
+    add_control_plane(site.cluster, "cp-1", Profile::Kubeadm).await;
     let kubectl = site.cluster.kubectl();
     let disabled = [
         "-p",
@@ -296,11 +229,12 @@ async fn cluster_a_login_api_that_refuses_strangers_blocks_a_migration() {
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn cluster_the_printed_steps_lead_to_haulout_and_back() {
-    let site = Site::start().await;
-    add_control_plane(&site.cluster, "cp-1", Profile::Kubeadm).await;
+    let cluster = start().await;
+    let site = Site::without_pods(&cluster);
+    add_control_plane(site.cluster, "cp-1", Profile::Kubeadm).await;
     add_authenticators(&site).await;
     let old_specs = site.api_services().await;
-    let kept = site.kept().await;
+    let kept = site.kept_uids().await;
 
     let there = site.steps(&[]).await;
     for beginning in [
@@ -321,7 +255,7 @@ async fn cluster_the_printed_steps_lead_to_haulout_and_back() {
         unregistered: true,
         ..StackOptions::default()
     };
-    let stack = HauloutStack::start(&site.cluster, &options).await.unwrap();
+    let stack = HauloutStack::start(site.cluster, &options).await.unwrap();
     assert_eq!(
         site.api_services().await,
         old_specs,
@@ -342,7 +276,7 @@ async fn cluster_the_printed_steps_lead_to_haulout_and_back() {
         "what leads elsewhere is left alone"
     );
 
-    concierge::install_impostor(&site.cluster).await;
+    concierge::install_impostor(site.cluster).await;
     // Half way it can be turned round, and gone again.
     lead_back(&site, &old_specs).await;
     switch(&site, &site.steps(&[]).await, &stack).await;
@@ -354,8 +288,8 @@ async fn cluster_the_printed_steps_lead_to_haulout_and_back() {
         "what is done is not printed again: {rest:#?}"
     );
     site.run(&rest, "Delete what is left", None).await.unwrap();
-    nothing_is_left(&site).await;
-    let mut kept_now = site.kept().await;
+    site.nothing_is_left().await;
+    let mut kept_now = site.kept_uids().await;
     kept_now.retain(|uid| kept.contains(uid));
     assert_eq!(
         kept_now, kept,
@@ -372,33 +306,31 @@ async fn cluster_the_printed_steps_lead_to_haulout_and_back() {
 }
 
 /// The steps from the stop of the Concierge to a login.
-async fn switch(site: &Site, steps: &[Step], stack: &HauloutStack) {
+async fn switch(site: &Site<'_>, steps: &[Step], stack: &HauloutStack) {
     let port = Some(stack.addresses().webhook);
     site.run(steps, "Stop the Concierge", port).await.unwrap();
     site.run(steps, "Log in", port).await.unwrap();
     log_in(site, stack).await;
-    let old = site.get(&["-n", NAMESPACE, "deployment", DEPLOYMENT]).await;
-    assert_eq!(old["spec"]["replicas"], 0);
+    assert_eq!(site.old_replicas().await, 0);
 }
 
-async fn log_in(site: &Site, stack: &HauloutStack) {
+async fn log_in(site: &Site<'_>, stack: &HauloutStack) {
     let token = stack.token("alice", &["devs"]).await.unwrap();
-    stack.login(&site.cluster, &token, None).await.unwrap();
+    stack.login(site.cluster, &token, None).await.unwrap();
 }
 
 /// The steps back, up to where logins go to the Concierge.
-async fn lead_back(site: &Site, old_specs: &[Value; 2]) {
+async fn lead_back(site: &Site<'_>, old_specs: &[Value; 2]) {
     let back = site.steps(&["--back"]).await;
     site.run(&back, "Start the Concierge", None).await.unwrap();
     site.run(&back, "Lead logins to it", None).await.unwrap();
     assert_eq!(&site.api_services().await, old_specs);
-    let old = site.get(&["-n", NAMESPACE, "deployment", DEPLOYMENT]).await;
-    assert_eq!(old["spec"]["replicas"], 2);
+    assert_eq!(site.old_replicas().await, 2);
 }
 
 /// What the first four steps have done, and what they must not.
-async fn installed_beside(site: &Site) {
-    let backup = site.checkout.path().join("haulout-migration");
+async fn installed_beside(site: &Site<'_>) {
+    let backup = site.shell.folder().join("haulout-migration");
     let values = std::fs::read_to_string(backup.join("values.yaml")).unwrap();
     let values: Value = serde_saphyr::from_str(&values).unwrap();
     let expected = json!({
@@ -443,27 +375,13 @@ async fn installed_beside(site: &Site) {
     );
 }
 
-async fn nothing_is_left(site: &Site) {
-    let label = format!("app={DEPLOYMENT}");
-    let kinds = "deployments,services,configmaps,secrets,serviceaccounts,roles,rolebindings";
-    let kinds_of_cluster = "clusterroles,clusterrolebindings,credentialissuers";
-    for _ in 0..600 {
-        if !site.exists(&["-A", "-l", &label, kinds]).await {
-            assert!(!site.exists(&["-l", &label, kinds_of_cluster]).await);
-            return;
-        }
-        // What the program made goes by garbage collection.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("something is left of the Concierge in its namespace");
-}
-
-async fn all_the_way_back(site: &Site, old_specs: &[Value; 2]) {
+async fn all_the_way_back(site: &Site<'_>, old_specs: &[Value; 2]) {
     let restore = site.steps(&["--back"]).await;
     let refused = site.run(&restore, "Restore it", None).await.unwrap_err();
     let there_already = r#"namespaces "pinniped-concierge" already exists"#;
     assert!(refused.contains(there_already), "{refused}");
-    concierge::make_serving_secret(&site.cluster).await;
+    let ca = STANDARD.encode(std::fs::read(site.cluster.ca_certificate()).unwrap());
+    concierge::make_run_time_objects(site.cluster, &ca).await;
 
     lead_back(site, old_specs).await;
     let back = site.steps(&["--back"]).await;

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use haulout_tests::cluster::{Cluster, workspace_root};
 use serde_json::{Value, json};
 
-pub(super) const NAMESPACE: &str = "pinniped-concierge";
-pub(super) const DEPLOYMENT: &str = "pinniped-concierge";
+pub(crate) const NAMESPACE: &str = "pinniped-concierge";
+pub(crate) const DEPLOYMENT: &str = "pinniped-concierge";
 /// The Secret with its serving certificate, whose CA the APIServices name.
 pub(super) const SERVING: &str = "pinniped-concierge-api-tls-serving-certificate";
 
@@ -21,7 +21,7 @@ const ADDED_FIELDS: [&str; 5] = [
 ];
 
 /// Installs it with kubectl, client-side, as its guide says; then adds what the program makes while it runs.
-pub(super) async fn install(cluster: &Cluster) {
+pub(crate) async fn install(cluster: &Cluster) {
     let kubectl = cluster.kubectl();
     let ca = STANDARD.encode(std::fs::read(cluster.ca_certificate()).unwrap());
     let crds = json!({"apiVersion": "v1", "kind": "List", "items": crds()});
@@ -43,22 +43,16 @@ pub(super) async fn install(cluster: &Cluster) {
     )
     .await;
 
-    let owner = kubectl
-        .json(&["-n", NAMESPACE, "get", "deployment", DEPLOYMENT])
-        .await
-        .unwrap();
-    let items = made_at_run_time(&owner["metadata"]["uid"], &ca);
-    apply(
-        cluster,
-        &json!({"apiVersion": "v1", "kind": "List", "items": items}),
-    )
-    .await;
+    make_run_time_objects(cluster, &ca).await;
 }
 
-/// What the program does when it finds no such Secret.
-pub(super) async fn make_serving_secret(cluster: &Cluster) {
-    let ca = STANDARD.encode(std::fs::read(cluster.ca_certificate()).unwrap());
-    apply(cluster, &serving_secret(&ca)).await;
+/// What the program makes once it runs, with the CA of its serving certificate in base64.
+pub(crate) async fn make_run_time_objects(cluster: &Cluster, ca: &str) {
+    let owner = ["-n", NAMESPACE, "get", "deployment", DEPLOYMENT];
+    let owner = cluster.kubectl().json(&owner).await.unwrap();
+    let items = made_at_run_time(&owner["metadata"]["uid"], ca);
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    apply(cluster, &objects).await;
 }
 
 /// What somebody with rights in one namespace alone can make, with all marks of the Concierge.
@@ -83,7 +77,7 @@ pub(super) async fn install_impostor(cluster: &Cluster) {
     apply(cluster, &objects).await;
 }
 
-pub(super) async fn apply(cluster: &Cluster, objects: &Value) {
+pub(crate) async fn apply(cluster: &Cluster, objects: &Value) {
     let manifests = objects.to_string();
     let output = cluster
         .kubectl()

@@ -1,22 +1,14 @@
-//! The printed script, taken apart and run.
-
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use haulout_tests::cluster::Cluster;
-use tokio::process::Command;
-
-const LIMIT: Duration = Duration::from_secs(120);
+//! The printed script, taken apart.
 
 /// A step: its title, and its commands as they are printed.
 #[derive(Debug)]
-pub(super) struct Step {
-    pub(super) title: String,
+pub(crate) struct Step {
+    pub(crate) title: String,
     commands: Vec<String>,
 }
 
 /// The steps of a script.
-pub(super) fn steps(script: &str) -> Vec<Step> {
+pub(crate) fn steps(script: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut command = String::new();
     for line in script.lines() {
@@ -53,39 +45,23 @@ fn title(line: &str) -> Option<&str> {
     Some(title)
 }
 
+/// The step whose title begins so.
+pub(crate) fn find<'a>(steps: &'a [Step], beginning: &str) -> &'a Step {
+    let step = steps.iter().find(|step| step.title.starts_with(beginning));
+    step.unwrap_or_else(|| panic!("no step {beginning}: {steps:#?}"))
+}
+
 impl Step {
-    /// Runs its commands in one shell, in `folder`, until one fails; gives what they printed.
-    pub(super) async fn run(
-        &self,
-        folder: &Path,
-        programs: &[PathBuf],
-        cluster: &Cluster,
-        port: Option<u16>,
-    ) -> Result<String, String> {
+    /// Those that need no pods, with the port of the webhook's process if one is given.
+    pub(super) fn script_without_pods(&self, port: Option<u16>) -> String {
         let runs = self.commands.iter().filter(|command| !needs_pods(command));
-        let mut script: String = runs.map(String::as_str).collect();
+        let script: String = runs.map(String::as_str).collect();
         // A namespace goes when every APIService answers; nothing answers for the Concierge here.
-        script = script.replace("delete namespace", "delete --wait=false namespace");
-        if let Some(port) = port {
+        let script = script.replace("delete namespace", "delete --wait=false namespace");
+        match port {
             // The Service leads to a process here, which listens at a port of its own.
-            script = script.replace(r#""port":443"#, &format!(r#""port":{port}"#));
-        }
-        let command = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", &script])
-            .current_dir(folder)
-            .env_clear()
-            .env("PATH", std::env::join_paths(programs).unwrap())
-            .env("HOME", cluster.folder())
-            .env("KUBECONFIG", cluster.kubectl().kubeconfig())
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(LIMIT, command).await.unwrap().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        if output.status.success() {
-            Ok(text)
-        } else {
-            Err(format!("{}\n{script}\n{text}", self.title))
+            Some(port) => script.replace(r#""port":443"#, &format!(r#""port":{port}"#)),
+            None => script,
         }
     }
 }
