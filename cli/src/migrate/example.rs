@@ -19,6 +19,7 @@ pub(super) fn state() -> State {
         identity: Some(service),
         concierge: Some(concierge()),
         is_recorded: false,
+        is_taken_over: false,
         jwt: vec![Authenticator {
             kind: "JWTAuthenticator",
             name: "corp".to_owned(),

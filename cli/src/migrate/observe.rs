@@ -19,7 +19,10 @@ use serde_json::Value;
 use super::MigrateError;
 use super::name::{Name, NameError};
 use super::record::{ANNOTATION, Record, RecordError};
-use super::state::{Anonymous, Authenticator, Concierge, Issuer, Service, Source, State};
+use super::state::{
+    Anonymous, Authenticator, Concierge, Issuer, NAMESPACE, RELEASE, Service, Source, State,
+};
+use super::steps::{RELEASE_NAME, RELEASE_NAMESPACE};
 use crate::agent_values;
 use crate::cluster::{Cluster, ClusterError, call};
 
@@ -76,6 +79,7 @@ pub(super) async fn observe(
         login,
         concierge,
         is_recorded,
+        is_taken_over: is_taken_over(&services, &suffix.login_group()),
         jwt,
         webhook,
         issuers: issuers.iter().map(issuer).collect(),
@@ -123,10 +127,26 @@ fn leads_to(services: &[APIService], group: &str) -> Result<Option<Service>, Nam
 
 /// What the steps wrote down at the APIService of this group.
 fn recorded(services: &[APIService], group: &str) -> Result<Option<Record>, RecordError> {
-    let annotations =
-        api_service(services, group).and_then(|found| found.metadata.annotations.as_ref());
-    let text = annotations.and_then(|annotations| annotations.get(ANNOTATION));
-    text.map(|text| Record::parse(text)).transpose()
+    annotation(services, group, ANNOTATION)
+        .map(Record::parse)
+        .transpose()
+}
+
+/// Whether Helm counts the APIService of this group as part of Haulout's release.
+fn is_taken_over(services: &[APIService], group: &str) -> bool {
+    let marks = [(RELEASE_NAME, RELEASE), (RELEASE_NAMESPACE, NAMESPACE)];
+    marks
+        .iter()
+        .all(|(key, value)| annotation(services, group, key) == Some(value))
+}
+
+/// An annotation of the APIService of this group.
+fn annotation<'a>(services: &'a [APIService], group: &str, key: &str) -> Option<&'a str> {
+    let annotations = api_service(services, group)?
+        .metadata
+        .annotations
+        .as_ref()?;
+    annotations.get(key).map(String::as_str)
 }
 
 fn api_service<'a>(services: &'a [APIService], group: &str) -> Option<&'a APIService> {

@@ -12,6 +12,8 @@ use super::name::Name;
 
 /// Namespace of Haulout's webhook.
 pub(super) const NAMESPACE: &str = "haulout-system";
+/// Name of Haulout's release, in the same namespace.
+pub(super) const RELEASE: &str = "haulout";
 /// Service of Haulout's webhook.
 pub(super) const SERVICE: &str = "haulout-api";
 
@@ -49,6 +51,8 @@ pub(super) struct State {
     pub(super) concierge: Option<Concierge>,
     /// Whether the APIService of the login group says which Concierge it led to before Haulout.
     pub(super) is_recorded: bool,
+    /// Whether the APIService of the login group has the marks of Haulout's release.
+    pub(super) is_taken_over: bool,
     pub(super) jwt: Vec<Authenticator<JwtAuthenticatorSpec>>,
     pub(super) webhook: Vec<Authenticator<WebhookAuthenticatorSpec>>,
     pub(super) issuers: Vec<Issuer>,

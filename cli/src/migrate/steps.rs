@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::record::{ANNOTATION, Record};
 use super::script::{Script, Tools, quoted};
-use super::state::{Concierge, NAMESPACE, Object, SERVICE, State};
+use super::state::{Concierge, NAMESPACE, Object, RELEASE, SERVICE, State};
 
 pub(super) use self::back::{back, restore};
 use self::carried::{copy_sources, values};
@@ -18,6 +18,9 @@ use self::carried::{copy_sources, values};
 /// Folder of the backup.
 const BACKUP: &str = "haulout-migration";
 const CHART: &str = "manifests/helm/haulout";
+/// Annotations by which Helm knows what belongs to a release.
+pub(super) const RELEASE_NAME: &str = "meta.helm.sh/release-name";
+pub(super) const RELEASE_NAMESPACE: &str = "meta.helm.sh/release-namespace";
 
 /// The steps that lead from `concierge` to Haulout. What is done already is left out.
 pub(super) fn forth(state: &State, concierge: &Concierge, tools: &Tools) -> String {
@@ -40,7 +43,7 @@ pub(super) fn forth(state: &State, concierge: &Concierge, tools: &Tools) -> Stri
         script.comment("If logins fail: `haulout migrate --back` prints the way back.");
     }
     delete_old(concierge, tools, &mut script);
-    take_over(tools, &mut script);
+    take_over(state, tools, &mut script);
     script.into_text()
 }
 
@@ -94,28 +97,43 @@ fn install(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Scr
         ));
     }
     script.step("Make the namespace, and copy into it what authenticators read there.");
+    // The agent's namespace is the chart's own.
     script.run(format_args!(
-        "{kubectl} apply --server-side -f manifests/webhook/namespace.yaml"
+        "{kubectl} create namespace {NAMESPACE} --dry-run=client -o yaml |\n  {kubectl} apply --server-side -f -"
+    ));
+    script.run(format_args!(
+        "{kubectl} label --overwrite namespace {NAMESPACE} pod-security.kubernetes.io/enforce=restricted"
     ));
     copy_sources(state, concierge, kubectl, script);
-    script.step("Install Haulout beside the Concierge; logins go on through that.");
+    script.step(
+        "Install Haulout beside the Concierge; logins go on through that.\n   \
+         Set REGISTRY to where you pushed its images (docs/images.md). Other values can be added to the file.",
+    );
     script.run(format_args!(
         "{haulout} agent-values > {BACKUP}/values.yaml"
+    ));
+    script.run(format_args!(
+        "printf 'image:\\n  registry: \"%s\"\\n' \"${{REGISTRY:?}}\" >> {BACKUP}/values.yaml"
     ));
     script.run(format_args!(
         "cat >> {BACKUP}/values.yaml <<'EOF'\n{}EOF",
         values(state, &concierge.settings)
     ));
     script.run(format_args!(
-        "{helm} install haulout {CHART} -n {NAMESPACE} -f {BACKUP}/values.yaml \\\n  \
+        "{helm} upgrade --install {RELEASE} {CHART} -n {NAMESPACE} -f {BACKUP}/values.yaml \\\n  \
          --set crds.install=false --set apiServices.create=false"
     ));
-    script.step("Wait for it.");
+    script.step("Wait for it, and until the API server accepts what an agent signs.");
     script.run(format_args!(
         "{kubectl} -n {NAMESPACE} rollout status deployment/haulout-webhook --timeout=5m"
     ));
     script.run(format_args!(
         "{kubectl} -n haulout-agent rollout status daemonset/haulout-agent --timeout=5m"
+    ));
+    script.run(format_args!(
+        "{kubectl} wait credentialissuers.{}/haulout --timeout=5m \\\n  \
+         --for=jsonpath='{{.status.strategies[?(@.type==\"KubeClusterSigningCertificate\")].status}}'=Success",
+        state.suffix.config_group()
     ));
 }
 
@@ -203,12 +221,31 @@ fn delete_old(concierge: &Concierge, tools: &Tools, script: &mut Script) {
     ));
 }
 
-fn take_over(tools: &Tools, script: &mut Script) {
-    script.step("Let Helm look after CRDs and APIServices too (Helm 3.17 or later).");
+/// By Helm's own marks of ownership: its flag `--take-ownership` is younger than many a Helm, and version 3 leaves the
+/// APIServices unmarked with it.
+fn take_over(state: &State, tools: &Tools, script: &mut Script) {
+    let Tools { kubectl, helm, .. } = tools;
+    let lasting = lasting(state);
+    script.step("Let Helm look after CRDs and APIServices too.");
     script.run(format_args!(
-        "{} upgrade haulout {CHART} -n {NAMESPACE} -f {BACKUP}/values.yaml --take-ownership",
-        tools.helm
+        "{kubectl} annotate --overwrite \\\n  {lasting} \\\n  \
+         {RELEASE_NAME}={RELEASE} {RELEASE_NAMESPACE}={NAMESPACE}"
     ));
+    script.run(format_args!(
+        "{kubectl} label --overwrite \\\n  {lasting} \\\n  app.kubernetes.io/managed-by=Helm"
+    ));
+    script.run(format_args!(
+        "{helm} upgrade {RELEASE} {CHART} -n {NAMESPACE} -f {BACKUP}/values.yaml"
+    ));
+}
+
+/// The objects that stay whichever way it goes, as kubectl takes them: APIServices and CRDs.
+fn lasting(state: &State) -> String {
+    let api_services = state
+        .api_services()
+        .map(|name| format!("apiservice/{name}"));
+    let crds = custom_resources(state).map(|name| format!("crd/{name}"));
+    [&api_services[..], &crds].concat().join(" \\\n  ")
 }
 
 fn custom_resources(state: &State) -> [String; 3] {

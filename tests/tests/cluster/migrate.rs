@@ -29,7 +29,8 @@ async fn start() -> Cluster {
 
 impl<'a> Site<'a> {
     fn without_pods(cluster: &'a Cluster) -> Self {
-        let shell = Shell::new(cluster, &[]);
+        let registry = "registry.example.com/haulout";
+        let shell = Shell::new(cluster, &[]).with("REGISTRY", registry);
         Self { cluster, shell }
     }
 
@@ -335,6 +336,7 @@ async fn installed_beside(site: &Site<'_>) {
     let values: Value = serde_saphyr::from_str(&values).unwrap();
     let expected = json!({
         "agent": {"preset": "kubeadm"},
+        "image": {"registry": "registry.example.com/haulout"},
         "apiGroupSuffix": "pinniped.dev",
         "advertise": {"server": "https://kubernetes.example.com"},
         "audit": {"logUsernamesAndGroups": "enabled"},

@@ -42,3 +42,19 @@ fn the_record_is_read_from_the_annotation() {
     assert_eq!(record.to_string(), "a/b/c");
     read(json!({ANNOTATION: "a/b"})).unwrap_err();
 }
+
+/// Helm's marks on its own are any release's.
+#[test]
+fn only_the_marks_of_our_release_count() {
+    let ours = json!({"namespace": "haulout-system", "name": "haulout-api"});
+    let cases = [
+        ("haulout", "haulout-system", true),
+        ("pinniped", "haulout-system", false),
+        ("haulout", "elsewhere", false),
+    ];
+    for (release, namespace, expected) in cases {
+        let marks = json!({RELEASE_NAME: release, RELEASE_NAMESPACE: namespace});
+        assert_eq!(is_taken_over(&services(&ours, &marks), GROUP), expected);
+    }
+    assert!(!is_taken_over(&services(&ours, &json!({})), GROUP));
+}

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{BACKUP, CHART, log_in, switch};
+use super::{BACKUP, CHART, RELEASE_NAME, RELEASE_NAMESPACE, lasting, log_in, switch};
 use crate::migrate::record::ANNOTATION;
 use crate::migrate::script::{Script, Tools};
-use crate::migrate::state::{Concierge, NAMESPACE, State};
+use crate::migrate::state::{Concierge, NAMESPACE, RELEASE, State};
 
 /// Pinniped's manifests start so many.
 const USUAL_REPLICAS: i32 = 2;
@@ -51,19 +51,35 @@ pub(in crate::migrate) fn back(state: &State, concierge: &Concierge, tools: &Too
         "{kubectl} annotate --overwrite apiservice {login} {identity} helm.sh/resource-policy=keep"
     ));
     script.run(format_args!(
-        "{helm} upgrade haulout {CHART} -n {NAMESPACE} --reuse-values \\\n  \
+        "{helm} upgrade {RELEASE} {CHART} -n {NAMESPACE} --reuse-values \\\n  \
          --set crds.install=false --set apiServices.create=false"
     ));
-    script.run(format_args!("{helm} uninstall haulout -n {NAMESPACE}"));
+    script.run(format_args!("{helm} uninstall {RELEASE} -n {NAMESPACE}"));
     script.run(format_args!(
         "{kubectl} annotate apiservice {login} {identity} helm.sh/resource-policy- {ANNOTATION}-"
     ));
+    if state.is_taken_over {
+        take_marks_off(state, kubectl, &mut script);
+    }
     script.run(format_args!(
         "{kubectl} delete --ignore-not-found credentialissuers.{}/haulout",
         state.suffix.config_group()
     ));
     script.run(format_args!("{kubectl} delete namespace {NAMESPACE}"));
     script.into_text()
+}
+
+/// The marks of the release would keep another one from looking after what stays.
+fn take_marks_off(state: &State, kubectl: &str, script: &mut Script) {
+    let lasting = lasting(state);
+    script.run(format_args!(
+        "{kubectl} annotate \\\n  {lasting} \\\n  \
+         {RELEASE_NAME}- {RELEASE_NAMESPACE}- helm.sh/resource-policy-"
+    ));
+    script.run(format_args!(
+        "{kubectl} label \\\n  {lasting} \\\n  app.kubernetes.io/managed-by- app.kubernetes.io/version- \\\n  \
+         app.kubernetes.io/name- app.kubernetes.io/component-"
+    ));
 }
 
 /// What to do where the Concierge was deleted.

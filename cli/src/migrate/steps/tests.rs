@@ -60,20 +60,25 @@ fn the_way_there_has_all_steps_in_order() {
         "Stop the Concierge",
         "Log in",
         "Delete what is left of the Concierge",
-        "Let Helm look after CRDs and APIServices too (Helm 3",
+        "Let Helm look after CRDs and APIServices too",
     ];
     assert_eq!(titles(&script), expected);
     let commands = commands(&script);
     let order = [
         "-o yaml > haulout-migration/crds.yaml",
         "apply --server-side --force-conflicts -f manifests/crds",
+        "create namespace haulout-system",
+        "haulout agent-values > haulout-migration/values.yaml",
+        "${REGISTRY:?}",
         "--set crds.install=false --set apiServices.create=false",
         "rollout status daemonset/haulout-agent",
+        "kubectl wait credentialissuers.config.concierge.pinniped.dev/haulout",
         "scale deployment/pinniped-concierge --replicas=0",
         "patch apiservice v1alpha1.login.concierge.pinniped.dev",
         "patch apiservice v1alpha1.identity.concierge.pinniped.dev",
         "delete --ignore-not-found",
-        "--take-ownership",
+        "app.kubernetes.io/managed-by=Helm",
+        "helm upgrade haulout manifests/helm/haulout",
     ]
     .map(|part| position(&commands, part));
     assert!(order.is_sorted(), "{order:?}");
@@ -266,6 +271,92 @@ fn of_sources_only_the_named_keys_are_copied() {
     assert_eq!(copies, expected.iter().collect::<Vec<_>>());
 }
 
+/// Helm refuses to install a namespace that is there already, and the chart makes that of the agent.
+#[test]
+fn only_the_namespace_of_the_release_is_made() {
+    let commands = commands(&forth(&state(), &concierge(), &tools()));
+    let made: Vec<_> = commands
+        .iter()
+        .filter(|command| command.contains("namespace ") && command.contains("apply"))
+        .collect();
+    let expected = "kubectl create namespace haulout-system --dry-run=client -o yaml | kubectl apply --server-side -f -";
+    assert_eq!(made, [expected]);
+    assert!(
+        !commands
+            .iter()
+            .any(|command| command.contains("manifests/webhook"))
+    );
+}
+
+#[test]
+fn the_registry_is_a_value() {
+    let commands = commands(&forth(&state(), &concierge(), &tools()));
+    let writes = &commands[position(&commands, "REGISTRY")];
+    let written = writes.replace(">> haulout-migration/values.yaml", "");
+    let run = |registry: &str| {
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .args(["-c", &written])
+            .env("REGISTRY", registry)
+            .output()
+            .unwrap()
+    };
+    let values: Value =
+        serde_saphyr::from_slice(&run("registry.example.com:5000/haulout").stdout).unwrap();
+    let expected = json!({"image": {"registry": "registry.example.com:5000/haulout"}});
+    assert_eq!(values, expected);
+    assert!(!run("").status.success());
+}
+
+/// Helm refuses to look after an object without them, and another release after one that has them.
+#[test]
+fn the_marks_of_the_release_are_put_on_before_helm_needs_them_and_taken_off_after_it() {
+    let there = commands(&forth(&state(), &concierge(), &tools()));
+    let mut taken_over = switched();
+    taken_over.is_taken_over = true;
+    let and_back = commands(&back(&taken_over, &concierge(), &tools()));
+    let [upgrade, uninstall] = [
+        position(&there, "helm upgrade haulout"),
+        position(&and_back, "helm uninstall"),
+    ];
+    let objects = "  apiservice/v1alpha1.login.concierge.pinniped.dev  \
+        apiservice/v1alpha1.identity.concierge.pinniped.dev  \
+        crd/jwtauthenticators.authentication.concierge.pinniped.dev  \
+        crd/webhookauthenticators.authentication.concierge.pinniped.dev  \
+        crd/credentialissuers.config.concierge.pinniped.dev  ";
+    for (how, key, value) in [
+        ("annotate", "meta.helm.sh/release-name", "haulout"),
+        (
+            "annotate",
+            "meta.helm.sh/release-namespace",
+            "haulout-system",
+        ),
+        ("label", "app.kubernetes.io/managed-by", "Helm"),
+    ] {
+        let put_on = position(&there, &format!("{key}={value}"));
+        assert!(put_on < upgrade, "{there:#?}");
+        let begins = format!("kubectl {how} --overwrite{objects}");
+        assert!(there[put_on].starts_with(&begins), "{}", there[put_on]);
+        let taken_off = position(&and_back, &format!("{key}-"));
+        assert!(taken_off > uninstall, "{and_back:#?}");
+        let begins = format!("kubectl {how}{objects}");
+        assert!(
+            and_back[taken_off].starts_with(&begins),
+            "{}",
+            and_back[taken_off]
+        );
+    }
+}
+
+/// They may be those of the Concierge's own release.
+#[test]
+fn other_marks_are_left_where_they_are() {
+    let script = back(&switched(), &concierge(), &tools());
+    for mark in ["meta.helm.sh", "app.kubernetes.io"] {
+        assert!(!script.contains(mark), "{script}");
+    }
+}
+
 #[test]
 fn the_way_back_starts_as_many_as_there_were() {
     let state = switched();
@@ -328,9 +419,7 @@ fn the_switch_records_the_concierge_first_and_the_way_back_forgets_it() {
     position(&commands(&forth(&half_way, &concierge(), &tools())), record);
 
     let and_back = commands(&back(&switched(), &concierge(), &tools()));
-    let forget = "kubectl annotate apiservice v1alpha1.login.concierge.pinniped.dev \
-        v1alpha1.identity.concierge.pinniped.dev helm.sh/resource-policy- haulout/concierge-";
-    assert!(position(&and_back, forget) > position(&and_back, "helm uninstall"));
+    assert!(position(&and_back, " haulout/concierge-") > position(&and_back, "helm uninstall"));
 }
 
 /// Names that [`Name`](crate::migrate::name::Name) lets pass need no quotes; every other text of the state does.
