@@ -1,7 +1,7 @@
 //! `haulout migrate`: what it says of a cluster, and where its steps lead when they are run as they are printed.
 //!
 //! Run are all commands but those of helm, and of the step that waits for pods: this cluster has no node. Haulout runs as
-//! processes, started where Helm installs it.
+//! processes, started where Helm installs it. [On a node](crate::installation) nothing is left out.
 
 pub(crate) mod concierge;
 pub(crate) mod script;

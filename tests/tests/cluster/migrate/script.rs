@@ -52,6 +52,11 @@ pub(crate) fn find<'a>(steps: &'a [Step], beginning: &str) -> &'a Step {
 }
 
 impl Step {
+    /// Its commands.
+    pub(crate) fn script(&self) -> String {
+        self.commands.concat()
+    }
+
     /// Those that need no pods, with the port of the webhook's process if one is given.
     pub(super) fn script_without_pods(&self, port: Option<u16>) -> String {
         let runs = self.commands.iter().filter(|command| !needs_pods(command));
