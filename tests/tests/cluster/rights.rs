@@ -1,8 +1,10 @@
-//! The webhook's rights: no more than `manifests/rbac` lists, and what happens without one.
+//! The webhook's rights: no more than `manifests/rbac` lists, what happens without one, and that the chart's policy on its
+//! writes leaves it what it needs.
 
 use std::collections::BTreeSet;
 
 use haulout_tests::cluster::{Profile, StackOptions, workspace_root};
+use haulout_tests::logins;
 use serde_json::{Value, json};
 
 use crate::running::{Running, until};
@@ -207,4 +209,65 @@ async fn a_missing_binding_is_told_and_healed(running: &mut Running) {
     running
         .log_in_ten_times(&token, "with the right again")
         .await;
+}
+
+/// Everything that it may make is taken from it under the chart's policy on what it writes.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn cluster_the_webhook_makes_all_of_its_own_anew_under_the_policy_on_its_writes() {
+    let options = StackOptions {
+        linked: true,
+        ..StackOptions::default()
+    };
+    let running = Running::start(Profile::Kubeadm, &options).await;
+    let kubectl = running.cluster.kubectl();
+    let token = running.long_lived_token().await;
+    put_policy_in_force(&running).await;
+
+    let own = [
+        &["secret", "haulout-serving", "-n", "haulout-system"][..],
+        &["secret", "haulout-signing-ca", "-n", "haulout-system"],
+        &["lease", "haulout-webhook", "-n", "haulout-system"],
+        &["credentialissuer", "haulout"],
+    ];
+    for object in own {
+        kubectl.run([&["delete"], object].concat()).await.unwrap();
+    }
+    for object in own {
+        until(&format!("{object:?} is made anew"), async || {
+            let get = [&["get"], object].concat();
+            kubectl.run(get).await.is_ok()
+        })
+        .await;
+    }
+    until("its status is written", async || {
+        let issuer = kubectl.json(&["get", "credentialissuer", "haulout"]).await;
+        issuer.unwrap()["status"]["strategies"].is_array()
+    })
+    .await;
+    until("a login by the new CAs", async || {
+        running.stack.mount_agent_secret().await.unwrap();
+        let (_, _, answer) = running.post(&logins::body(&token)).await;
+        answer["status"]["credential"].is_object()
+    })
+    .await;
+}
+
+async fn put_policy_in_force(running: &Running) {
+    let file = workspace_root().join("manifests/install-kubeadm.yaml");
+    let chart = std::fs::read_to_string(file).unwrap();
+    let mut policy: Vec<Value> = serde_saphyr::from_multiple(&chart).unwrap();
+    policy.retain(|object| object["metadata"]["name"] == "haulout-webhook-writes");
+    assert_eq!(policy.len(), 2, "the policy and its binding");
+    let kubectl = running.cluster.kubectl();
+    for object in policy {
+        kubectl.apply(&object.to_string()).await.unwrap();
+    }
+    let as_webhook = format!("--as={WEBHOOK}");
+    let other = ["create", "secret", "generic", "other"];
+    let how = ["-n", "haulout-system", "--dry-run=server", &as_webhook];
+    until("the policy counts", async || {
+        kubectl.run([other, how].concat()).await.is_err()
+    })
+    .await;
 }
