@@ -19,10 +19,31 @@ const SIGNING_CA: [&str; 4] = ["secret", "-n", NAMESPACE, "haulout-signing-ca"];
 const AGENTS_TLS: [&str; 4] = ["secret", "-n", AGENT_NAMESPACE, "haulout-agent-tls"];
 const API_SERVICE: [&str; 2] = ["apiservice", "v1alpha1.login.concierge.pinniped.dev"];
 
-/// The Secret of a CA, that of its leaf, and how long a new CA is announced before its first leaf.
-const CHAINS: [([&str; 4], [&str; 4], Duration); 2] = [
-    (SERVING, SERVING, Duration::from_secs(60)),
-    (SIGNING_CA, AGENTS_TLS, Duration::from_secs(120)),
+/// A CA of Haulout and its leaf.
+struct Chain {
+    /// The CA's Secret.
+    ca: [&'static str; 4],
+    /// That of the leaf.
+    leaf: [&'static str; 4],
+    /// Whom the leaf is for.
+    name: &'static str,
+    /// How long a new CA is announced before its first leaf.
+    announced_for: Duration,
+}
+
+const CHAINS: [Chain; 2] = [
+    Chain {
+        ca: SERVING,
+        leaf: SERVING,
+        name: "haulout-api.haulout-system.svc",
+        announced_for: Duration::from_secs(60),
+    },
+    Chain {
+        ca: SIGNING_CA,
+        leaf: AGENTS_TLS,
+        name: "haulout-agent.haulout-agent.svc",
+        announced_for: Duration::from_secs(120),
+    },
 ];
 /// A CA is replaced 21 days before its end, three lives of a leaf.
 const NEAR_ITS_END: &str = "20";
@@ -64,20 +85,16 @@ pub(super) async fn replaced_in_time(trial: &mut Trial) {
         .lasting(fault, async |installed| {
             let begun = Instant::now();
             let mut old = Vec::new();
-            for (ca, leaf, _) in &CHAINS {
+            for Chain { ca, leaf, .. } in &CHAINS {
                 old.push(installed.secret(leaf, "tls.crt").await);
                 installed.bring_near_its_end(ca).await;
             }
-            for ((_, leaf, announced_for), old) in CHAINS.iter().zip(old) {
-                let rest =
-                    (*announced_for - Duration::from_secs(5)).saturating_sub(begun.elapsed());
-                tokio::time::sleep(rest).await;
-                let seen = installed.secret(leaf, "tls.crt").await;
-                assert!(seen == old, "{leaf:?}: of a CA that not all know yet");
-                until("a leaf of the new CA", async || {
-                    installed.secret(leaf, "tls.crt").await != old
-                })
-                .await;
+            for (chain, old) in CHAINS.iter().zip(old) {
+                let leaf = async || installed.secret(&chain.leaf, "tls.crt").await;
+                let almost = chain.announced_for - Duration::from_secs(5);
+                tokio::time::sleep(almost.saturating_sub(begun.elapsed())).await;
+                assert!(leaf().await == old, "a leaf of a CA that not all know yet");
+                until("a leaf of the new CA", async || leaf().await != old).await;
             }
             installed.have_agents_secret_mounted().await;
             // Every connection is a new one from here on, and of new certificates at both ends.
@@ -93,14 +110,13 @@ pub(super) async fn found_expired(trial: &mut Trial) {
         installed.pods(NAMESPACE).await.is_empty()
     })
     .await;
-    for ((ca, leaf, _), name) in CHAINS.iter().zip([
-        "haulout-api.haulout-system.svc",
-        "haulout-agent.haulout-agent.svc",
-    ]) {
+    let mut expired = Vec::new();
+    for Chain { ca, leaf, name, .. } in &CHAINS {
         let authority = installed.secret(ca, "ca.crt").await;
         let key = installed.secret(ca, "ca.key").await;
         let data = expired_leaf(&authority, &key, name);
         installed.merge(leaf, &data).await;
+        expired.push(data["tls.crt"].clone());
     }
     // They begin with what they find.
     let agents = ["delete", "pods", "--all", "-n", AGENT_NAMESPACE];
@@ -109,6 +125,13 @@ pub(super) async fn found_expired(trial: &mut Trial) {
     trial
         .ending("leaves expired at the start", async |installed| {
             installed.run(&["scale", "--replicas=2"], &WEBHOOK).await;
+            installed.wait_for_rollouts().await;
+            for (Chain { leaf, .. }, expired) in CHAINS.iter().zip(&expired) {
+                until("a leaf instead of the expired one", async || {
+                    installed.secret(leaf, "tls.crt").await != *expired
+                })
+                .await;
+            }
             let target = installed.target();
             wait_for("a login", KUBELET_LIMIT, &mut [], async || {
                 target.log_in().await.map_err(anyhow::Error::msg)
@@ -117,7 +140,6 @@ pub(super) async fn found_expired(trial: &mut Trial) {
             .unwrap();
         })
         .await;
-    trial.installed.wait_for_rollouts().await;
 }
 
 impl Installed {
