@@ -21,8 +21,7 @@ pub const BODY_LIMIT: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long nothing of it may come. While a body is awaited, the API server holds one of few
-/// places for it, which others lack.
+/// How long nothing of it may come. Who is there at all sends on within that time.
 const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A body that takes longer counts as late. Ordinary ones come with their heads, and behind one

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::source::Source;
 
-/// How many of one source may be late at a time: fewer than the API server has places for logins.
+/// How many of one source may be late at a time. Each takes a stream of the connection on which
+/// everybody's requests come, and what is held with it.
 pub(super) const LATE_PER_SOURCE: usize = 8;
 
 /// Late bodies in progress.

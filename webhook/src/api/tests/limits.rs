@@ -102,7 +102,7 @@ async fn only_logins_are_counted_and_before_their_body_is_read() {
     assert_eq!(door.send(endless).await.status(), 429);
 }
 
-/// Of both kinds together, since they share what the API server has for one host.
+/// Of both kinds together.
 #[tokio::test(start_paused = true)]
 async fn one_address_keeps_few_bodies_waiting_while_others_are_awaited() {
     let setup = setup(Says::User(alice()), GOOD, "pinniped.dev").await;
