@@ -180,9 +180,9 @@ fn settings(configuration: &Value, pods: Option<&PodSpec>) -> Settings {
         let text = configuration.pointer(path).and_then(Value::as_str);
         text.filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    let variables = pods.into_iter().flat_map(|pods| &pods.containers);
-    let mut variables = variables.flat_map(|container| container.env.iter().flatten());
-    let mut variable = |name: &str| {
+    let variable = |name: &str| {
+        let containers = pods.into_iter().flat_map(|pods| &pods.containers);
+        let mut variables = containers.flat_map(|container| container.env.iter().flatten());
         let found = variables.find(|variable| variable.name == name)?;
         found.value.clone().filter(|value| !value.is_empty())
     };

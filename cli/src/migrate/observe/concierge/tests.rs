@@ -70,18 +70,19 @@ fn settings_are_read_from_configuration_and_environment() {
         "discovery": {"url": "https://k.example.com"},
         "audit": {"logUsernamesAndGroups": "enabled"},
     });
-    let pods: PodSpec = serde_json::from_value(json!({"containers": [{"name": "c", "env": [
-        {"name": "HTTPS_PROXY", "value": "http://proxy"},
-        {"name": "NO_PROXY", "value": ".svc"},
-    ]}]}))
-    .unwrap();
+    let https = json!({"name": "HTTPS_PROXY", "value": "http://proxy"});
+    let no = json!({"name": "NO_PROXY", "value": ".svc"});
     let expected = Settings {
         server: Some("https://k.example.com".to_owned()),
         logs_names: true,
         https_proxy: Some("http://proxy".to_owned()),
         no_proxy: Some(".svc".to_owned()),
     };
-    assert_eq!(settings(&configuration, Some(&pods)), expected);
+    for env in [[&https, &no], [&no, &https]] {
+        let pods = json!({"containers": [{"name": "c", "env": env}]});
+        let pods: PodSpec = serde_json::from_value(pods).unwrap();
+        assert_eq!(settings(&configuration, Some(&pods)), expected, "{env:?}");
+    }
 
     let unset = json!({"discovery": {"url": null}, "audit": {"logUsernamesAndGroups": "disabled"}});
     assert_eq!(settings(&unset, None), Settings::default());
