@@ -295,10 +295,7 @@ impl Keeper {
 
     /// Remembers since when the agents' Secret has held the CAs that it holds.
     fn note_told(&mut self, agents: &Secret, now: SystemTime) {
-        let bundle = told(&data_of(Some(agents)));
-        if self.told.as_ref().map(|(bundle, _)| bundle) != bundle.as_ref() {
-            self.told = bundle.map(|bundle| (bundle, now));
-        }
+        self.told = told(&data_of(Some(agents)), self.told.take(), now);
     }
 
     /// Uses the CA's Secret: trusts agents by it, and shows them a certificate of a CA that they know.

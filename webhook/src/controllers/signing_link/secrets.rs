@@ -22,10 +22,18 @@ pub(super) struct Changes {
     pub(super) look_again: Duration,
 }
 
-/// The CAs that agents are told to trust.
-pub(super) fn told(agents: &Data) -> Option<CertificateBundle> {
+/// The CAs that agents are told to trust, and since when: `now`, unless it was the same `before`.
+pub(super) fn told(
+    agents: &Data,
+    before: Option<(CertificateBundle, SystemTime)>,
+    now: SystemTime,
+) -> Option<(CertificateBundle, SystemTime)> {
     let text = agents.get(AUTHORITIES)?;
-    CertificateBundle::parse_pem(&text.0).ok()
+    let bundle = CertificateBundle::parse_pem(&text.0).ok()?;
+    match before {
+        Some((known, since)) if known == bundle => Some((known, since)),
+        _ => Some((bundle, now)),
+    }
 }
 
 /// The CA by which client certificates are issued: the one that agents know for long enough.

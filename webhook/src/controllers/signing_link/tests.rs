@@ -41,10 +41,7 @@ impl Link {
     }
 
     fn read(&mut self, now: SystemTime) {
-        let bundle = told(&self.agents);
-        if self.told.as_ref().map(|(bundle, _)| bundle) != bundle.as_ref() {
-            self.told = bundle.map(|bundle| (bundle, now));
-        }
+        self.told = told(&self.agents, self.told.take(), now);
     }
 
     /// Does what the leader does; true if anything has changed.
