@@ -125,7 +125,8 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
     );
 }
 
-fn profile() -> Profile {
+/// What CA and leaf are to be.
+pub(super) fn profile() -> Profile {
     Profile {
         authority_name: "Haulout signing CA",
         dns_names: vec![SERVER_NAME.to_owned()],
