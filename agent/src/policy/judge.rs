@@ -3,7 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use haulout_api::signing::{CANARY_USERNAME, CertificateRequest, SigningFailureReason};
+use haulout_api::signing::{
+    CANARY_LIFETIME_SECONDS, CANARY_USERNAME, CertificateRequest, SigningFailureReason,
+};
 
 use super::Policy;
 use super::names::{NamePattern, covers};
@@ -41,9 +43,6 @@ const RESERVED_NAMES: [&str; 2] = ["system:*", "kubeadm:*"];
 /// The group that Kubernetes gives to everybody who logs in.
 const AUTHENTICATED: &str = "system:authenticated";
 
-/// The longest life of the canary's certificate in seconds; it is used once, at once.
-const CANARY_LIFETIME: u32 = 120;
-
 /// Longest identifier of a request in the audit log.
 const AUDIT_ID_LENGTH: usize = 64;
 
@@ -77,7 +76,7 @@ pub enum Refusal {
     #[error("the lifetime must be 1 to {0} s (maxLifetimeSeconds of the agent's policy)")]
     Lifetime(u32),
     /// The canary's certificate would outlive its use.
-    #[error("the lifetime of the canary must be 1 to {CANARY_LIFETIME} s")]
+    #[error("the lifetime of the canary must be 1 to {CANARY_LIFETIME_SECONDS} s")]
     CanaryLifetime,
     /// The username or a group is too long.
     #[error(
@@ -237,7 +236,7 @@ fn judge_canary(request: &CertificateRequest) -> Result<(), Refusal> {
     if !(request.groups.is_empty() && request.extra.is_empty()) {
         return Err(Refusal::CanaryWithRights);
     }
-    if request.lifetime_seconds > CANARY_LIFETIME {
+    if request.lifetime_seconds > CANARY_LIFETIME_SECONDS {
         return Err(Refusal::CanaryLifetime);
     }
     Ok(())

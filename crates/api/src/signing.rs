@@ -16,6 +16,9 @@ pub const WEBHOOK_URI: &str = "haulout:webhook";
 /// Username of the certificate by which the webhook checks that the API server accepts what an agent signs.
 pub const CANARY_USERNAME: &str = "haulout:canary";
 
+/// Lifetime of that certificate in seconds; it is used once, at once, and no agent gives it a longer one.
+pub const CANARY_LIFETIME_SECONDS: u32 = 120;
+
 /// An identity and a public key to be certified.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

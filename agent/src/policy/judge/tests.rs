@@ -361,7 +361,7 @@ fn the_canary_is_signed_without_rights_under_any_policy() {
         ..Policy::default()
     };
     let canary = || CertificateRequest {
-        lifetime_seconds: CANARY_LIFETIME,
+        lifetime_seconds: CANARY_LIFETIME_SECONDS,
         ..request(CANARY_USERNAME, &[])
     };
     assert_eq!(judge(&canary(), &nobody), Ok(()));
@@ -371,7 +371,7 @@ fn the_canary_is_signed_without_rights_under_any_policy() {
     extra.extra.insert("a.b/c".to_owned(), vec!["x".to_owned()]);
     assert_eq!(judge(&extra, &generous()), Err(Refusal::CanaryWithRights));
     let mut long = canary();
-    long.lifetime_seconds = CANARY_LIFETIME + 1;
+    long.lifetime_seconds = CANARY_LIFETIME_SECONDS + 1;
     assert_eq!(judge(&long, &generous()), Err(Refusal::CanaryLifetime));
     let brief = Policy {
         max_lifetime_seconds: 60,

@@ -5,12 +5,13 @@
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
-use haulout_api::signing::{CANARY_USERNAME, CertificateRequest, SigningFailureReason};
+use haulout_api::signing::{
+    CANARY_LIFETIME_SECONDS, CANARY_USERNAME, CertificateRequest, SigningFailureReason,
+};
 use haulout_operate::cluster::{ApiServer, CallError, call, post_params};
 use haulout_operate::error::chain;
 use haulout_pki::secret_key::KeyPair;
@@ -23,9 +24,6 @@ use prometheus_client::registry::Registry;
 
 use crate::signer::{AgentAnswer, Signer, SignerError};
 use crate::signing_ca::{SigningCaError, SigningCaGuard};
-
-/// The longest life that an agent gives such a certificate.
-const LIFETIME: Duration = Duration::from_secs(120);
 
 /// What came of one agent's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +96,7 @@ impl Canary {
             groups: Vec::new(),
             extra: [].into(),
             public_key: BASE64_STANDARD.encode(key.spki_der()),
-            lifetime_seconds: u32::try_from(LIFETIME.as_secs()).unwrap_or_default(),
+            lifetime_seconds: CANARY_LIFETIME_SECONDS,
             evidence: None,
         };
         let answers = self.signer.sign_by_each(&request).await.unwrap_or_default();

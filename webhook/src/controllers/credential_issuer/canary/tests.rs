@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use haulout_api::signing::SigningFailure;
 use k8s_openapi::api::authentication::v1::{SelfSubjectReviewStatus, UserInfo};
 use kube::core::Status;
