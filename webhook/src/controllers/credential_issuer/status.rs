@@ -37,7 +37,7 @@ pub(super) fn stored(strategies: &[Value], type_: StrategyType) -> Option<Findin
 pub(super) fn merge(stored: &[Value], findings: Vec<Finding>, now: &Time) -> Vec<Value> {
     let foreign = stored
         .iter()
-        .filter(|entry| type_name(entry).is_some_and(|name| !is_ours(name)))
+        .filter(|entry| type_name(entry).is_some_and(|name| known_type(name).is_none()))
         .cloned();
     let ours = findings.into_iter().map(|finding| {
         let same = find(stored, finding.type_).filter(|(_, strategy)| {
@@ -64,10 +64,11 @@ fn find(strategies: &[Value], type_: StrategyType) -> Option<(&Value, Strategy)>
 /// Clients take the first that works, so the order is part of the contract.
 fn order(entry: &Value) -> (u8, &str) {
     let name = type_name(entry).unwrap_or_default();
-    let rank = match name {
-        "KubeClusterSigningCertificate" => 0,
-        "ImpersonationProxy" => 1,
-        _ => 2,
+    let rank = match known_type(name) {
+        Some(StrategyType::KubeClusterSigningCertificate) => 0,
+        Some(StrategyType::ImpersonationProxy) => 1,
+        // Pinniped's Concierge does not know it, and would sort it so.
+        Some(StrategyType::DirectEndpoint) | None => 2,
     };
     (rank, name)
 }
@@ -76,6 +77,7 @@ fn type_name(entry: &Value) -> Option<&str> {
     entry.get("type")?.as_str()
 }
 
-fn is_ours(type_name: &str) -> bool {
-    serde_json::from_value::<StrategyType>(json!(type_name)).is_ok()
+/// The type of this name, if this version knows it.
+fn known_type(name: &str) -> Option<StrategyType> {
+    serde_json::from_value(json!(name)).ok()
 }

@@ -56,6 +56,20 @@ fn foreign_types_stay_and_come_last_by_name() {
     assert_eq!(merge(&merged, both("m"), &at(120)), merged);
 }
 
+/// Whoever of the two writes, the order is the same.
+#[test]
+fn the_type_that_pinniped_does_not_know_is_sorted_as_pinniped_would() {
+    let foreign = |name: &str| json!({"type": name});
+    let direct = Finding {
+        type_: StrategyType::DirectEndpoint,
+        ..signing("m")
+    };
+    let findings = [vec![direct], both("m")].concat();
+    let merged = merge(&[foreign("Zebra"), foreign("Aardvark")], findings, &at(0));
+    let rest = ["Aardvark", "DirectEndpoint", "Zebra"];
+    assert_eq!(types(&merged), [&TWO[..], &rest].concat());
+}
+
 #[test]
 fn entries_of_ours_that_are_not_ours_any_more_go() {
     let first = merge(&[], both("m"), &at(0));
