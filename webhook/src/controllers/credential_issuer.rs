@@ -219,17 +219,23 @@ impl Reconciler for Keeper {
             // Woken when that changes.
             return Ok(Duration::from_secs(3600));
         }
+        self.keep().await?;
+        match self.observed.fault() {
+            Some(fault) => Err(Error::Watch {
+                name: self.settings.name.clone(),
+                source: WatchFault(fault),
+            }),
+            None => Ok(LOOK_EVERY),
+        }
+    }
+}
+
+impl Keeper {
+    /// Makes the object what it is to be, and its status say what is found out.
+    async fn keep(&mut self) -> Result<(), Error> {
         let object = match self.observed.sight() {
-            Sight::Unknown => {
-                return match self.observed.fault() {
-                    Some(fault) => Err(Error::Watch {
-                        name: self.settings.name.clone(),
-                        source: WatchFault(fault),
-                    }),
-                    // The watch wakes us.
-                    None => Ok(LOOK_EVERY),
-                };
-            }
+            // The watch wakes us.
+            Sight::Unknown => return Ok(()),
             Sight::Absent => None,
             Sight::Present(object) => Some(object),
         };
@@ -238,12 +244,9 @@ impl Reconciler for Keeper {
             self.observed.set(Some(written));
         }
         self.look().await;
-        self.report().await?;
-        Ok(LOOK_EVERY)
+        self.report().await
     }
-}
 
-impl Keeper {
     /// Finds out what the status is to tell, as far as it is time to.
     async fn look(&mut self) {
         let now = Instant::now();

@@ -272,6 +272,36 @@ async fn a_configured_specification_is_put_back_and_another_left_alone() {
     server.expect_silence();
 }
 
+/// Without the watch it is not known what others make of the object; its status is kept true all the same.
+#[tokio::test]
+async fn a_broken_watch_is_told_although_the_object_was_seen() {
+    let (mut keeper, mut server) = keeper(true, settings());
+    let found = object("disabled", &json!([success()]));
+    observe(&keeper, &found);
+    let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let api = keeper.object.api().clone();
+    let name = keeper.settings.name.clone();
+    let follow = keeper.observed.clone();
+    let follow = follow.follow(api, name, Arc::clone(&wake), stop.clone());
+    let break_watch = async {
+        server.fails(Method::GET, OBJECTS, 403).await;
+        wake.notified().await;
+        stop.cancel();
+    };
+    tokio::join!(follow, break_watch);
+
+    // Another writer was faster, so nothing is taken in.
+    let script = server.fails(Method::PUT, format!("{OBJECTS}/haulout/status"), 409);
+    let (outcome, sent) = tokio::join!(keeper.reconcile(), script);
+    assert_eq!(reasons(&sent), ["FetchedKey", "Disabled"]);
+    let error = chain(&outcome.unwrap_err());
+    assert!(
+        error.starts_with("failed to watch CredentialIssuer haulout")
+            && error.ends_with("test says 403"),
+        "{error}"
+    );
+}
+
 /// The watch brings what the other has written.
 #[tokio::test]
 async fn another_writer_is_no_fault() {
