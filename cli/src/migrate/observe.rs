@@ -26,9 +26,6 @@ use super::steps::{RELEASE_NAME, RELEASE_NAMESPACE};
 use crate::agent_values;
 use crate::cluster::{Cluster, ClusterError, call};
 
-/// Types of Secrets that may hold a CA bundle.
-const SECRET_TYPES: [&str; 2] = ["Opaque", "kubernetes.io/tls"];
-
 /// Reads everything that a migration depends on; `suffix` is needed where several installations are registered.
 pub(super) async fn observe(
     cluster: &Cluster,
@@ -248,7 +245,8 @@ async fn has_source(
                 .get(what, &secrets, name)
                 .await?
                 .is_some_and(|secret| {
-                    SECRET_TYPES.contains(&secret.type_.unwrap_or_default().as_str())
+                    let type_ = secret.type_.unwrap_or_default();
+                    CertificateAuthorityDataSource::SECRET_TYPES.contains(&type_.as_str())
                         && secret.data.is_some_and(|data| data.contains_key(key))
                 })
         }

@@ -249,6 +249,11 @@ pub struct CertificateAuthorityDataSource {
     pub key: String,
 }
 
+impl CertificateAuthorityDataSource {
+    /// Types of Secrets that may hold a bundle; others are made for something else, and may be somebody's password.
+    pub const SECRET_TYPES: [&str; 2] = ["Opaque", "kubernetes.io/tls"];
+}
+
 /// Kinds that can hold a CA bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CertificateAuthorityDataSourceKind {

@@ -153,11 +153,27 @@ pub fn signing_files(pod: &Pod) -> Result<SigningFiles, SigningFilesError> {
     let spec = pod.spec.as_ref().ok_or(SigningFilesError::NoContainer)?;
     let (certificate, _) = find(spec, &CERTIFICATE)?;
     let (key, container) = find(spec, &KEY)?;
+    let (user, group) = run_as(spec, container);
     Ok(SigningFiles {
         certificate,
         key,
-        run_as: run_as(spec, container),
+        run_as: RunAs {
+            user: user.unwrap_or(0),
+            group: group.unwrap_or(0),
+        },
     })
+}
+
+/// The user and the group that a pod names for a container of it, whose own security context wins over the pod's.
+pub fn run_as(spec: &PodSpec, container: &Container) -> (Option<i64>, Option<i64>) {
+    let own = container.security_context.as_ref();
+    let pods = spec.security_context.as_ref();
+    let user = own.and_then(|own| own.run_as_user);
+    let group = own.and_then(|own| own.run_as_group);
+    (
+        user.or_else(|| pods?.run_as_user),
+        group.or_else(|| pods?.run_as_group),
+    )
 }
 
 /// The file that `flags` name, and the container that it belongs to.
@@ -267,18 +283,6 @@ fn parts(path: &str) -> Option<Vec<&str>> {
 fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/')
         .filter(|segment| !matches!(*segment, "" | "."))
-}
-
-/// The user and group of a container: its own security context wins over the pod's.
-fn run_as(spec: &PodSpec, container: &Container) -> RunAs {
-    let own = container.security_context.as_ref();
-    let pods = spec.security_context.as_ref();
-    let user = own.and_then(|own| own.run_as_user);
-    let group = own.and_then(|own| own.run_as_group);
-    RunAs {
-        user: user.or_else(|| pods?.run_as_user).unwrap_or(0),
-        group: group.or_else(|| pods?.run_as_group).unwrap_or(0),
-    }
 }
 
 #[cfg(test)]

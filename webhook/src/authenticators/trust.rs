@@ -16,9 +16,6 @@ pub(crate) const SYSTEM_ROOTS: &str = "spec.tls is valid: no TLS configuration p
 /// Message of the condition when a bundle is configured.
 pub(crate) const CONFIGURED_ROOTS: &str = "spec.tls is valid: using configured CA bundle";
 
-/// Types of Secrets that may hold a bundle; others are made for something else, and may be somebody's password.
-const SECRET_TYPES: [&str; 2] = ["Opaque", "kubernetes.io/tls"];
-
 /// Why `spec.tls` cannot be used; texts are those of Pinniped's Concierge, which clients match.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TrustError {
@@ -143,7 +140,9 @@ pub(crate) fn locate(tls: Option<&TlsSpec>) -> Result<Trust<'_>, TrustError> {
 /// The roots in what was `found` of a source; `None` is an object that does not exist.
 pub(crate) fn source_roots(found: Option<SourceData>) -> Result<TrustRoots, SourceFault> {
     let SourceData { secret_type, value } = found.ok_or(SourceFault::NotFound)?;
-    if let Some(type_) = secret_type.filter(|type_| !SECRET_TYPES.contains(&type_.as_str())) {
+    let is_allowed =
+        |type_: &String| CertificateAuthorityDataSource::SECRET_TYPES.contains(&type_.as_str());
+    if let Some(type_) = secret_type.filter(|type_| !is_allowed(type_)) {
         return Err(SourceFault::Type(type_));
     }
     let value = value.ok_or(SourceFault::NoKey)?;

@@ -235,17 +235,9 @@ fn placement_note(name: &str, files: &SigningFiles, agent: &PodSpec) -> Option<S
 
 /// As whom the agent runs, if its pods say so.
 fn run_as(agent: &PodSpec) -> Option<RunAs> {
-    let own = agent
-        .containers
-        .first()
-        .and_then(|container| container.security_context.as_ref());
-    let pods = agent.security_context.as_ref();
+    let (user, group) = controller_manager::run_as(agent, agent.containers.first()?);
     Some(RunAs {
-        user: own
-            .and_then(|own| own.run_as_user)
-            .or_else(|| pods?.run_as_user)?,
-        group: own
-            .and_then(|own| own.run_as_group)
-            .or_else(|| pods?.run_as_group)?,
+        user: user?,
+        group: group?,
     })
 }
