@@ -95,6 +95,35 @@ fn a_step_that_is_done_is_left_out() {
     assert_eq!(titles(&before), ["Remove Haulout"], "{before}");
 }
 
+#[test]
+fn the_guide_shows_the_printed_steps() {
+    let page = include_str!("../../../../docs/migration.md");
+    let settings = Settings {
+        server: Some("https://kubernetes.example.com".to_owned()),
+        logs_names: true,
+        ..Settings::default()
+    };
+    let concierge = Concierge {
+        settings,
+        ..concierge()
+    };
+    let script = forth(&state(), &concierge, &tools());
+    let excerpts: Vec<_> = page
+        .split("```")
+        .filter_map(|block| block.strip_prefix("text\n"))
+        .collect();
+    assert_eq!(excerpts.len(), 2);
+    for excerpt in excerpts {
+        // Blocks belong to an item of a list.
+        let lines = excerpt
+            .lines()
+            .map(|line| line.strip_prefix("   ").unwrap_or(line));
+        let excerpt = lines.collect::<Vec<_>>().join("\n");
+        let excerpt = excerpt.trim_end();
+        assert!(script.contains(excerpt), "{excerpt}\n\nin\n\n{script}");
+    }
+}
+
 /// One change of an APIService at a time would lead the API server to the new Service with the old CA.
 #[test]
 fn service_and_ca_change_in_one_patch_and_only_from_the_old_service() {
