@@ -4,13 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use haulout_api::controller_manager::{
-    NoneRuns, RunAs, SigningFile, SigningFiles, SigningFilesError, choose, is_controller_manager,
-    is_running, node_name, signing_files,
+    CONTROL_PLANE_LABEL, NoneRuns, RunAs, SigningFile, SigningFiles, SigningFilesError, choose,
+    is_controller_manager, is_running, node_name, signing_files,
 };
 use k8s_openapi::api::core::v1::{Node, Pod};
-
-/// Label of the nodes that the chart puts agents on.
-const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 /// Presets of the chart: name, certificate, key, and the user and group that can read the key.
 const PRESETS: [(&str, &str, &str, RunAs); 2] = [
@@ -37,6 +34,8 @@ pub(crate) struct AgentValues {
     files: SigningFiles,
     /// Names of the pods that told, each with its node.
     pods: BTreeMap<String, String>,
+    /// What the label of control plane nodes has for a value; the chart expects none.
+    label_value: String,
     /// Nodes with such a pod that the chart would put no agent on.
     unlabelled: BTreeSet<String>,
     /// Nodes that the chart would put an agent on, and no such pod runs there.
@@ -61,6 +60,11 @@ pub(crate) enum PlacementError {
         "the control plane nodes differ, and the agent is the same on all of them; let them agree: {0}"
     )]
     Differ(String),
+    #[error(
+        "the control plane nodes differ, and agents run on those whose label {CONTROL_PLANE_LABEL} has the one value that the \
+         chart is told; let them agree: {0}"
+    )]
+    LabelsDiffer(String),
 }
 
 impl AgentValues {
@@ -90,8 +94,11 @@ impl AgentValues {
             .map(|(_, name, node)| (name, node))
             .collect();
         let with_pod: BTreeSet<_> = pods.values().cloned().collect();
-        let labelled: BTreeSet<_> = nodes.iter().filter_map(control_plane_name).collect();
+        let label_value = label_value(nodes)?;
+        let labelled = nodes.iter().filter_map(control_plane);
+        let labelled: BTreeSet<_> = labelled.map(|(name, _)| name).collect();
         Ok(Self {
+            label_value,
             unlabelled: with_pod.difference(&labelled).cloned().collect(),
             without: labelled.difference(&with_pod).cloned().collect(),
             files,
@@ -133,7 +140,7 @@ impl fmt::Display for AgentValues {
         for node in &self.unlabelled {
             writeln!(
                 f,
-                "# Mind: node {} has no label {CONTROL_PLANE}, so no agent would run there.",
+                "# Mind: node {} has no label {CONTROL_PLANE_LABEL}, so no agent would run there.",
                 ascii(node)
             )?;
         }
@@ -146,13 +153,24 @@ impl fmt::Display for AgentValues {
         }
         writeln!(f, "agent:")?;
         if let Some(preset) = self.preset() {
-            return writeln!(f, "  preset: {preset}");
+            writeln!(f, "  preset: {preset}")?;
+        } else {
+            writeln!(f, "  preset: custom")?;
+            writeln!(f, "  certFile: {}", quoted(&certificate.host_path))?;
+            writeln!(f, "  keyFile: {}", quoted(&key.host_path))?;
+            writeln!(f, "  runAsUser: {user}")?;
+            writeln!(f, "  runAsGroup: {group}")?;
         }
-        writeln!(f, "  preset: custom")?;
-        writeln!(f, "  certFile: {}", quoted(&certificate.host_path))?;
-        writeln!(f, "  keyFile: {}", quoted(&key.host_path))?;
-        writeln!(f, "  runAsUser: {user}")?;
-        writeln!(f, "  runAsGroup: {group}")
+        if !self.label_value.is_empty() {
+            writeln!(f, "  # The value that the control plane nodes have.")?;
+            writeln!(f, "  nodeSelector:")?;
+            writeln!(
+                f,
+                "    {CONTROL_PLANE_LABEL}: {}",
+                quoted(&self.label_value)
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -216,10 +234,24 @@ fn differences(found: &[(SigningFiles, String, String)]) -> String {
     text
 }
 
-fn control_plane_name(node: &Node) -> Option<String> {
-    let labels = node.metadata.labels.as_ref()?;
-    labels.contains_key(CONTROL_PLANE).then_some(())?;
-    node.metadata.name.clone()
+/// The value that all control plane nodes have: the chart refuses to install where one has another than it is told.
+fn label_value(nodes: &[Node]) -> Result<String, PlacementError> {
+    let labelled: BTreeMap<_, _> = nodes.iter().filter_map(control_plane).collect();
+    let mut values: BTreeSet<_> = labelled.values().cloned().collect();
+    if values.len() > 1 {
+        let differences: Vec<_> = labelled
+            .iter()
+            .map(|(node, value)| format!("node {node} has \"{value}\""))
+            .collect();
+        return Err(PlacementError::LabelsDiffer(differences.join("; ")));
+    }
+    Ok(values.pop_first().unwrap_or_default())
+}
+
+/// Name and value of the label, if this is a control plane node.
+fn control_plane(node: &Node) -> Option<(String, String)> {
+    let value = node.metadata.labels.as_ref()?.get(CONTROL_PLANE_LABEL)?;
+    Some((node.metadata.name.clone()?, value.clone()))
 }
 
 /// As a string of YAML.

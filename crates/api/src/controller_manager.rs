@@ -20,6 +20,10 @@ pub const LABEL_SELECTORS: [&str; 2] = [
     "k8s-app=kube-controller-manager",
 ];
 
+/// Label of control plane nodes, by which the chart picks those that agents run on. Its value is empty unless somebody gave it
+/// another.
+pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+
 /// The flags that name a file, in order of preference, and the path that is used without them.
 struct Flags {
     names: [&'static str; 2],

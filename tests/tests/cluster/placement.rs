@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
+use haulout_api::controller_manager::CONTROL_PLANE_LABEL;
 use haulout_tests::cluster::{Cluster, ClusterOptions, Credential, Products, Profile};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -141,6 +142,15 @@ async fn cluster_agent_values_are_read_from_the_controller_managers() {
     let (stdout, _) = printed(&haulout(kubeconfig, &["agent-values"]).await, 0);
     let values: Value = serde_saphyr::from_str(&stdout).unwrap();
     assert_eq!(values, json!({"agent": {"preset": "talos"}}));
+
+    let label = format!("{CONTROL_PLANE_LABEL}=true");
+    let relabel = ["label", "--overwrite", "node", "cp-2", &label];
+    cluster.kubectl().run(relabel).await.unwrap();
+    let (stdout, _) = printed(&haulout(kubeconfig, &["agent-values"]).await, 0);
+    let values: Value = serde_saphyr::from_str(&stdout).unwrap();
+    let selector = json!({CONTROL_PLANE_LABEL: "true"});
+    let expected = json!({"agent": {"preset": "talos", "nodeSelector": selector}});
+    assert_eq!(values, expected);
     rights_and_kubeconfigs_count(&cluster).await;
 }
 

@@ -41,10 +41,13 @@ fn talos(node: &str) -> Pod {
     pod(node, folder, folder, Some(65535))
 }
 
+fn control_plane_node(name: &str, value: &str) -> Node {
+    from(json!({"metadata": {"name": name, "labels": {CONTROL_PLANE_LABEL: value}}}))
+}
+
 fn control_plane(names: &[&str]) -> Vec<Node> {
-    let node =
-        |name: &&str| from(json!({"metadata": {"name": name, "labels": {CONTROL_PLANE: ""}}}));
-    names.iter().map(node).collect()
+    let nodes = names.iter().map(|name| control_plane_node(name, ""));
+    nodes.collect()
 }
 
 #[test]
@@ -100,6 +103,41 @@ agent:
     assert_eq!(values.to_string(), expected);
     let read: Value = serde_saphyr::from_str(&values.to_string()).unwrap();
     assert_eq!(read["agent"]["certFile"], "/srv/\"k8s\" pki/ca.crt");
+}
+
+/// Without it the chart would put agents nowhere, so it refuses.
+#[test]
+fn another_value_of_the_label_is_a_value_of_the_chart() {
+    let nodes = ["a", "b"].map(|name| control_plane_node(name, "true"));
+    let values = AgentValues::decide(&[kubeadm("a"), kubeadm("b")], &nodes).unwrap();
+    let expected = "\
+# and runs as user 0, group 0.
+agent:
+  preset: kubeadm
+  # The value that the control plane nodes have.
+  nodeSelector:
+    node-role.kubernetes.io/control-plane: \"true\"
+";
+    assert!(values.to_string().ends_with(expected), "{values}");
+    let pods = [
+        pod("a", "/pki", "/pki", None),
+        pod("b", "/pki", "/pki", None),
+    ];
+    let values = AgentValues::decide(&pods, &nodes).unwrap();
+    let read: Value = serde_saphyr::from_str(&values.to_string()).unwrap();
+    assert_eq!(read["agent"]["runAsGroup"], 0);
+    let selector = json!({"node-role.kubernetes.io/control-plane": "true"});
+    assert_eq!(read["agent"]["nodeSelector"], selector);
+}
+
+#[test]
+fn control_planes_whose_labels_differ_are_named() {
+    let nodes = [control_plane_node("b", "true"), control_plane_node("a", "")];
+    let error = AgentValues::decide(&[kubeadm("a"), kubeadm("b")], &nodes).unwrap_err();
+    let expected = "the control plane nodes differ, and agents run on those whose label \
+        node-role.kubernetes.io/control-plane has the one value that the chart is told; let them agree: \
+        node a has \"\"; node b has \"true\"";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]

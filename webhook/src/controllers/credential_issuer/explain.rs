@@ -5,7 +5,9 @@ mod tests;
 
 use std::time::{Duration, SystemTime};
 
-use haulout_api::controller_manager::{self, NoneRuns, RunAs, SigningFiles, is_running};
+use haulout_api::controller_manager::{
+    self, CONTROL_PLANE_LABEL, NoneRuns, RunAs, SigningFiles, is_running,
+};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Event, Pod, PodSpec};
 use kube::ResourceExt;
@@ -102,10 +104,11 @@ fn absence(name: &str, text: &str, sights: &Sights, now: SystemTime) -> Cause {
     let status = daemon_set.status.clone().unwrap_or_default();
     let wanted = status.desired_number_scheduled;
     if wanted == 0 {
+        let value = control_plane_value(daemon_set);
         return Cause::NoPlace(format!(
-            "DaemonSet {name} finds no node for an agent: none that fits its nodeSelector has the label \
-             node-role.kubernetes.io/control-plane; label the control plane nodes (kubectl label node NODE \
-             node-role.kubernetes.io/control-plane=), or see the helm value agent.nodeSelector"
+            "DaemonSet {name} finds no node for an agent: none that fits its nodeSelector has the label {CONTROL_PLANE_LABEL} \
+             with the value \"{value}\"; label the control plane nodes (kubectl label node NODE {CONTROL_PLANE_LABEL}={value}), \
+             or, where they have another value, set it by the helm value agent.nodeSelector"
         ));
     }
     let last = |reason| last_event(sights, reason, now);
@@ -143,6 +146,17 @@ fn absence(name: &str, text: &str, sights: &Sights, now: SystemTime) -> Cause {
         "all pods of DaemonSet {name} are ready, but {text}; look for a NetworkPolicy or a firewall that keeps the webhook from \
          their port 9443"
     ))
+}
+
+/// The value of the label of control plane nodes that the agents are placed by.
+fn control_plane_value(daemon_set: &DaemonSet) -> &str {
+    let selector = daemon_set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.spec.as_ref()?.node_selector.as_ref());
+    selector
+        .and_then(|selector| selector.get(CONTROL_PLANE_LABEL))
+        .map_or("", String::as_str)
 }
 
 /// The message of the last such event that is not of the past.

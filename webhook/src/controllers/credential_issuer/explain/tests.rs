@@ -160,8 +160,8 @@ fn each_way_in_which_agents_are_absent_is_told_with_its_remedy() {
             daemon_set(0, 0, 0),
             vec![],
             &[
-                "node-role.kubernetes.io/control-plane",
-                "kubectl label node",
+                "the label node-role.kubernetes.io/control-plane with the value \"\"",
+                "(kubectl label node NODE node-role.kubernetes.io/control-plane=)",
             ],
         ),
         (
@@ -219,6 +219,21 @@ fn each_way_in_which_agents_are_absent_is_told_with_its_remedy() {
             "another text with each pod: {text}"
         );
     }
+}
+
+#[test]
+fn the_label_is_told_with_the_value_that_agents_are_placed_by() {
+    let mut daemon_set = daemon_set(0, 0, 0).unwrap();
+    let template = &mut daemon_set.spec.as_mut().unwrap().template;
+    let selector = json!({"kubernetes.io/os": "linux", CONTROL_PLANE_LABEL: "true"});
+    template.spec.as_mut().unwrap().node_selector = of(selector);
+    has(
+        &absent(&sights(Some(daemon_set), vec![], running())),
+        &[
+            "the label node-role.kubernetes.io/control-plane with the value \"true\"",
+            "(kubectl label node NODE node-role.kubernetes.io/control-plane=true)",
+        ],
+    );
 }
 
 #[test]
