@@ -1,7 +1,8 @@
 //! Helpers for tests that cross crates, and for `cargo xtask`: the local cluster, the test issuer, a TokenReview
-//! server, load, logins through faults.
+//! server, load, logins through faults and their tables.
 
 pub mod cluster;
+pub mod fault_table;
 pub mod issuer;
 pub mod load;
 pub mod logins;

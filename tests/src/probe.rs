@@ -3,8 +3,8 @@
 //! Each login is one anonymous request of its own through the API server. One that fails is tried once more: at once
 //! where the fault has no end, else half a second after its end. That is what clients are promised.
 
-use std::fmt;
 use std::time::Duration;
+use std::{fmt, iter};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -80,10 +80,16 @@ impl Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Login {
     begun: Instant,
-    /// Why the first try failed.
-    first: Option<String>,
-    /// Why the second one did, where there was one.
-    second: Option<String>,
+    first: Try,
+    /// Where the first one failed.
+    second: Option<Try>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Try {
+    took: Duration,
+    /// Why no credential came.
+    failure: Option<String>,
 }
 
 /// What became of all logins around one fault.
@@ -95,8 +101,10 @@ pub struct Outcome {
     pub failed_at_first: usize,
     /// Of these, how many failed at the second one too.
     pub failed_after_retry: usize,
-    /// From the beginning of the fault to the beginning of the last first try that failed.
+    /// From the beginning of the fault to the end of the last first try that failed.
     pub recovered_after: Duration,
+    /// The longest that a try took which gave a credential.
+    pub slowest: Duration,
     /// A failure of each kind of try, the latest.
     pub examples: Vec<String>,
 }
@@ -105,24 +113,32 @@ impl Outcome {
     fn of(logins: &[Login], begun: Instant) -> Self {
         let failed: Vec<&Login> = logins
             .iter()
-            .filter(|login| login.first.is_some())
+            .filter(|login| login.first.failure.is_some())
             .collect();
-        let lost: Vec<&str> = failed
+        let lost: Vec<&String> = failed
             .iter()
-            .filter_map(|login| login.second.as_deref())
+            .filter_map(|login| login.second.as_ref()?.failure.as_ref())
             .collect();
-        let last = failed.iter().max_by_key(|login| login.begun);
-        let examples = last.and_then(|login| login.first.clone());
+        let last = failed
+            .iter()
+            .max_by_key(|login| login.begun + login.first.took);
+        let example = last.and_then(|login| login.first.failure.as_ref());
+        let tries = logins
+            .iter()
+            .flat_map(|login| iter::once(&login.first).chain(&login.second));
+        let good = tries.filter(|made| made.failure.is_none());
         Self {
             tried: logins.len(),
             failed_at_first: failed.len(),
             failed_after_retry: lost.len(),
             recovered_after: last.map_or(Duration::ZERO, |last| {
-                last.begun.saturating_duration_since(begun) + PACE
+                (last.begun + last.first.took).saturating_duration_since(begun)
             }),
-            examples: examples
+            slowest: good.map(|made| made.took).max().unwrap_or_default(),
+            examples: example
                 .into_iter()
-                .chain(lost.last().map(ToString::to_string))
+                .chain(lost.last().copied())
+                .cloned()
                 .collect(),
         }
     }
@@ -195,13 +211,14 @@ async fn log_in_at_a_pace(
 
 async fn log_in_twice_at_most(target: Target, mut fault: watch::Receiver<Fault>) -> Login {
     let begun = Instant::now();
-    let Err(first) = target.log_in().await else {
+    let first = log_in_once(&target).await;
+    if first.failure.is_none() {
         return Login {
             begun,
-            first: None,
+            first,
             second: None,
         };
-    };
+    }
     let state = fault
         .wait_for(|fault| *fault != Fault::AtWork)
         .await
@@ -211,11 +228,19 @@ async fn log_in_twice_at_most(target: Target, mut fault: watch::Receiver<Fault>)
         let waited = end.saturating_duration_since(begun);
         sleep_until(end + RETRY_AFTER + waited / 8).await;
     }
-    let second = target.log_in().await.err();
     Login {
         begun,
-        first: Some(first),
-        second,
+        first,
+        second: Some(log_in_once(&target).await),
+    }
+}
+
+async fn log_in_once(target: &Target) -> Try {
+    let begun = Instant::now();
+    let failure = target.log_in().await.err();
+    Try {
+        took: begun.elapsed(),
+        failure,
     }
 }
 
@@ -223,36 +248,54 @@ async fn log_in_twice_at_most(target: Target, mut fault: watch::Receiver<Fault>)
 mod tests {
     use super::*;
 
-    fn login(begun: Instant, first: Option<&str>, second: Option<&str>) -> Login {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
+    fn good(took: u64) -> Try {
+        Try {
+            took: Duration::from_millis(took),
+            failure: None,
+        }
+    }
+
+    fn bad(took: u64, why: &str) -> Try {
+        Try {
+            failure: Some(why.to_owned()),
+            ..good(took)
+        }
+    }
+
+    fn login(begun: Instant, first: Try, second: Option<Try>) -> Login {
         Login {
             begun,
-            first: owned(first),
-            second: owned(second),
+            first,
+            second,
         }
     }
 
     #[test]
-    fn failures_are_counted_and_the_last_one_ends_the_fault() {
+    fn failures_are_counted_and_the_last_answer_ends_the_fault() {
         let begun = Instant::now();
         let at = |millis| begun + Duration::from_millis(millis);
         let logins = [
-            login(at(0), None, None),
-            login(at(100), Some("503"), None),
-            login(at(300), Some("504"), Some("500")),
-            login(at(400), None, None),
-            login(at(200), Some("502"), None),
+            login(at(0), good(20), None),
+            login(at(100), bad(250, "503"), Some(good(40))),
+            login(at(300), bad(10, "504"), Some(bad(90, "500"))),
+            login(at(400), good(30), None),
+            login(at(200), bad(10, "502"), Some(good(10))),
         ];
         let outcome = Outcome::of(&logins, begun);
         assert_eq!(outcome.tried, 5);
         assert_eq!(outcome.failed_at_first, 3);
         assert_eq!(outcome.failed_after_retry, 1);
         assert_eq!(outcome.recovered_after, Duration::from_millis(350));
-        assert_eq!(outcome.examples, ["504", "500"]);
-        let good = Outcome::of(&logins[..1], begun);
+        assert_eq!(outcome.slowest, Duration::from_millis(40));
+        assert_eq!(outcome.examples, ["503", "500"]);
+        let undisturbed = Outcome::of(&logins[..1], begun);
         assert_eq!(
-            (good.failed_at_first, good.recovered_after),
-            (0, Duration::ZERO)
+            (
+                undisturbed.failed_at_first,
+                undisturbed.recovered_after,
+                undisturbed.slowest
+            ),
+            (0, Duration::ZERO, Duration::from_millis(20))
         );
     }
 
@@ -277,7 +320,8 @@ mod tests {
         fault.send_replace(Fault::Ended(end));
         let login = logins.join_next().await.unwrap().unwrap();
         assert!(end.elapsed() >= RETRY_AFTER);
-        assert!(login.first.is_some() && login.second.is_some());
+        assert!(login.first.failure.is_some());
+        assert!(login.second.is_some_and(|second| second.failure.is_some()));
     }
 
     #[tokio::test]

@@ -3,14 +3,13 @@
 mod certificates;
 mod faults;
 mod signing_pair;
-mod table;
 
 use std::time::Duration;
 
-use haulout_tests::cluster::Profile;
+use haulout_tests::cluster::{Profile, workspace_root};
+use haulout_tests::fault_table::{self, Demand, Row};
 use haulout_tests::probe::{Fault, Outcome, Probe};
 
-use self::table::Row;
 use crate::installed::Installed;
 
 /// Logins before each fault, so that connections are up and the last fault is over.
@@ -41,21 +40,40 @@ impl Trial {
     }
 
     /// Logs people in through a fault that has no end of its own: `inject` brings it about.
-    async fn lasting(&mut self, fault: &'static str, inject: impl AsyncFnOnce(&mut Installed)) {
-        self.log_in_through(fault, Fault::Lasting, inject).await;
+    async fn lasting(
+        &mut self,
+        fault: &'static str,
+        demand: Demand,
+        inject: impl AsyncFnOnce(&mut Installed),
+    ) {
+        let outcome = self.log_in_through(Fault::Lasting, inject).await;
+        self.note(Row {
+            fault,
+            demand,
+            outcome,
+        });
     }
 
     /// Logs people in through a fault that is over when `inject` returns.
-    async fn ending(&mut self, fault: &'static str, inject: impl AsyncFnOnce(&mut Installed)) {
-        self.log_in_through(fault, Fault::AtWork, inject).await;
+    async fn ending(
+        &mut self,
+        fault: &'static str,
+        demand: Demand,
+        inject: impl AsyncFnOnce(&mut Installed),
+    ) {
+        let outcome = self.log_in_through(Fault::AtWork, inject).await;
+        self.note(Row {
+            fault,
+            demand,
+            outcome,
+        });
     }
 
     async fn log_in_through(
         &mut self,
-        fault: &'static str,
         kind: Fault,
         inject: impl AsyncFnOnce(&mut Installed),
-    ) {
+    ) -> Outcome {
         let mut probe = Probe::start(self.installed.target(), kind);
         tokio::time::sleep(BEFORE).await;
         probe.fault_begins();
@@ -63,16 +81,22 @@ impl Trial {
         if kind == Fault::AtWork {
             probe.fault_ended();
         }
-        self.note(fault, probe.finish_after(AFTER).await.unwrap());
+        probe.finish_after(AFTER).await.unwrap()
     }
 
-    fn note(&mut self, fault: &'static str, outcome: Outcome) {
-        let row = Row { fault, outcome };
+    fn note(&mut self, row: Row) {
         println!("{row}");
         for example in &row.outcome.examples {
             println!("    {example}");
         }
         self.rows.push(row);
+    }
+
+    /// Fails if the rows are not as demanded, or not those below this heading of the page.
+    fn judge(&self, heading: &str) {
+        let page = std::fs::read_to_string(workspace_root().join("docs/reliability.md")).unwrap();
+        let findings = fault_table::judge(&page, heading, &self.rows);
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
     }
 }
 
@@ -87,7 +111,7 @@ async fn node_faults_cost_no_login_that_is_tried_again() {
     certificates::renewed(&mut trial).await;
     certificates::replaced_by_the_cluster(&mut trial).await;
     signing_pair::replaced(&mut trial).await;
-    table::judge("## Crashes, restarts and new keys", &trial.rows);
+    trial.judge("## Crashes, restarts and new keys");
 }
 
 /// Beside the other in a cluster of its own, since both rows take their time.
@@ -97,5 +121,5 @@ async fn node_certificates_are_replaced_in_time_and_too_late() {
     let mut trial = Trial::start().await;
     certificates::replaced_in_time(&mut trial).await;
     certificates::found_expired(&mut trial).await;
-    table::judge("## Certificates replaced in time and too late", &trial.rows);
+    trial.judge("## Certificates replaced in time and too late");
 }

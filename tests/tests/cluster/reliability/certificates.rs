@@ -3,16 +3,17 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_tests::cluster::{AGENT_NAMESPACE, Component, NAMESPACE, wait_for};
+use haulout_tests::fault_table::Demand;
 use serde_json::{Value, json};
 
 use super::Trial;
 use super::faults::WEBHOOK;
 use crate::installed::Installed;
 use crate::rotations::expired_leaf;
-use crate::running::until;
 
 const SERVING: [&str; 4] = ["secret", "-n", NAMESPACE, "haulout-serving"];
 const SIGNING_CA: [&str; 4] = ["secret", "-n", NAMESPACE, "haulout-signing-ca"];
@@ -49,40 +50,56 @@ const CHAINS: [Chain; 2] = [
 const NEAR_ITS_END: &str = "20";
 /// More than the minute and a half within which the kubelet brings a changed Secret.
 const KUBELET_LIMIT: Duration = Duration::from_secs(120);
+/// More than the 30 s after which the leader reads the agents' Secret again: it has no right to watch it.
+const LEADER_LIMIT: Duration = Duration::from_secs(90);
+/// More than the grace that a pod is given to end.
+const END_LIMIT: Duration = Duration::from_secs(90);
 
 pub(super) async fn renewed(trial: &mut Trial) {
     trial
-        .lasting("serving leaf renewed", async |installed| {
-            installed.renew_leaf(&SERVING).await;
-        })
+        .lasting(
+            "serving leaf renewed",
+            Demand::NotNoticed,
+            async |installed| {
+                installed.renew_leaf(&SERVING).await;
+            },
+        )
         .await;
     trial
-        .lasting("agents' leaf renewed", async |installed| {
-            installed.renew_leaf(&AGENTS_TLS).await;
-        })
+        .lasting(
+            "agents' leaf renewed",
+            Demand::NotNoticed,
+            async |installed| {
+                installed.renew_leaf(&AGENTS_TLS).await;
+            },
+        )
         .await;
 }
 
 pub(super) async fn replaced_by_the_cluster(trial: &mut Trial) {
     trial
-        .ending("front proxy's CA replaced", async |installed| {
-            installed.cluster.pki().replace_front_proxy().unwrap();
-            installed
-                .cluster
-                .restart(Component::ApiServer)
-                .await
-                .unwrap();
-            // It publishes the CA only now, and looks at an API that refused it again after five seconds.
-            let available = ["wait", "--for=condition=Available", "--timeout=55s"];
-            installed.run(&available, &API_SERVICE).await;
-        })
+        .ending(
+            "front proxy's CA replaced",
+            Demand::NoneLost,
+            async |installed| {
+                installed.cluster.pki().replace_front_proxy().unwrap();
+                installed
+                    .cluster
+                    .restart(Component::ApiServer)
+                    .await
+                    .unwrap();
+                // It publishes the CA only now, and looks at an API that refused it again after five seconds.
+                let available = ["wait", "--for=condition=Available", "--timeout=55s"];
+                installed.run(&available, &API_SERVICE).await;
+            },
+        )
         .await;
 }
 
 pub(super) async fn replaced_in_time(trial: &mut Trial) {
     let fault = "serving CA and agents' CA replaced in time";
     trial
-        .lasting(fault, async |installed| {
+        .lasting(fault, Demand::NotNoticed, async |installed| {
             let begun = Instant::now();
             let mut old = Vec::new();
             for Chain { ca, leaf, .. } in &CHAINS {
@@ -94,7 +111,10 @@ pub(super) async fn replaced_in_time(trial: &mut Trial) {
                 let almost = chain.announced_for - Duration::from_secs(5);
                 tokio::time::sleep(almost.saturating_sub(begun.elapsed())).await;
                 assert!(leaf().await == old, "a leaf of a CA that not all know yet");
-                until("a leaf of the new CA", async || leaf().await != old).await;
+                until("a leaf of the new CA", LEADER_LIMIT, async || {
+                    leaf().await != old
+                })
+                .await;
             }
             installed.have_agents_secret_mounted().await;
             // Every connection is a new one from here on, and of new certificates at both ends.
@@ -106,7 +126,7 @@ pub(super) async fn replaced_in_time(trial: &mut Trial) {
 pub(super) async fn found_expired(trial: &mut Trial) {
     let installed = &trial.installed;
     installed.run(&["scale", "--replicas=0"], &WEBHOOK).await;
-    until("no webhook", async || {
+    until("no webhook", END_LIMIT, async || {
         installed.pods(NAMESPACE).await.is_empty()
     })
     .await;
@@ -123,23 +143,39 @@ pub(super) async fn found_expired(trial: &mut Trial) {
     installed.run(&agents, &[]).await;
     installed.wait_for_agents(2).await;
     trial
-        .ending("leaves expired at the start", async |installed| {
-            installed.run(&["scale", "--replicas=2"], &WEBHOOK).await;
-            installed.wait_for_rollouts().await;
-            for (Chain { leaf, .. }, expired) in CHAINS.iter().zip(&expired) {
-                until("a leaf instead of the expired one", async || {
-                    installed.secret(leaf, "tls.crt").await != *expired
+        .ending(
+            "leaves expired at the start",
+            Demand::NoneLost,
+            async |installed| {
+                installed.run(&["scale", "--replicas=2"], &WEBHOOK).await;
+                installed.wait_for_rollouts().await;
+                for (Chain { leaf, .. }, expired) in CHAINS.iter().zip(&expired) {
+                    until(
+                        "a leaf instead of the expired one",
+                        LEADER_LIMIT,
+                        async || installed.secret(leaf, "tls.crt").await != *expired,
+                    )
+                    .await;
+                }
+                let target = installed.target();
+                wait_for("a login", KUBELET_LIMIT, &mut [], async || {
+                    target.log_in().await.map_err(anyhow::Error::msg)
                 })
-                .await;
-            }
-            let target = installed.target();
-            wait_for("a login", KUBELET_LIMIT, &mut [], async || {
-                target.log_in().await.map_err(anyhow::Error::msg)
-            })
-            .await
-            .unwrap();
-        })
+                .await
+                .unwrap();
+            },
+        )
         .await;
+}
+
+/// Looks again and again until `done`.
+async fn until(what: &str, limit: Duration, mut done: impl AsyncFnMut() -> bool) {
+    wait_for(what, limit, &mut [], async || {
+        ensure!(done().await, "it is as before");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 impl Installed {
@@ -148,8 +184,7 @@ impl Installed {
         let seen = self.secret(secret, "tls.crt").await;
         let patch = r#"--patch=[{"op":"remove","path":"/data/tls.crt"}]"#;
         self.run(&["patch", "--type=json", patch], secret).await;
-        // It has no right to watch the agents' Secret, and reads it every 30 s; `until` waits as long.
-        until("a new leaf", async || {
+        until("a new leaf", LEADER_LIMIT, async || {
             let leaf = self.secret(secret, "tls.crt").await;
             !leaf.is_empty() && leaf != seen
         })
@@ -179,7 +214,7 @@ impl Installed {
         assert!(output.status.success(), "{output:?}");
         let data = json!({ "ca.crt": STANDARD.encode(output.stdout) });
         self.merge(secret, &data).await;
-        until("another CA", async || {
+        until("another CA", LEADER_LIMIT, async || {
             self.secret(secret, "ca.key").await != key
         })
         .await;
@@ -196,7 +231,7 @@ impl Installed {
             let volume = "volumes/kubernetes.io~secret/tls/tls.crt";
             let mounted = format!("var/lib/kubelet/pods/{uid}/{volume}");
             let mounted = self.node_of(&pod).root().join(mounted);
-            until("the new leaf at an agent", async || {
+            until("the new leaf at an agent", KUBELET_LIMIT, async || {
                 std::fs::read(&mounted).is_ok_and(|mounted| mounted == leaf)
             })
             .await;

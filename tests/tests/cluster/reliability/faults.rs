@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use haulout_tests::cluster::{AGENT_NAMESPACE, Component, NAMESPACE, Node, NodeAccess};
+use haulout_tests::fault_table::Demand;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -15,42 +16,53 @@ pub(super) const AGENT: [&str; 3] = ["-n", AGENT_NAMESPACE, "daemonset/haulout-a
 const LEASE: [&str; 4] = ["lease", "-n", NAMESPACE, "haulout-webhook"];
 
 pub(super) async fn none_at_all(trial: &mut Trial) {
-    trial.lasting("no fault", async |_| {}).await;
+    trial
+        .lasting("no fault", Demand::NotNoticed, async |_| {})
+        .await;
 }
 
 pub(super) async fn of_webhooks(trial: &mut Trial) {
     trial
-        .ending("webhook killed, another left", async |installed| {
-            // Each in turn: the API server keeps its connection to one of them.
-            let mut pods = installed.pods(NAMESPACE).await;
-            let leader = installed.leader().await;
-            pods.sort_by_key(|pod| name(pod) != name(&leader));
-            for pod in pods {
-                installed.kill(&pod).await;
-            }
-        })
+        .ending(
+            "webhook killed, another left",
+            Demand::NoneLost,
+            async |installed| {
+                // Each in turn: the API server keeps its connection to one of them.
+                let mut pods = installed.pods(NAMESPACE).await;
+                let leader = installed.leader().await;
+                pods.sort_by_key(|pod| name(pod) != name(&leader));
+                for pod in pods {
+                    installed.kill(&pod).await;
+                }
+            },
+        )
         .await;
     trial
         .lasting(
             "webhooks restarted one after the other",
+            Demand::NotNoticed,
             async |installed| {
                 installed.roll_out(&WEBHOOK).await;
             },
         )
         .await;
     trial
-        .lasting("webhook evicted, another left", async |installed| {
-            installed.evict(&installed.leader().await).await;
-        })
+        .lasting(
+            "webhook evicted, another left",
+            Demand::NoneLost,
+            async |installed| {
+                installed.evict(&installed.leader().await).await;
+            },
+        )
         .await;
     trial.installed.wait_for_rollouts().await;
     trial
-        .lasting("Lease deleted", async |installed| {
+        .lasting("Lease deleted", Demand::NotNoticed, async |installed| {
             installed.run(&["delete"], &LEASE).await;
         })
         .await;
     trial
-        .ending("node drained", async |installed| {
+        .ending("node drained", Demand::NoneLost, async |installed| {
             let node = installed.cluster.nodes()[1].access().name().to_owned();
             let drain = [
                 "drain",
@@ -67,16 +79,24 @@ pub(super) async fn of_webhooks(trial: &mut Trial) {
 
 pub(super) async fn of_agents(trial: &mut Trial) {
     trial
-        .lasting("agent killed, another left", async |installed| {
-            installed
-                .kill(&installed.pods(AGENT_NAMESPACE).await[0])
-                .await;
-        })
+        .lasting(
+            "agent killed, another left",
+            Demand::RecoveryWithin(Duration::from_secs(1)),
+            async |installed| {
+                installed
+                    .kill(&installed.pods(AGENT_NAMESPACE).await[0])
+                    .await;
+            },
+        )
         .await;
     trial
-        .lasting("agents restarted one after the other", async |installed| {
-            installed.roll_out(&AGENT).await;
-        })
+        .lasting(
+            "agents restarted one after the other",
+            Demand::NotNoticed,
+            async |installed| {
+                installed.roll_out(&AGENT).await;
+            },
+        )
         .await;
 
     // The second node is no control plane node for a while, and so the first has the only agent.
@@ -88,29 +108,39 @@ pub(super) async fn of_agents(trial: &mut Trial) {
     let node = ["label", "node", second.as_str()];
     trial.installed.run(&node, &[&format!("{label}-")]).await;
     trial.installed.wait_for_agents(1).await;
+    let webhooks = trial.installed.webhooks().await;
     trial
-        .ending("the only agent killed", async |installed| {
-            installed
-                .kill(&installed.pods(AGENT_NAMESPACE).await[0])
-                .await;
-        })
+        .ending(
+            "the only agent killed",
+            Demand::RecoveryWithin(Duration::from_secs(5)),
+            async |installed| {
+                installed
+                    .kill(&installed.pods(AGENT_NAMESPACE).await[0])
+                    .await;
+            },
+        )
         .await;
+    assert_eq!(trial.installed.webhooks().await, webhooks);
     trial.installed.run(&node, &[&format!("{label}=")]).await;
     trial.installed.wait_for_agents(2).await;
 }
 
 pub(super) async fn of_the_control_plane(trial: &mut Trial) {
     trial
-        .ending("API server killed and started", async |installed| {
-            installed
-                .cluster
-                .restart(Component::ApiServer)
-                .await
-                .unwrap();
-        })
+        .ending(
+            "API server killed and started",
+            Demand::NoneLost,
+            async |installed| {
+                installed
+                    .cluster
+                    .restart(Component::ApiServer)
+                    .await
+                    .unwrap();
+            },
+        )
         .await;
     trial
-        .ending("etcd paused for 5 s", async |installed| {
+        .ending("etcd paused for 5 s", Demand::NoneLost, async |installed| {
             let etcd = installed.cluster.process(Component::Etcd).unwrap();
             etcd.signal(Signal::STOP).unwrap();
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -154,6 +184,14 @@ impl Installed {
         })
         .await;
         leader.unwrap()
+    }
+
+    /// Each webhook's name, and how often it was started again.
+    async fn webhooks(&self) -> Vec<(String, i64)> {
+        let pods = self.pods(NAMESPACE).await;
+        pods.iter()
+            .map(|pod| (name(pod).to_owned(), restarts(pod)))
+            .collect()
     }
 
     pub(super) fn node_of(&self, pod: &Value) -> &NodeAccess {

@@ -10,6 +10,7 @@ use haulout_operate::clock::Clock;
 use haulout_pki::authority::generate_authority;
 use haulout_pki::profile::Validity;
 use haulout_tests::cluster::{AGENT_NAMESPACE, Pair};
+use haulout_tests::fault_table::Demand;
 
 use super::Trial;
 use super::faults::{AGENT, is_ready, restarts};
@@ -18,23 +19,31 @@ use crate::running::until;
 
 pub(super) async fn replaced(trial: &mut Trial) {
     trial
-        .ending("cluster's CA written in place", async |installed| {
-            let new = "kubernetes-2";
-            installed.replace_signing_pair(new, write_in_place).await;
-        })
+        .ending(
+            "cluster's CA written in place",
+            Demand::NoneLost,
+            async |installed| {
+                let new = "kubernetes-2";
+                installed.replace_signing_pair(new, write_in_place).await;
+            },
+        )
         .await;
     // The kubelet delays what has ended twice within ten minutes, and one was killed before.
     trial.installed.roll_out(&AGENT).await;
     trial
-        .ending("cluster's CA replaced by mv", async |installed| {
-            let new = "kubernetes-3";
-            installed.replace_signing_pair(new, move_over).await;
-            until("agents started anew", async || {
-                let agents = installed.pods(AGENT_NAMESPACE).await;
-                agents.iter().all(|pod| restarts(pod) == 1 && is_ready(pod))
-            })
-            .await;
-        })
+        .ending(
+            "cluster's CA replaced by mv",
+            Demand::NoneLost,
+            async |installed| {
+                let new = "kubernetes-3";
+                installed.replace_signing_pair(new, move_over).await;
+                until("agents started anew", async || {
+                    let agents = installed.pods(AGENT_NAMESPACE).await;
+                    agents.iter().all(|pod| restarts(pod) == 1 && is_ready(pod))
+                })
+                .await;
+            },
+        )
         .await;
 }
 
