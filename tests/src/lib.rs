@@ -1,5 +1,5 @@
 //! Helpers for tests that cross crates, and for `cargo xtask`: the local cluster, the test issuer, a TokenReview
-//! server, load, logins through faults and their tables.
+//! server, load, logins through faults and their tables, commands in pages.
 
 pub mod cluster;
 pub mod fault_table;
@@ -7,6 +7,7 @@ pub mod issuer;
 pub mod load;
 pub mod logins;
 pub mod oidc;
+pub mod pages;
 pub mod probe;
 pub mod token_review_server;
 

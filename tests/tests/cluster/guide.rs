@@ -7,31 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_tests::cluster::{Cluster, ClusterOptions, Profile, free_ports, workspace_root};
 use haulout_tests::issuer::{IssuerOptions, TestIssuer};
+use haulout_tests::pages::shell_blocks;
 use serde_json::json;
 
 use crate::shell::{LIMIT, Shell};
 
 /// Ports that the guide uses; here others may be at work with them.
 const PORTS: [&str; 4] = ["9443", "9444", "10443", "8080"];
-
-/// The contents of the `sh` blocks of a page, those within lists too.
-pub(crate) fn shell_blocks(page: &str) -> Vec<String> {
-    let mut blocks = Vec::new();
-    let mut open: Option<(usize, String)> = None;
-    for line in page.lines() {
-        let text = line.trim_start();
-        match &mut open {
-            None if text == "```sh" => open = Some((line.len() - text.len(), String::new())),
-            None => {}
-            Some(_) if text == "```" => blocks.extend(open.take().map(|(_, block)| block)),
-            Some((indentation, block)) => {
-                block.push_str(line.get(*indentation..).unwrap_or_default());
-                block.push('\n');
-            }
-        }
-    }
-    blocks
-}
 
 /// The guide's blocks as one script, which ends what it has put into the background.
 fn script(ports: [u16; 4]) -> String {
@@ -92,10 +74,4 @@ async fn cluster_the_guide_to_plain_processes_leads_to_a_login() {
     ] {
         assert!(seen.contains(line), "{seen}");
     }
-}
-
-#[test]
-fn blocks_are_found_and_lose_their_indentation() {
-    let page = "```sh\na\n```\n```text\nb\n```\n1. x\n\n   ```sh\n   c <<E\n     d\n   E\n   ```\n";
-    assert_eq!(shell_blocks(page), ["a\n", "c <<E\n  d\nE\n"]);
 }

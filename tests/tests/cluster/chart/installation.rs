@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use haulout_tests::cluster::{CHART, Cluster, ClusterOptions, Profile, workspace_root};
+use haulout_tests::pages::shell_blocks;
 use tokio::process::Command;
 
 use super::lifecycle::{names, only_these_are_left};
 use super::{Installed, NAMESPACE, helm};
-use crate::guide::shell_blocks;
 use crate::running::until;
 
 const REGISTRY: &str = "registry.example.com/haulout";

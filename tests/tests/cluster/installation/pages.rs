@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_operate::clock::Clock;
 use haulout_tests::cluster::{Cluster, ClusterOptions, Profile, workspace_root};
+use haulout_tests::pages::shell_blocks;
 use serde_json::json;
 
 use super::the_agent_has_what_it_needs_and_no_more;
-use crate::guide::shell_blocks;
 use crate::installed::Installed;
 use crate::shell::{LIMIT, Shell};
 
