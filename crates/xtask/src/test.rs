@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every stage that judges the code, and one line that says how it went.
 
 mod cargo;
+mod cluster;
 mod fuzz;
 mod properties;
 mod reproducible;

@@ -1,16 +1,16 @@
-//! Tests against a real kube-apiserver, run by `cargo xtask test`. Each is ignored otherwise, and named
-//! `cluster_*`, or for the stage that it belongs to.
+//! Tests against a real kube-apiserver, run by `cargo xtask test`. Each is ignored otherwise; which
+//! stage runs it is decided by its module, in `crates/xtask/src/test/cluster.rs`.
 #![cfg(test)]
 
 mod audit;
 mod authenticators;
 mod binaries;
 mod chart;
+mod crashes;
 mod crds;
 mod credential_issuer;
 mod door;
 mod explain;
-mod faults;
 mod flood;
 mod guide;
 mod installation;

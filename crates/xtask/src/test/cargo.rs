@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::AddAssign;
 use std::process::Stdio;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -94,6 +94,25 @@ pub(super) async fn count(mut command: Command) -> anyhow::Result<Tally> {
     Ok(tally)
 }
 
+/// Runs a `cargo test` command with `--list`; gives the names of the tests.
+///
+/// # Errors
+/// It could not be started, or failed.
+pub(super) async fn list(mut command: Command) -> anyhow::Result<Vec<String>> {
+    let mut child = ProcessGroup::spawn(command.stdout(Stdio::piped()))?;
+    let output = child
+        .take_stdout()
+        .context("cargo has no standard output")?;
+    let mut lines = BufReader::new(output).lines();
+    let mut names = Vec::new();
+    while let Some(line) = lines.next_line().await? {
+        names.extend(line.strip_suffix(": test").map(str::to_owned));
+    }
+    let status = child.wait().await?;
+    ensure!(status.success(), "listing tests failed ({status})");
+    Ok(names)
+}
+
 /// Reads libtest's `test result: ok. 3 passed; 0 failed; …`.
 fn read_result(line: &str) -> Option<Tally> {
     let (_, numbers) = line
@@ -161,6 +180,14 @@ mod tests {
             assert_eq!(tally.failed, 1, "{script}");
             assert!(!tally.is_good());
         }
+    }
+
+    #[tokio::test]
+    async fn names_of_tests_are_read() {
+        let list_by = async |script| list(shell(script)).await;
+        let script = "printf 'a::b: test\\nc: test\\n\\n2 tests, 0 benchmarks\\n'";
+        assert_eq!(list_by(script).await.unwrap(), ["a::b", "c"]);
+        assert!(list_by("echo 'a::b: test'; exit 101").await.is_err());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use super::cargo::{Tally, count, judge};
+use super::cluster::{self, Group};
 use super::tools::DENY;
 use super::{fuzz, properties, reproducible};
 use crate::products::{self, cargo};
@@ -223,7 +224,7 @@ pub(super) const STAGES: &[Stage] = &[
 /// Cases of each property in the stage `property`; the default elsewhere is 256.
 const PROPERTY_CASES: &str = "2048";
 /// Each starts a cluster of its own: more at once only wait for one another.
-const CLUSTER_TESTS_AT_ONCE: &str = "2";
+const AT_ONCE: [&str; 2] = ["--test-threads", "2"];
 /// This very program: Cargo may have replaced the file under its name while stages were built.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
@@ -241,17 +242,17 @@ impl Stage {
             Kind::Unit => unit().await,
             Kind::Integration => integration().await,
             Kind::Property => property().await,
-            Kind::Cluster => cluster().await,
-            Kind::Node => on_nodes(&["node::", "installation::"]).await,
-            Kind::Faults => on_nodes(&["reliability::"]).await,
+            Kind::Cluster => cluster::run(Group::Processes, &AT_ONCE, &[]).await,
+            Kind::Node => on_nodes(Group::Node).await,
+            Kind::Faults => on_nodes(Group::Faults).await,
             Kind::Providers => {
                 find_or_install_oidc_provider().await?;
-                in_cluster(&["providers::", "--skip", "providers::keycloak::"]).await
+                cluster::run(Group::OidcProvider, &[], &[]).await
             }
             Kind::Keycloak => {
                 find_or_install_keycloak().await?;
                 // Its start takes a minute or two: tests say so only if they may print.
-                in_cluster(&["providers::keycloak::", "--nocapture"]).await
+                cluster::run(Group::Keycloak, &["--nocapture"], &[]).await
             }
             Kind::Demo => demo().await,
             Kind::Cel => cel().await,
@@ -276,7 +277,8 @@ const LINT: [&str; 7] = [
     "warnings",
 ];
 
-fn command(arguments: &[&str]) -> Command {
+/// `cargo` with these arguments.
+pub(super) fn command(arguments: &[&str]) -> Command {
     let mut command = cargo();
     command.args(arguments);
     command
@@ -337,61 +339,15 @@ async fn property() -> anyhow::Result<Tally> {
     Ok(tally)
 }
 
-/// All tests in a cluster but those that have stages of their own.
-async fn cluster() -> anyhow::Result<Tally> {
-    in_cluster(&[
-        "--skip",
-        "providers::",
-        "--skip",
-        "node::",
-        "--skip",
-        "chart::",
-        "--skip",
-        "installation::",
-        "--skip",
-        "reliability::",
-        "--test-threads",
-        CLUSTER_TESTS_AT_ONCE,
-    ])
-    .await
-}
-
-/// Tests that run pods, by parts of their names.
-async fn on_nodes(tests: &[&str]) -> anyhow::Result<Tally> {
+/// A group that runs pods.
+async fn on_nodes(group: Group) -> anyhow::Result<Tally> {
     // Only for what it says meanwhile: the tests find the programs where it puts them.
     NodePrograms::find_or_build().await?;
     let products = products::build().await?;
     let images = image::default_folder();
     image::write_all(products.folder(), &images).await?;
     let images = images.to_string_lossy();
-    let threads = ["--skip", "chart::", "--test-threads", CLUSTER_TESTS_AT_ONCE];
-    let environment = [(Images::VARIABLE, &*images)];
-    in_cluster_with(&[tests, &threads].concat(), &environment).await
-}
-
-/// These tests in a cluster; the arguments are libtest's.
-async fn in_cluster(arguments: &[&str]) -> anyhow::Result<Tally> {
-    in_cluster_with(arguments, &[]).await
-}
-
-/// The same with further variables in the environment.
-async fn in_cluster_with(
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-) -> anyhow::Result<Tally> {
-    let products = products::build().await?;
-    let kubernetes = KubernetesBinaries::find_or_build().await?;
-    let mut command = command(&["test", "--package", "haulout-tests", "--test", "cluster"]);
-    command
-        .args(["--locked", "--", "--ignored"])
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .env("HAULOUT_BIN", products.folder())
-        .env("HAULOUT_KUBE_BIN", kubernetes.folder())
-        .env("HAULOUT_XTASK", format!("/proc/{}/exe", std::process::id()));
-    let tally = count(command).await;
-    sweep_lost_clusters();
-    tally
+    cluster::run(group, &AT_ONCE, &[(Images::VARIABLE, &*images)]).await
 }
 
 async fn demo() -> anyhow::Result<Tally> {
@@ -411,12 +367,8 @@ async fn chart(helm: HelmVersion) -> anyhow::Result<Tally> {
             .await
             .map(|()| Tally::success())?;
     }
-    let threads = ["--test-threads", CLUSTER_TESTS_AT_ONCE];
-    tally += in_cluster_with(
-        &[&["chart::"], &threads[..]].concat(),
-        &[(HelmVersion::VARIABLE, helm.name())],
-    )
-    .await?;
+    let version = [(HelmVersion::VARIABLE, helm.name())];
+    tally += cluster::run(Group::Chart, &AT_ONCE, &version).await?;
     Ok(tally)
 }
 
