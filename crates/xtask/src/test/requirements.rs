@@ -55,7 +55,7 @@ const PODS: [Requirement; 3] = [
 ];
 
 /// Needed for oidc-provider.
-const NODE: [Requirement; 2] = [
+const NODE_JS: [Requirement; 2] = [
     Requirement {
         program: "node",
         package: "nodejs",
@@ -67,7 +67,7 @@ const NODE: [Requirement; 2] = [
 ];
 
 /// What `package.json` of oidc-provider demands.
-const OLDEST_NODE: u32 = 20;
+const OLDEST_NODE_JS: u32 = 20;
 
 /// Needed for Keycloak.
 const JAVA: [Requirement; 3] = [
@@ -96,9 +96,9 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
     }
     if stages
         .iter()
-        .any(|stage| stage.needs == Needs::KubernetesAndNode)
+        .any(|stage| stage.needs == Needs::KubernetesAndNodeJs)
     {
-        ensure_node().await?;
+        ensure_node_js().await?;
     }
     if stages.iter().any(|stage| stage.needs == Needs::Pods) {
         ensure_pods().await?;
@@ -151,13 +151,13 @@ fn is_given(variable: &str) -> bool {
 }
 
 /// Debian 12's own Node.js is too old for oidc-provider.
-async fn ensure_node() -> anyhow::Result<()> {
+async fn ensure_node_js() -> anyhow::Result<()> {
     let output = Command::new("node").arg("--version").output().await;
     let output = output.context("failed to run node")?;
     let version = String::from_utf8_lossy(&output.stdout);
     ensure!(
-        major(&version).is_some_and(|major| major >= OLDEST_NODE),
-        "`node` is {}: install Node.js {OLDEST_NODE} or later",
+        major(&version).is_some_and(|major| major >= OLDEST_NODE_JS),
+        "`node` is {}: install Node.js {OLDEST_NODE_JS} or later",
         version.trim()
     );
     Ok(())
@@ -182,7 +182,7 @@ fn programs(needs: Needs) -> &'static [Requirement] {
     match needs {
         Needs::Nothing | Needs::Kubernetes | Needs::Go => &[],
         Needs::Pods => &PODS,
-        Needs::KubernetesAndNode => &NODE,
+        Needs::KubernetesAndNodeJs => &NODE_JS,
         Needs::KubernetesAndJava => &JAVA,
     }
 }
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_node_are_read() {
+    fn versions_of_node_js_are_read() {
         assert_eq!(major("v20.20.2\n"), Some(20));
         assert_eq!(major("v18.0.0"), Some(18));
         assert_eq!(major("command not found"), None);

@@ -39,7 +39,7 @@ pub(super) enum Needs {
     /// The same, root, and what runs pods.
     Pods,
     /// The Kubernetes programs, and what runs oidc-provider.
-    KubernetesAndNode,
+    KubernetesAndNodeJs,
     /// The same, and what runs Keycloak.
     KubernetesAndJava,
     /// The Kubernetes programs, and Go in any case.
@@ -158,7 +158,7 @@ pub(super) const STAGES: &[Stage] = &[
         )
     },
     Stage {
-        needs: Needs::KubernetesAndNode,
+        needs: Needs::KubernetesAndNodeJs,
         ..with_kubernetes(
             "providers",
             "logins with tokens of oidc-provider, which npm installs",
