@@ -243,8 +243,9 @@ impl Stage {
             Kind::Integration => integration().await,
             Kind::Property => property().await,
             Kind::Cluster => cluster::run(Group::Processes, &AT_ONCE, &[]).await,
-            Kind::Node => on_nodes(Group::Node).await,
-            Kind::Faults => on_nodes(Group::Faults).await,
+            Kind::Node => on_nodes(Group::Node, &[]).await,
+            // Its tables are printed also if they are as demanded.
+            Kind::Faults => on_nodes(Group::Faults, &["--show-output"]).await,
             Kind::Providers => {
                 find_or_install_oidc_provider().await?;
                 cluster::run(Group::OidcProvider, &[], &[]).await
@@ -339,15 +340,16 @@ async fn property() -> anyhow::Result<Tally> {
     Ok(tally)
 }
 
-/// A group that runs pods.
-async fn on_nodes(group: Group) -> anyhow::Result<Tally> {
+/// A group that runs pods, with further arguments of libtest.
+async fn on_nodes(group: Group, arguments: &[&str]) -> anyhow::Result<Tally> {
     // Only for what it says meanwhile: the tests find the programs where it puts them.
     NodePrograms::find_or_build().await?;
     let products = products::build().await?;
     let images = image::default_folder();
     image::write_all(products.folder(), &images).await?;
     let images = images.to_string_lossy();
-    cluster::run(group, &AT_ONCE, &[(Images::VARIABLE, &*images)]).await
+    let arguments = [&AT_ONCE, arguments].concat();
+    cluster::run(group, &arguments, &[(Images::VARIABLE, &*images)]).await
 }
 
 async fn demo() -> anyhow::Result<Tally> {
