@@ -14,6 +14,8 @@ use crate::running::until;
 const ADMINISTRATOR: &str = "administrator-of-the-namespace";
 const PODS: &str = "haulout-agent-pods";
 const CONNECTIONS: &str = "haulout-agent-connections";
+/// The agents' Secret, and the policy for it.
+const SECRET: &str = "haulout-agent-tls";
 const REFUSED: &str = "ValidatingAdmissionPolicy 'haulout-agent-";
 
 #[tokio::test]
@@ -52,6 +54,7 @@ async fn pods_beside_the_key_are_the_agents_own_whoever_makes_them() {
     what_no_rule_names_is_refused_too(&installed, &good).await;
     controllers_get_no_further(&installed, &good).await;
     nobody_enters(&installed, &pod).await;
+    nobody_makes_the_secret_immutable(&installed).await;
     what_does_not_change_the_pod_passes(&installed, &good).await;
     webhook::makes_nothing_beside_the_key(&installed, &good).await;
     webhook::reads_and_enters_nothing_beside_the_key(&installed).await;
@@ -324,6 +327,35 @@ async fn nobody_enters(installed: &Installed, pod: &str) {
             assert!(said.contains(&rule), "{how}: {said}");
         }
     }
+}
+
+/// Which would keep the webhook from putting right what is in it.
+async fn nobody_makes_the_secret_immutable(installed: &Installed) {
+    let user = format!("--as={ADMINISTRATOR}");
+    let patch = async |name: &str| {
+        let secret = ["patch", "secret", name, "-n", AGENT_NAMESPACE];
+        let how = [&*user, "--dry-run=server", "-p", r#"{"immutable":true}"#];
+        let kubectl = installed.cluster.kubectl();
+        let output = kubectl.output([&secret[..], &how].concat()).await.unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = patch(SECRET).await;
+    let rule = format!("{REFUSED}tls' with binding '{SECRET}' denied request");
+    assert!(said.contains(&rule), "{said}");
+    installed
+        .create(&json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "another", "namespace": AGENT_NAMESPACE},
+        }))
+        .await;
+    assert_eq!(patch("another").await, "");
+    installed
+        .kubectl(&["delete", "validatingadmissionpolicybinding", SECRET])
+        .await;
+    until("immutable without the rule", async || {
+        patch(SECRET).await.is_empty()
+    })
+    .await;
 }
 
 /// Labels, resources and removal are no concern of the policy, even of a pod that it would not admit any more.

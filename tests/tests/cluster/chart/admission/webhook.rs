@@ -12,8 +12,9 @@ const POLICY: &str = "haulout-webhook-writes";
 const LOGIN: &str = "v1alpha1.login.concierge.pinniped.dev";
 
 const SECRETS: &str = "haulout-webhook writes no Secret";
-const LEASES: &str = "haulout-webhook makes no Lease";
-const API_SERVICES: &str = "haulout-webhook changes neither the Service of an APIService";
+const LASTING: &str = "haulout-webhook makes nothing immutable";
+const LEASES: &str = "haulout-webhook writes no Lease";
+const API_SERVICES: &str = "haulout-webhook changes nothing of an APIService";
 const ISSUERS: &str = "haulout-webhook writes no CredentialIssuer";
 
 /// Something that the account asks for, of which nothing stays.
@@ -84,18 +85,35 @@ fn issuer(name: &str) -> Value {
     })
 }
 
-/// What the webhook does. `haulout-serving` and the CredentialIssuer `haulout` are there.
+/// `object` with this at that field of its metadata.
+fn with(mut object: Value, field: &str, value: Value) -> Value {
+    object["metadata"][field] = value;
+    object
+}
+
+fn owners(name: &str) -> Value {
+    json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": "none"}])
+}
+
+/// The agents' Secret, filled.
+fn agents_secret() -> Value {
+    let secret = secret("haulout-agent-tls", "Opaque", &json!({"ca.crt": "YQ=="}));
+    with(secret, "namespace", json!(AGENT_NAMESPACE))
+}
+
+/// What the webhook does. `haulout-serving`, the Lease and the CredentialIssuer `haulout` are there.
 fn allowed() -> [Write; 7] {
+    let made = secret("haulout-signing-ca", "", &json!({"ca.crt": "YQ=="}));
     [
-        Create(secret("haulout-signing-ca", "", &json!({"ca.crt": "YQ=="}))),
+        Create(with(made, "ownerReferences", owners("haulout-webhook"))),
+        Replace(agents_secret()),
+        Replace(lease("haulout-webhook")),
         Replace(secret(
             "haulout-serving",
             "Opaque",
             &json!({"ca.crt": "YQ=="}),
         )),
-        Create(lease("haulout-webhook")),
-        Patch(json!({"spec": {"caBundle": "YQ=="}})),
-        Patch(json!({"metadata": {"labels": {"team": "identity"}}})),
+        Patch(json!({"spec": {"caBundle": "YQ==", "insecureSkipTLSVerify": null}})),
         Replace(issuer("haulout")),
         ReplaceStatus("haulout"),
     ]
@@ -108,6 +126,10 @@ fn refused() -> Vec<(&'static str, Write)> {
     let mut generated = secret("", "Opaque", nothing);
     generated["metadata"] = json!({"generateName": "haulout-serving", "namespace": NAMESPACE});
     let service = |changed: Value| Patch(json!({"spec": {"service": changed}}));
+    let annotation = json!({"haulout/concierge": "other/other/other"});
+    let mut immutable = secret("haulout-signing-ca", "Opaque", nothing);
+    immutable["immutable"] = json!(true);
+    let finalizers = || json!(["example.com/kept"]);
     vec![
         (SECRETS, Create(secret("other", token, nothing))),
         (SECRETS, Create(secret("other", "Opaque", nothing))),
@@ -118,6 +140,35 @@ fn refused() -> Vec<(&'static str, Write)> {
         ),
         (SECRETS, Create(generated)),
         (SECRETS, Replace(tls_secret())),
+        (LASTING, Create(immutable)),
+        (
+            LASTING,
+            Create(with(
+                secret("haulout-signing-ca", "Opaque", nothing),
+                "finalizers",
+                finalizers(),
+            )),
+        ),
+        (
+            LASTING,
+            Replace(with(agents_secret(), "finalizers", finalizers())),
+        ),
+        (
+            LASTING,
+            Replace(with(
+                agents_secret(),
+                "ownerReferences",
+                owners("haulout-webhook"),
+            )),
+        ),
+        (
+            LASTING,
+            Replace(with(lease("haulout-webhook"), "finalizers", finalizers())),
+        ),
+        (
+            LASTING,
+            Replace(with(issuer("haulout"), "ownerReferences", owners("other"))),
+        ),
         (LEASES, Create(lease("other"))),
         (API_SERVICES, service(json!({"namespace": "default"}))),
         (API_SERVICES, service(json!({"name": "other"}))),
@@ -125,6 +176,19 @@ fn refused() -> Vec<(&'static str, Write)> {
         (
             API_SERVICES,
             Patch(json!({"spec": {"insecureSkipTLSVerify": true, "caBundle": null}})),
+        ),
+        (
+            API_SERVICES,
+            Patch(json!({"spec": {"groupPriorityMinimum": 1}})),
+        ),
+        (
+            API_SERVICES,
+            Patch(json!({"metadata": {"annotations": annotation}})),
+        ),
+        (API_SERVICES, Patch(json!({"metadata": {"labels": null}}))),
+        (
+            API_SERVICES,
+            Patch(json!({"metadata": {"labels": {"app.kubernetes.io/name": null}}})),
         ),
         (ISSUERS, Create(issuer("another"))),
         (ISSUERS, Replace(issuer("other"))),
@@ -152,6 +216,7 @@ async fn the_webhooks_account_leaves_nothing_that_outlasts_whoever_took_it_over(
         secret("haulout-serving", "Opaque", &json!({})),
         issuer("haulout"),
         issuer("other"),
+        lease("haulout-webhook"),
     ] {
         installed.create(&object).await;
     }
