@@ -233,6 +233,11 @@ async fn cluster_the_webhook_makes_all_of_its_own_anew_under_the_policy_on_its_w
     for object in own {
         kubectl.run([&["delete"], object].concat()).await.unwrap();
     }
+    // As SECURITY.md has it done after a break-in.
+    let of_agents = ["haulout-agent-tls", "-n", "haulout-agent"];
+    for begin in [&["delete", "secret"][..], &["create", "secret", "generic"]] {
+        kubectl.run([begin, &of_agents].concat()).await.unwrap();
+    }
     for object in own {
         until(&format!("{object:?} is made anew"), async || {
             let get = [&["get"], object].concat();
@@ -240,6 +245,12 @@ async fn cluster_the_webhook_makes_all_of_its_own_anew_under_the_policy_on_its_w
         })
         .await;
     }
+    until("the agents' Secret is filled", async || {
+        let get = [&["get", "secret"], &of_agents[..]].concat();
+        let secret = kubectl.json(&get).await;
+        secret.unwrap()["data"].is_object()
+    })
+    .await;
     until("its status is written", async || {
         let issuer = kubectl.json(&["get", "credentialissuer", "haulout"]).await;
         issuer.unwrap()["status"]["strategies"].is_array()
