@@ -20,6 +20,8 @@ pub(super) fn state() -> State {
         concierge: Some(concierge()),
         is_recorded: false,
         is_taken_over: false,
+        namespaces: Vec::new(),
+        is_installed: false,
         jwt: vec![Authenticator {
             kind: "JWTAuthenticator",
             name: "corp".to_owned(),

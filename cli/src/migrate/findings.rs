@@ -105,6 +105,11 @@ impl Findings {
                 state.login
             ));
         }
+        for namespace in state.namespaces.iter().filter(|_| !state.is_installed) {
+            self.blocks(format!(
+                "namespace {namespace} is there, but Haulout is not installed: whoever made it may have rights in it; look at it, and delete it"
+            ));
+        }
         let path = format!("/apis/{}/{VERSION}/{PLURAL}", state.suffix.login_group());
         match &state.anonymous {
             Anonymous::Admitted => self.carries_over(

@@ -8,7 +8,8 @@ use haulout_api::authenticator::{
 };
 use haulout_api::credential;
 use haulout_api::group::{ApiGroupSuffix, VERSION};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::Api;
 use kube::api::ListParams;
@@ -20,11 +21,15 @@ use super::MigrateError;
 use super::name::{Name, NameError};
 use super::record::{ANNOTATION, Record, RecordError};
 use super::state::{
-    Anonymous, Authenticator, Concierge, Issuer, NAMESPACE, RELEASE, Service, Source, State,
+    AGENT_NAMESPACE, Anonymous, Authenticator, Concierge, Issuer, NAMESPACE, RELEASE, Service,
+    Source, State,
 };
 use super::steps::{RELEASE_NAME, RELEASE_NAMESPACE};
 use crate::agent_values;
 use crate::cluster::{Cluster, ClusterError, call};
+
+/// Made by the chart. Unlike a namespace and what is in it, only who has its rights can make it.
+const RIGHTS: &str = "haulout-webhook";
 
 /// Reads everything that a migration depends on; `suffix` is needed where several installations are registered.
 pub(super) async fn observe(
@@ -77,6 +82,8 @@ pub(super) async fn observe(
         concierge,
         is_recorded,
         is_taken_over: is_taken_over(&services, &suffix.login_group()),
+        namespaces: namespaces(cluster).await?,
+        is_installed: is_installed(cluster).await?,
         jwt,
         webhook,
         issuers: issuers.iter().map(issuer).collect(),
@@ -150,6 +157,24 @@ fn api_service<'a>(services: &'a [APIService], group: &str) -> Option<&'a APISer
     let name = format!("{VERSION}.{group}");
     let mut services = services.iter();
     services.find(|service| service.metadata.name.as_deref() == Some(&name))
+}
+
+/// Those of Haulout's namespaces that are there.
+async fn namespaces(cluster: &Cluster) -> Result<Vec<&'static str>, ClusterError> {
+    let api: Api<Namespace> = Api::all(cluster.client());
+    let mut there = Vec::new();
+    for name in [NAMESPACE, AGENT_NAMESPACE] {
+        if cluster.get("the namespaces", &api, name).await?.is_some() {
+            there.push(name);
+        }
+    }
+    Ok(there)
+}
+
+async fn is_installed(cluster: &Cluster) -> Result<bool, ClusterError> {
+    let api: Api<ClusterRoleBinding> = Api::all(cluster.client());
+    let found = cluster.get("the rights of Haulout's webhook", &api, RIGHTS);
+    Ok(found.await?.is_some())
 }
 
 /// The objects of a kind of ours.

@@ -12,6 +12,8 @@ use super::name::Name;
 
 /// Namespace of Haulout's webhook.
 pub(super) const NAMESPACE: &str = "haulout-system";
+/// Namespace of Haulout's agents.
+pub(super) const AGENT_NAMESPACE: &str = "haulout-agent";
 /// Name of Haulout's release, in the same namespace.
 pub(super) const RELEASE: &str = "haulout";
 /// Service of Haulout's webhook.
@@ -53,6 +55,10 @@ pub(super) struct State {
     pub(super) is_recorded: bool,
     /// Whether the APIService of the login group has the marks of Haulout's release.
     pub(super) is_taken_over: bool,
+    /// Those of Haulout's namespaces that are there.
+    pub(super) namespaces: Vec<&'static str>,
+    /// Whether somebody has installed Haulout who has rights in the whole cluster.
+    pub(super) is_installed: bool,
     pub(super) jwt: Vec<Authenticator<JwtAuthenticatorSpec>>,
     pub(super) webhook: Vec<Authenticator<WebhookAuthenticatorSpec>>,
     pub(super) issuers: Vec<Issuer>,

@@ -97,10 +97,10 @@ fn install(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Scr
         ));
     }
     script.step("Make the namespace, and copy into it what authenticators read there.");
-    // The agent's namespace is the chart's own.
-    script.run(format_args!(
-        "{kubectl} create namespace {NAMESPACE} --dry-run=client -o yaml |\n  {kubectl} apply --server-side -f -"
-    ));
+    // The agent's namespace is the chart's own. One that somebody else makes in the meantime is not to be used.
+    if !state.namespaces.contains(&NAMESPACE) {
+        script.run(format_args!("{kubectl} create namespace {NAMESPACE}"));
+    }
     script.run(format_args!(
         "{kubectl} label --overwrite namespace {NAMESPACE} pod-security.kubernetes.io/enforce=restricted"
     ));

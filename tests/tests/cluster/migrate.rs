@@ -98,12 +98,13 @@ async fn cluster_a_migration_is_checked_first() {
     let before = site.kept_uids().await;
     let (report, stderr) = site.migrate(&["--check"], 1).await;
     let blocking = lines(&report, "blocks");
-    assert_eq!(blocking.len(), 4, "{report}");
+    assert_eq!(blocking.len(), 5, "{report}");
     for expected in [
         "no place for the agent",
         "impersonation proxy",
         "formats cannot",
         "reviews-ca",
+        "namespace haulout-agent is there",
     ] {
         let mut blocking = blocking.iter();
         assert!(
@@ -111,7 +112,7 @@ async fn cluster_a_migration_is_checked_first() {
             "{expected}: {report}"
         );
     }
-    assert!(stderr.contains("4 of the findings block"), "{stderr}");
+    assert!(stderr.contains("5 of the findings block"), "{stderr}");
     let (script, _) = site.migrate(&[], 1).await;
     assert_eq!(script, "", "no steps that would break something");
 
@@ -160,13 +161,16 @@ const PATCH_ISSUER: [&str; 4] = [
     "--type=merge",
 ];
 
-/// An expression that Haulout does not know, a CA that is not there, and an impersonation proxy in use.
+/// An expression that Haulout does not know, a CA that is not there, a namespace that somebody has made, and an impersonation
+/// proxy in use.
 async fn put_hindrances(site: &Site<'_>) {
     let format = json!({"claims": {"usernameExpression": "'%s'.format([claims.sub])"}});
     concierge::apply(site.cluster, &jwt_authenticator("formats", format)).await;
     let kubectl = site.cluster.kubectl();
     let delete = ["-n", NAMESPACE, "delete", "secret", "reviews-ca"];
     kubectl.run(delete).await.unwrap();
+    let create = ["create", "namespace", "haulout-agent"];
+    kubectl.run(create).await.unwrap();
     let strategies = json!({"status": {"strategies": [{
         "type": "ImpersonationProxy", "status": "Success", "reason": "Listening", "message": "x",
         "lastUpdateTime": "2026-11-25T00:00:00Z",
@@ -182,6 +186,13 @@ async fn put_hindrances(site: &Site<'_>) {
 async fn remove_hindrances(site: &Site<'_>) {
     add_control_plane(site.cluster, "cp-1", Profile::Kubeadm).await;
     let kubectl = site.cluster.kubectl();
+    // As if it had come with an installation: nobody ends the deletion of a namespace here.
+    let name = ["create", "clusterrolebinding", "haulout-webhook"];
+    let rights = ["--clusterrole=view", "--user=nobody"];
+    kubectl
+        .run([name.as_slice(), &rights].concat())
+        .await
+        .unwrap();
     let disabled = [
         "-p",
         r#"{"spec":{"impersonationProxy":{"mode":"disabled"}}}"#,

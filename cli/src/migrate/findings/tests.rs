@@ -45,6 +45,8 @@ fn nothing_blocks_in_a_plain_installation() {
     assert_eq!(texts(&state(), Weight::Blocks), [""; 0]);
     let mut half_way = state();
     half_way.identity = Some(ours());
+    half_way.namespaces = vec!["haulout-system", "haulout-agent"];
+    half_way.is_installed = true;
     assert_eq!(texts(&half_way, Weight::Blocks), [""; 0]);
     let carried = texts(&state(), Weight::CarriesOver);
     let authenticator = "JWTAuthenticator corp (https://issuer.example.com)".to_owned();
@@ -59,7 +61,7 @@ fn nothing_blocks_in_a_plain_installation() {
 
 #[test]
 fn what_haulout_cannot_do_blocks() {
-    let cases: [(Change, &str); 13] = [
+    let cases: [(Change, &str); 15] = [
         (
             |state| state.version = (1, 29),
             "Kubernetes 1.29: Haulout needs 1.30 or later",
@@ -77,6 +79,14 @@ fn what_haulout_cannot_do_blocks() {
                 });
             },
             "leads to x/other",
+        ),
+        (
+            |state| state.namespaces = vec!["haulout-system"],
+            "namespace haulout-system is there",
+        ),
+        (
+            |state| state.namespaces = vec!["haulout-agent"],
+            "namespace haulout-agent is there",
         ),
         (|state| state.anonymous = Anonymous::Refused, "answers 401"),
         (

@@ -306,15 +306,20 @@ fn only_the_namespace_of_the_release_is_made() {
     let commands = commands(&forth(&state(), &concierge(), &tools()));
     let made: Vec<_> = commands
         .iter()
-        .filter(|command| command.contains("namespace ") && command.contains("apply"))
+        .filter(|command| command.contains("create namespace"))
         .collect();
-    let expected = "kubectl create namespace haulout-system --dry-run=client -o yaml | kubectl apply --server-side -f -";
-    assert_eq!(made, [expected]);
+    assert_eq!(made, ["kubectl create namespace haulout-system"]);
     assert!(
         !commands
             .iter()
             .any(|command| command.contains("manifests/webhook"))
     );
+
+    let mut installed = state();
+    installed.namespaces = vec!["haulout-system", "haulout-agent"];
+    installed.is_installed = true;
+    let script = forth(&installed, &concierge(), &tools());
+    assert!(!script.contains("create namespace"), "{script}");
 }
 
 #[test]
