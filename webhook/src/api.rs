@@ -56,6 +56,8 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Result<Router,
     let who_am_i = who_am_i::Endpoint {
         kind: who_am_i,
         bodies: Arc::clone(&bodies),
+        limits: Arc::clone(&logins.limits),
+        clock: logins.clock.clone(),
     };
     let logins = credential_request::Endpoint {
         kind,

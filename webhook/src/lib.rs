@@ -137,7 +137,7 @@ impl Webhook {
         start_credential_issuer(&config, environment, links, &metrics, tracker);
         let logins = Logins {
             suffix: config.suffix,
-            limits: LoginLimits::new(config.limits),
+            limits: Arc::new(LoginLimits::new(config.limits)),
             authenticators: cluster.authenticators,
             signer,
             signing_ca,

@@ -40,6 +40,8 @@ pub(crate) enum LoginResult {
     Invalid(&'static str),
     /// Refused before the request was read.
     Limited(LimitExceeded),
+    /// Refused while its body, or too many others, were long in coming.
+    LateBody,
 }
 
 impl LoginMetrics {
@@ -82,6 +84,10 @@ impl LoginMetrics {
                     LimitExceeded::PerAddress => "PerAddress",
                     LimitExceeded::Total => "Total",
                 },
+            },
+            LoginResult::LateBody => Labels {
+                result: "limited",
+                reason: "LateBody",
             },
         };
         self.requests.get_or_create(&labels).inc();

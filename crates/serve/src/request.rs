@@ -5,8 +5,8 @@ mod body;
 mod decode;
 mod duration;
 mod fields;
-mod late;
 mod options;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -14,7 +14,7 @@ mod yaml;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
-pub use self::body::{BODY_LIMIT, BodyReader};
+pub use self::body::{BODY_LIMIT, BodyReader, is_late};
 pub use self::decode::{Created, decode_create};
 pub use self::options::{CreateOptions, FieldValidation};
 

@@ -12,7 +12,7 @@ use haulout_api::credential::{
 use haulout_serve::audit_id::AuditId;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::list;
-use haulout_serve::request::BodyReader;
+use haulout_serve::request::{BodyReader, is_late};
 use haulout_serve::source::Source;
 use haulout_serve::status::{ApiError, FieldError};
 use secrecy::ExposeSecret;
@@ -92,7 +92,11 @@ impl Endpoint {
         let mut create = match read.and_then(|create| judge(&create).map(|()| create)) {
             Ok(create) => create,
             Err(error) => {
-                let result = LoginResult::Invalid(error.reason());
+                let result = if is_late(&error) {
+                    LoginResult::LateBody
+                } else {
+                    LoginResult::Invalid(error.reason())
+                };
                 logins.metrics.observe(result, begun.elapsed());
                 return error.into_response();
             }

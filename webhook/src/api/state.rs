@@ -34,8 +34,8 @@ pub struct ApiState<R> {
 pub struct Logins {
     /// Suffix of the API groups that clients use.
     pub suffix: ApiGroupSuffix,
-    /// How many are let in.
-    pub limits: LoginLimits,
+    /// How many are let in, with those who ask who they are.
+    pub limits: Arc<LoginLimits>,
     /// Authenticators in force.
     pub authenticators: Arc<AuthenticatorRegistry>,
     /// Where certificates come from.

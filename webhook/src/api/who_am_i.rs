@@ -6,14 +6,17 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use haulout_api::identity::{KubernetesUserInfo, UserInfo, WhoAmIRequestStatus};
+use haulout_operate::clock::Clock;
 use haulout_serve::front_proxy::Caller;
 use haulout_serve::kinds::ServedKind;
 use haulout_serve::list;
 use haulout_serve::request::BodyReader;
+use haulout_serve::source::Source;
 use haulout_serve::status::ApiError;
 use serde::Serialize;
 
 use super::create::{Create, Empty};
+use crate::limits::{LoginLimits, RETRY_AFTER_SECONDS};
 
 /// What the texts of errors name, whichever suffix is configured.
 const GROUP_IN_ERRORS: &str = "identity.concierge.pinniped.dev";
@@ -23,6 +26,8 @@ const GROUP_IN_ERRORS: &str = "identity.concierge.pinniped.dev";
 pub(super) struct Endpoint {
     pub(super) kind: ServedKind,
     pub(super) bodies: Arc<BodyReader>,
+    pub(super) limits: Arc<LoginLimits>,
+    pub(super) clock: Clock,
 }
 
 #[derive(Serialize)]
@@ -50,7 +55,16 @@ pub(super) async fn create(
     caller: Option<Extension<Caller>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Endpoint { kind, bodies } = &*endpoint;
+    let Endpoint {
+        kind,
+        bodies,
+        limits,
+        clock,
+    } = &*endpoint;
+    // It is open to whom logins are open to, and costs as much until the token is looked at.
+    limits
+        .admit(Source::of(request.extensions()), clock.now())
+        .map_err(|_exceeded| ApiError::too_many_requests(RETRY_AFTER_SECONDS))?;
     let create = Create::<Empty>::read(request, kind, bodies).await?;
     create.refuse_dry_run(GROUP_IN_ERRORS)?;
     let Some(Extension(caller)) = caller else {

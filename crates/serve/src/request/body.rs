@@ -6,13 +6,15 @@ mod tests;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-use super::late::LateBodies;
+use super::shares::Shares;
 use crate::source::Source;
 use crate::status::ApiError;
+use crate::throttle::Throttle;
 
 /// The most bytes that a body may have. A request has few more than its token; Kubernetes takes
 /// 3 MiB because of other kinds.
@@ -28,48 +30,80 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// address there may be many people.
 const LATE_AFTER: Duration = Duration::from_millis(200);
 
+/// How many of one source may be late at a time. Each takes a stream of the connection on which
+/// everybody's requests come, and what is held with it.
+const LATE_PER_SOURCE: usize = 8;
+
 /// The most bytes of unfinished bodies at a time.
 const ROOM: usize = 64 * 1024 * 1024;
+
+/// The most of these that one source sends: sixteen bodies of the largest, or a thousand ordinary
+/// ones, should they all be in the middle at the same moment.
+const ROOM_PER_SOURCE: usize = 4 * 1024 * 1024;
+
+/// How often the log tells of bodies that did not come in time.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Reads bodies, and bounds what those that are still arriving hold together.
 #[derive(Debug)]
 pub struct BodyReader {
     /// One permit for each byte.
     room: Semaphore,
-    late: LateBodies,
+    /// Bytes of each source.
+    bytes: Shares,
+    /// Late bodies of each source.
+    late: Shares,
+    refusals: Throttle,
 }
 
 impl BodyReader {
     /// A reader that nobody uses yet.
     pub fn new() -> Self {
-        Self::with_room(ROOM)
+        Self::with_room(ROOM, ROOM_PER_SOURCE)
     }
 
-    fn with_room(bytes: usize) -> Self {
+    fn with_room(bytes: usize, per_source: usize) -> Self {
         Self {
             room: Semaphore::new(bytes),
-            late: LateBodies::default(),
+            bytes: Shares::new(per_source),
+            late: Shares::new(LATE_PER_SOURCE),
+            refusals: Throttle::new(WARNING_INTERVAL),
         }
     }
 
-    /// Reads `body`, which `source` sends, to its end.
+    /// Reads `body`, which `source` sends, to its end. The log tells of 408 and 429 now and then.
     ///
     /// # Errors
     /// 413 beyond [`BODY_LIMIT`]; 400 when the client stops in the middle; 408 when nothing of it
-    /// comes for 1 s, or when it takes more than 5 s; 429 when too much of other bodies is held, or
-    /// too many of `source` are late.
+    /// comes for 1 s, or when it takes more than 5 s; 429 when too much of other bodies is held, in
+    /// all or of `source`, or too many of `source` are late.
     pub async fn read(&self, body: Body, source: Source) -> Result<Vec<u8>, ApiError> {
+        let read = self.receive(body, source).await;
+        read.inspect_err(|error| {
+            if is_late(error) && self.refusals.lets_pass() {
+                tracing::warn!(
+                    address = %source,
+                    code = error.code().as_u16(),
+                    "refused requests whose bodies were long in coming"
+                );
+            }
+        })
+    }
+
+    async fn receive(&self, body: Body, source: Source) -> Result<Vec<u8>, ApiError> {
         let mut body = Limited::new(body, BODY_LIMIT);
         let mut held = self.reserve(0)?;
+        let (mut own, mut late) = (self.bytes.of(source), self.late.of(source));
         let mut whole = Vec::new();
         let begun = Instant::now();
-        let (mut progress, mut late) = (begun, None);
+        let mut progress = begun;
         loop {
-            let frame = match next(begun.elapsed(), progress.elapsed(), late.is_some()) {
+            let frame = match next(begun.elapsed(), progress.elapsed(), !late.is_empty()) {
                 Next::Wait(time) => timeout(time, body.frame()).await,
                 Next::Count => {
-                    let place = self.late.take(source);
-                    late = Some(place.ok_or_else(|| ApiError::too_many_requests(1))?);
+                    if !late.grow(1) {
+                        return Err(ApiError::too_many_requests(1));
+                    }
                     continue;
                 }
                 Next::GiveUp => return Err(ApiError::request_timeout()),
@@ -82,6 +116,9 @@ impl BodyReader {
             let data = frame.into_data().unwrap_or_default();
             if !data.is_empty() {
                 // What has arrived counts, not what was announced: announcing costs nothing.
+                if !own.grow(data.len()) {
+                    return Err(ApiError::too_many_requests(1));
+                }
                 held.merge(self.reserve(data.len())?);
                 whole.extend_from_slice(&data);
                 progress = Instant::now();
@@ -101,6 +138,11 @@ impl Default for BodyReader {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Whether a request was refused because its body, or too many others, were long in coming.
+pub fn is_late(error: &ApiError) -> bool {
+    [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&error.code())
 }
 
 fn refuse(error: &(dyn std::error::Error + 'static)) -> ApiError {

@@ -127,10 +127,10 @@ impl Setup {
         let front_proxy = Arc::default();
         let logins = Logins {
             suffix: ApiGroupSuffix::parse(suffix).unwrap(),
-            limits: LoginLimits::new(Limits {
+            limits: Arc::new(LoginLimits::new(Limits {
                 per_address: Rate::new(50, 1_000),
                 total: Rate::new(3_000, 6_000),
-            }),
+            })),
             authenticators,
             signer,
             signing_ca: Arc::new(SigningCaGuard::new(Arc::clone(&front_proxy))),

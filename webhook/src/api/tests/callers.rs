@@ -1,6 +1,7 @@
 //! Who is believed to call, and what he may.
 
 use super::*;
+use crate::api::state::Logins;
 
 const FORGED: [(&str, &str); 5] = [
     ("x-remote-user", "admin"),
@@ -190,12 +191,18 @@ async fn who_am_i_takes_no_dry_run() {
 
 #[tokio::test]
 async fn without_a_caller_who_am_i_is_an_error() {
+    let Logins { limits, clock, .. } = setup(Says::User(alice()), GOOD, "pinniped.dev")
+        .await
+        .logins
+        .unwrap();
     let kind = ServedKind::who_am_i_request(&haulout_api::group::ApiGroupSuffix::default());
     let router = Router::new()
         .route("/", post(who_am_i::create))
         .with_state(Arc::new(who_am_i::Endpoint {
             kind,
             bodies: Arc::default(),
+            limits,
+            clock,
         }));
     let (status, body) = text(router.oneshot(post_json("/", &json!({}))).await.unwrap()).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);

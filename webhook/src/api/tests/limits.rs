@@ -16,10 +16,10 @@ async fn limited() -> (Door, ManualClock) {
     let (clock, hand) = Clock::manual(Clock::system().now());
     let logins = setup.logins.as_mut().unwrap();
     logins.clock = clock;
-    logins.limits = LoginLimits::new(Limits {
+    logins.limits = Arc::new(LoginLimits::new(Limits {
         per_address: Rate::new(1, 2),
         total: Rate::new(1, 3),
-    });
+    }));
     (Door::over(setup, Reviewer::Allows), hand)
 }
 
@@ -78,14 +78,9 @@ async fn over_the_limit_is_429_with_the_time_to_wait() {
 }
 
 #[tokio::test]
-async fn only_logins_are_counted_and_before_their_body_is_read() {
+async fn creates_alone_are_counted_and_before_their_body_is_read() {
     let (door, _clock) = limited().await;
     for _ in 0..10 {
-        let who_am_i = with_headers(
-            post_json(WHO_AM_I, &json!({})),
-            &[("x-forwarded-for", "192.0.2.1")],
-        );
-        assert_eq!(door.send(who_am_i).await.status(), StatusCode::CREATED);
         let list = request(Method::GET, TCR);
         assert_eq!(door.send(list).await.status(), StatusCode::OK);
     }
@@ -105,6 +100,8 @@ async fn only_logins_are_counted_and_before_their_body_is_read() {
 /// Of both kinds together.
 #[tokio::test(start_paused = true)]
 async fn one_address_keeps_few_bodies_waiting_while_others_are_awaited() {
+    let log = Log::default();
+    let _guards = log.set();
     let setup = setup(Says::User(alice()), GOOD, "pinniped.dev").await;
     let door = Door::over(setup, Reviewer::Allows);
     let endless = |path: &str, address: &str| {
@@ -120,6 +117,37 @@ async fn one_address_keeps_few_bodies_waiting_while_others_are_awaited() {
     );
     let count = |code| all.iter().filter(|&&status| status == code).count();
     assert_eq!((count(408), count(429), other), (8, 12, 408));
+
+    // Half of them, and the other's.
+    let metrics = door.setup.metrics.encode().unwrap();
+    let line =
+        "haulout_token_credential_requests_total{result=\"limited\",reason=\"LateBody\"} 11\n";
+    assert!(metrics.contains(line), "{metrics}");
+    let text = log.text();
+    let told = "refused requests whose bodies were long in coming";
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains(told)).collect();
+    assert!(
+        matches!(lines[..], [line] if line.contains("192.0.2.1")),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_asks_who_he_is_is_counted_with_logins() {
+    let (door, clock) = limited().await;
+    let who_am_i = || {
+        let request = post_json(WHO_AM_I, &json!({}));
+        with_headers(request, &[("x-forwarded-for", "192.0.2.1")])
+    };
+    assert_eq!(door.send(login_from("192.0.2.1")).await.status(), 201);
+    for status in [201, 429] {
+        assert_eq!(door.send(who_am_i()).await.status(), status);
+    }
+    assert_eq!(door.send(login_from("192.0.2.1")).await.status(), 429);
+    assert_eq!(door.send(login_from("192.0.2.2")).await.status(), 201);
+    clock.advance(Duration::from_secs(1));
+    let response = door.send(who_am_i()).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
 }
 
 #[tokio::test]
