@@ -1,6 +1,7 @@
 //! The Helm chart, rendered and installed by the real Helm. Run by the stages `chart` and `chart-helm3`.
 
 mod admission;
+mod flow_control;
 mod installation;
 mod lifecycle;
 mod rendered;
