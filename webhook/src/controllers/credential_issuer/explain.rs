@@ -12,9 +12,14 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Event, Pod, PodSpec};
 use kube::ResourceExt;
 
-/// What Kubernetes says when it makes no pod, and when a pod cannot have its files.
+/// What Kubernetes says when it makes no pod, when a pod cannot have its files, and, among others, its image.
 pub(super) const FAILED_CREATE: &str = "FailedCreate";
 pub(super) const FAILED_MOUNT: &str = "FailedMount";
+pub(super) const FAILED: &str = "Failed";
+/// How the kubelet's message on an image begins.
+const NO_IMAGE: &str = "Failed to pull image";
+/// How it names the volume that is no file of the node.
+const TLS_VOLUME: &str = "volume \"tls\"";
 /// An older event tells of a past that may be mended.
 const EVENT_COUNTS_FOR: Duration = Duration::from_secs(15 * 60);
 
@@ -23,7 +28,7 @@ const EVENT_COUNTS_FOR: Duration = Duration::from_secs(15 * 60);
 pub(super) struct Sights {
     /// `None` where there is no such object.
     pub(super) daemon_set: Result<Option<Box<DaemonSet>>, String>,
-    /// Of the DaemonSet and its pods: [`FAILED_CREATE`] and [`FAILED_MOUNT`].
+    /// Of the DaemonSet and its pods: [`FAILED_CREATE`], [`FAILED_MOUNT`] and [`FAILED`].
     pub(super) events: Result<Vec<Event>, String>,
     /// With one of the labels of kube-controller-manager, each once.
     pub(super) controller_managers: Result<Vec<Pod>, String>,
@@ -111,9 +116,8 @@ fn absence(name: &str, text: &str, sights: &Sights, now: SystemTime) -> Cause {
              or, where they have another value, set it by the helm value agent.nodeSelector"
         ));
     }
-    let last = |reason| last_event(sights, reason, now);
     if status.current_number_scheduled < wanted
-        && let Some(refusal) = last(FAILED_CREATE)
+        && let Some(refusal) = last_event(sights, now, |reason, _| reason == FAILED_CREATE)
     {
         // The name of a pod in front of it is another one each time.
         let refusal = refusal
@@ -129,12 +133,23 @@ fn absence(name: &str, text: &str, sights: &Sights, now: SystemTime) -> Cause {
         });
     }
     if status.number_ready == 0
-        && let Some(fault) = last(FAILED_MOUNT)
+        && let Some(fault) = last_event(sights, now, keeps_a_pod_from_starting)
     {
-        return Cause::Of(format!(
-            "a pod of DaemonSet {name} does not get its files: {fault}; where they are on the node is set by the helm values \
-             agent.preset, agent.certFile and agent.keyFile, and what fits is printed by haulout agent-values"
-        ));
+        return Cause::Of(if fault.starts_with(NO_IMAGE) {
+            format!(
+                "a pod of DaemonSet {name} does not get its image: {fault}; where images come from is set by the helm values image"
+            )
+        } else if fault.contains(TLS_VOLUME) {
+            format!(
+                "a pod of DaemonSet {name} does not get its certificates: {fault}; helm makes their Secret, empty, and the webhook \
+                 fills it: if it does not exist, run helm upgrade with --reset-then-reuse-values"
+            )
+        } else {
+            format!(
+                "a pod of DaemonSet {name} does not get its files: {fault}; where they are on the node is set by the helm values \
+                 agent.preset, agent.certFile and agent.keyFile, and what fits is printed by haulout agent-values"
+            )
+        });
     }
     if status.number_ready < wanted {
         return Cause::Of(format!(
@@ -159,8 +174,17 @@ fn control_plane_value(daemon_set: &DaemonSet) -> &str {
         .map_or("", String::as_str)
 }
 
-/// The message of the last such event that is not of the past.
-fn last_event<'a>(sights: &'a Sights, reason: &str, now: SystemTime) -> Option<&'a str> {
+/// Decides by an event's reason and message.
+fn keeps_a_pod_from_starting(reason: &str, message: &str) -> bool {
+    reason == FAILED_MOUNT || reason == FAILED && message.starts_with(NO_IMAGE)
+}
+
+/// The message of the last event that is not of the past and whose reason and message `counts`.
+fn last_event(
+    sights: &Sights,
+    now: SystemTime,
+    counts: impl Fn(&str, &str) -> bool,
+) -> Option<&str> {
     let time = |event: &Event| -> Option<SystemTime> {
         let series = event
             .series
@@ -181,8 +205,10 @@ fn last_event<'a>(sights: &'a Sights, reason: &str, now: SystemTime) -> Option<&
     };
     let events = sights.events.as_deref().unwrap_or_default().iter();
     events
-        .filter(|event| event.reason.as_deref() == Some(reason))
-        .filter_map(|event| Some((time(event)?, event.message.as_deref()?)))
+        .filter_map(|event| {
+            let message = event.message.as_deref()?;
+            counts(event.reason.as_deref()?, message).then_some((time(event)?, message))
+        })
         .filter(|(at, _)| {
             now.duration_since(*at)
                 .is_ok_and(|age| age < EVENT_COUNTS_FOR)
@@ -243,7 +269,7 @@ fn placement_note(name: &str, files: &SigningFiles, agent: &PodSpec) -> Option<S
     let RunAs { user, group } = files.run_as;
     Some(format!(
         "the agent is not placed as {name} is: set the helm values agent.preset=custom, agent.certFile={certificate}, \
-         agent.keyFile={key}, agent.runAsUser={user} and agent.runAsGroup={group}"
+         agent.keyFile={key}, agent.runAsUser={user} and agent.runAsGroup={group}, or a preset if haulout agent-values prints one"
     ))
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use super::explain::{FAILED_CREATE, FAILED_MOUNT, Sights};
+use super::explain::{FAILED, FAILED_CREATE, FAILED_MOUNT, Sights};
 
 /// More than any cluster has of what is asked for; a flood of events costs no memory.
 const MOST: u32 = 100;
@@ -44,13 +44,15 @@ async fn events(client: &Client, namespace: &str, name: &str) -> Result<Vec<Even
     let events = Api::<Event>::namespaced(client.clone(), namespace);
     let of_daemon_set =
         format!("involvedObject.kind=DaemonSet,involvedObject.name={name},reason={FAILED_CREATE}");
-    let of_pods = format!("involvedObject.kind=Pod,reason={FAILED_MOUNT}");
+    let of_pods = |reason| format!("involvedObject.kind=Pod,reason={reason}");
+    let (of_mounts, of_images) = (of_pods(FAILED_MOUNT), of_pods(FAILED));
     let list = async |fields: &str| {
         let parameters = ListParams::default().fields(fields).limit(MOST);
         call(events.list(&parameters)).await
     };
-    let (of_daemon_set, of_pods) = tokio::join!(list(&of_daemon_set), list(&of_pods));
-    Ok([of_daemon_set?.items, of_pods?.items].concat())
+    let (of_daemon_set, of_mounts, of_images) =
+        tokio::join!(list(&of_daemon_set), list(&of_mounts), list(&of_images));
+    Ok([of_daemon_set?.items, of_mounts?.items, of_images?.items].concat())
 }
 
 /// Those with any of the labels that installers give them, each once.

@@ -147,7 +147,10 @@ fn each_way_in_which_agents_are_absent_is_told_with_its_remedy() {
     let quota = "Error creating: pods \"haulout-agent-x7k2p\" is forbidden: exceeded quota: pods";
     let mount = "MountVolume.SetUp failed for volume \"signing-key\" : hostPath type check failed: \
                  /etc/kubernetes/pki/ca.key is not a file";
-    let cases: [(_, Vec<Event>, &[&str]); 9] = [
+    let certificates =
+        "MountVolume.SetUp failed for volume \"tls\" : secret \"haulout-agent-tls\" not found";
+    let image = "Failed to pull image \"registry.example.com/haulout-agent:0.1.0\": not found";
+    let cases: [(_, Vec<Event>, &[&str]); 11] = [
         (
             None,
             vec![],
@@ -199,6 +202,21 @@ fn each_way_in_which_agents_are_absent_is_told_with_its_remedy() {
                 "agent.keyFile",
                 "haulout agent-values",
             ],
+        ),
+        (
+            daemon_set(1, 1, 0),
+            vec![event(FAILED_MOUNT, certificates, 60)],
+            &["does not get its certificates", "helm upgrade"],
+        ),
+        // The first is of a pod that is gone, the last of no image.
+        (
+            daemon_set(1, 1, 0),
+            vec![
+                event(FAILED_MOUNT, certificates, 90),
+                event(FAILED, image, 60),
+                event(FAILED, "Error: ImagePullBackOff", 30),
+            ],
+            &["does not get its image", image],
         ),
         (
             daemon_set(3, 3, 1),
