@@ -51,8 +51,7 @@ const ATTRIBUTE_OVERHEAD: usize = 13;
 
 /// Where a reader finds the names, which the texts below must not hold.
 const SEE_NEVER_SIGNED: &str = "see \"What the agent never signs\" in SECURITY.md";
-const SEE_AUDIT: &str =
-    "to see the names in the audit log, set audit.logUsernamesAndGroups: enabled in the policy";
+const SEE_AUDIT: &str = "to see the names in the audit log, set audit.logUsernamesAndGroups: enabled in the policy or, with Helm, in the values";
 
 /// Why a request is not signed. The texts name rules and limits, never the user or a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

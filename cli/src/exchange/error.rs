@@ -34,7 +34,8 @@ pub(crate) enum ExchangeError {
     AnonymousPathNotOpen { suffix: String },
     #[error(
         "could not login: 403 Forbidden: the cluster's RBAC does not let anonymous callers create \
-         tokencredentialrequests; an administrator applies manifests/rbac/login-anonymous.yaml{}",
+         tokencredentialrequests, or Haulout is not installed; an administrator sets rbac.anonymous=true with Helm, \
+         or applies manifests/rbac/login-anonymous.yaml{}",
         detail(message)
     )]
     Forbidden { message: String },

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use haulout_tests::cluster::{
-    Cluster, ClusterOptions, KubernetesBinaries, Products, Profile, admin_kubeconfig,
-    end_kept_cluster, kept_cluster_folder, kept_clusters, sweep_lost_clusters,
+    Cluster, ClusterOptions, Helm, HelmVersion, KubernetesBinaries, Products, Profile,
+    admin_kubeconfig, end_kept_cluster, kept_cluster_folder, kept_clusters, sweep_lost_clusters,
 };
 use serde_json::Value;
 
@@ -38,7 +38,8 @@ pub(crate) enum Command {
         #[arg(long)]
         profile: Option<Profile>,
     },
-    /// Print `export` lines for a shell: KUBECONFIG, PATH, and the CLUSTER_* variables of the README's guide
+    /// Print `export` lines for a shell: KUBECONFIG, PATH (with Helm, if it was built), and the CLUSTER_* variables
+    /// of docs/processes.md
     Env {
         /// The cluster of this profile; needed when both are up
         #[arg(long)]
@@ -111,11 +112,15 @@ async fn env(profile: Option<Profile>) -> anyhow::Result<()> {
     let server = server(&std::fs::read_to_string(&kubeconfig)?)
         .with_context(|| format!("{} names no server", kubeconfig.display()))?;
     say(&format!("export KUBECONFIG={}", quote(&kubeconfig)));
-    say(&format!(
-        "export PATH={}:{}:\"$PATH\"",
+    let mut path = format!(
+        "{}:{}",
         quote(&Products::build_folder()),
         quote(binaries.folder())
-    ));
+    );
+    if let Some(helm) = Helm::built_folder(HelmVersion::chosen()?)? {
+        path = format!("{path}:{}", quote(&helm));
+    }
+    say(&format!("export PATH={path}:\"$PATH\""));
     say(&format!(
         "export CLUSTER_SERVER={}",
         quote(Path::new(&server))

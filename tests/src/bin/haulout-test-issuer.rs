@@ -13,7 +13,8 @@ use haulout_tests::issuer::{IssuerOptions, SigningKind, TestIssuer};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// An OIDC issuer for tests. It mints a token for anyone who asks, so it listens on loopback only.
+/// An OIDC issuer for tests. It mints a token for anyone who asks, so it listens on loopback only, and towards nodes of
+/// our own (198.18.N.1, where N is the number of the link haulout).
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {

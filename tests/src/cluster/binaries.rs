@@ -161,15 +161,24 @@ impl HelmVersion {
 /// # Errors
 /// `go` is not installed, or the build failed.
 pub(crate) async fn find_or_build_helm(version: HelmVersion) -> anyhow::Result<PathBuf> {
+    Ok(helm(version)?.run().await?.join(HELM.name))
+}
+
+/// Folder of Helm, if it was built.
+///
+/// # Errors
+/// The Go module does not say its version.
+pub(crate) fn find_helm(version: HelmVersion) -> anyhow::Result<Option<PathBuf>> {
+    Ok(helm(version)?.find())
+}
+
+fn helm(version: HelmVersion) -> anyhow::Result<Build> {
     let (module, program) = match version {
         HelmVersion::Three => (&HELM_3, &OLD_HELM),
         HelmVersion::Four => (&HELM_4, &HELM),
     };
     let folder = format!("helm-{}", module.version()?);
-    let folder = Build::new(module, std::slice::from_ref(program), &folder)?
-        .run()
-        .await?;
-    Ok(folder.join(program.name))
+    Build::new(module, std::slice::from_ref(program), &folder)
 }
 
 #[cfg(test)]

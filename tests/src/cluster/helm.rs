@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::binaries::{HelmVersion, find_or_build_helm};
+use super::binaries::{HelmVersion, find_helm, find_or_build_helm};
 use super::workspace_root;
 
 /// Folder of the chart in the checkout.
@@ -35,6 +35,14 @@ impl Helm {
             kubeconfig: None,
             home: tempfile::tempdir().context("failed to make a folder for Helm")?,
         })
+    }
+
+    /// Folder of the program, if it was built.
+    ///
+    /// # Errors
+    /// The Go module does not say its version.
+    pub fn built_folder(version: HelmVersion) -> anyhow::Result<Option<PathBuf>> {
+        find_helm(version)
     }
 
     /// Folder of the program.

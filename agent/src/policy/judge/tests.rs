@@ -492,7 +492,7 @@ fn refusals_hold_no_name_and_say_where_to_find_it() {
     };
     let open = Policy::default();
     let page = r#"; see "What the agent never signs" in SECURITY.md"#;
-    let audit = "; to see the names in the audit log, set audit.logUsernamesAndGroups: enabled in the policy";
+    let audit = "; to see the names in the audit log, set audit.logUsernamesAndGroups: enabled in the policy or, with Helm, in the values";
     for (outcome, way) in [
         (user("system:apiserver", &open), page),
         (group("system:masters", &open), page),

@@ -181,6 +181,11 @@ impl Build {
         Ok(self.folder)
     }
 
+    /// The folder, if nothing in it is missing or stale.
+    pub(super) fn find(self) -> Option<PathBuf> {
+        self.stale().is_empty().then_some(self.folder)
+    }
+
     /// Programs that are missing, or were built from other sources or with other flags.
     fn stale(&self) -> Vec<&'static Program> {
         let fresh = |program: &Program| {

@@ -140,17 +140,16 @@ fn an_agent_that_is_known_and_cut_off_is_named_whoever_runs_it() {
     }
 }
 
+/// As the kubelet has it.
+const NO_KEY: &str = "MountVolume.SetUp failed for volume \"signing-key\" : hostPath type check failed: \
+                      /etc/kubernetes/pki/ca.key is not a file";
+
 #[test]
 fn each_way_in_which_agents_are_absent_is_told_with_its_remedy() {
     let security = "Error creating: pods \"haulout-agent-x7k2p\" is forbidden: violates PodSecurity \"baseline:latest\": \
                     hostPath volumes (volumes \"signing-certificate\", \"signing-key\")";
     let quota = "Error creating: pods \"haulout-agent-x7k2p\" is forbidden: exceeded quota: pods";
-    let mount = "MountVolume.SetUp failed for volume \"signing-key\" : hostPath type check failed: \
-                 /etc/kubernetes/pki/ca.key is not a file";
-    let certificates =
-        "MountVolume.SetUp failed for volume \"tls\" : secret \"haulout-agent-tls\" not found";
-    let image = "Failed to pull image \"registry.example.com/haulout-agent:0.1.0\": not found";
-    let cases: [(_, Vec<Event>, &[&str]); 11] = [
+    let cases: [(_, Vec<Event>, &[&str]); 8] = [
         (
             None,
             vec![],
@@ -192,35 +191,8 @@ fn each_way_in_which_agents_are_absent_is_told_with_its_remedy() {
             &["0 of 1 pods"],
         ),
         (
-            daemon_set(1, 1, 0),
-            vec![
-                event(FAILED_MOUNT, "older", 90),
-                event(FAILED_MOUNT, mount, 60),
-            ],
-            &[
-                "/etc/kubernetes/pki/ca.key is not a file",
-                "agent.keyFile",
-                "haulout agent-values",
-            ],
-        ),
-        (
-            daemon_set(1, 1, 0),
-            vec![event(FAILED_MOUNT, certificates, 60)],
-            &["does not get its certificates", "helm upgrade"],
-        ),
-        // The first is of a pod that is gone, the last of no image.
-        (
-            daemon_set(1, 1, 0),
-            vec![
-                event(FAILED_MOUNT, certificates, 90),
-                event(FAILED, image, 60),
-                event(FAILED, "Error: ImagePullBackOff", 30),
-            ],
-            &["does not get its image", image],
-        ),
-        (
             daemon_set(3, 3, 1),
-            vec![event(FAILED_MOUNT, mount, 60)],
+            vec![event(FAILED_MOUNT, NO_KEY, 60)],
             &["1 of 3 pods", UNREACHABLE, "get pods"],
         ),
         (
@@ -235,6 +207,45 @@ fn each_way_in_which_agents_are_absent_is_told_with_its_remedy() {
         assert!(
             !text.contains("x7k2p"),
             "another text with each pod: {text}"
+        );
+    }
+}
+
+#[test]
+fn what_keeps_a_pod_from_starting_is_told_by_the_last_event_of_any() {
+    let certificates =
+        "MountVolume.SetUp failed for volume \"tls\" : secret \"haulout-agent-tls\" not found";
+    let image = "Failed to pull image \"registry.example.com/haulout-agent:0.1.0\": not found";
+    let cases: [(Vec<Event>, &[&str]); 3] = [
+        (
+            vec![
+                event(FAILED_MOUNT, "older", 90),
+                event(FAILED_MOUNT, NO_KEY, 60),
+            ],
+            &[
+                "/etc/kubernetes/pki/ca.key is not a file",
+                "agent.keyFile",
+                "haulout agent-values",
+            ],
+        ),
+        (
+            vec![event(FAILED_MOUNT, certificates, 60)],
+            &["does not get its certificates", "helm upgrade"],
+        ),
+        // The first is of a pod that is gone, the last of no image.
+        (
+            vec![
+                event(FAILED_MOUNT, certificates, 90),
+                event(FAILED, image, 60),
+                event(FAILED, "Error: ImagePullBackOff", 30),
+            ],
+            &["does not get its image", image],
+        ),
+    ];
+    for (events, needles) in cases {
+        has(
+            &absent(&sights(daemon_set(1, 1, 0), events, running())),
+            needles,
         );
     }
 }
