@@ -74,7 +74,7 @@ pub(crate) async fn write_all(programs: &Path, output: &Path) -> anyhow::Result<
 }
 
 async fn write(program: &Program, programs: &Path, output: &Path) -> anyhow::Result<Archive> {
-    let packages = Packages::linked_into(program.name).await?;
+    let packages = Packages::linked_into(program.name, program.data()).await?;
     let documents = contents::Documents {
         licences: licences::text(&packages)?,
         sbom: sbom::encode(program.name, &packages)?,

@@ -61,6 +61,15 @@ impl Program {
         format!("/{}", self.name)
     }
 
+    /// Packages whose data is in the image.
+    pub(super) fn data(&self) -> &'static [&'static str] {
+        if self.calls_out {
+            &[trust::PACKAGE]
+        } else {
+            &[]
+        }
+    }
+
     pub(super) fn image(&self, program: PathBuf, documents: Documents) -> anyhow::Result<Image> {
         let own_licence = Content::Source(workspace_root().join("LICENSE"));
         let mut files = vec![

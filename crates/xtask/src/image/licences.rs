@@ -141,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_package_is_listed_and_has_a_text() {
-        let packages = Packages::linked_into("haulout-agent").await.unwrap();
+        let packages = Packages::linked_into("haulout-agent", &[]).await.unwrap();
         let text = text(&packages).unwrap();
         let (list, texts) = text.split_once("\n---").unwrap();
         for (name, package) in &packages.packages {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use haulout_tests::cluster::TARGET;
 use serde::Deserialize;
 use spdx::{Expression, ParseMode};
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::products::{c_library_version, cargo};
 
-/// What a program is linked from.
+/// What a program is linked from, and packages whose data lies beside it.
 #[derive(Debug)]
 pub(super) struct Packages {
     /// The program's own package.
@@ -51,11 +51,12 @@ pub(super) struct SystemLibrary {
 }
 
 impl Packages {
-    /// Asks Cargo, offline but for packages that are not downloaded yet.
+    /// Asks Cargo, offline but for packages that are not downloaded yet. `data` names packages of the workspace's tools whose
+    /// data goes where the program goes.
     ///
     /// # Errors
     /// Cargo or the compiler cannot be run, or say something unexpected.
-    pub(super) async fn linked_into(package: &str) -> anyhow::Result<Self> {
+    pub(super) async fn linked_into(package: &str, data: &[&str]) -> anyhow::Result<Self> {
         let tree = output(cargo().args([
             "tree",
             "--locked",
@@ -71,7 +72,7 @@ impl Packages {
             " {p}",
         ]))
         .await?;
-        let (root, edges) = read_tree(&tree)?;
+        let (root, mut edges) = read_tree(&tree)?;
         let metadata = output(cargo().args([
             "metadata",
             "--locked",
@@ -83,6 +84,11 @@ impl Packages {
         .await?;
         let metadata: Metadata =
             serde_json::from_str(&metadata).context("failed to read what cargo metadata says")?;
+        for package in data {
+            let name = metadata.name_of(package)?;
+            edges.entry(root.clone()).or_default().insert(name.clone());
+            edges.entry(name).or_default();
+        }
         Ok(Self {
             root,
             packages: describe(edges, metadata)?,
@@ -158,6 +164,20 @@ fn read_line(line: &str) -> Option<(usize, Name)> {
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Described>,
+}
+
+impl Metadata {
+    /// The only version of this package.
+    fn name_of(&self, package: &str) -> anyhow::Result<Name> {
+        let mut found = (self.packages.iter()).filter(|described| described.name == package);
+        let (Some(one), None) = (found.next(), found.next()) else {
+            bail!("cargo metadata knows none, or several, of {package}");
+        };
+        Ok(Name {
+            name: one.name.clone(),
+            version: one.version.clone(),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -259,7 +279,7 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn build_time_packages_and_other_programs_do_not_count() {
-        let agent = Packages::linked_into("haulout-agent").await.unwrap();
+        let agent = Packages::linked_into("haulout-agent", &[]).await.unwrap();
         let has = |wanted: &str| agent.packages.keys().any(|name| name.name == wanted);
         assert_eq!(agent.root.name, "haulout-agent");
         assert!(agent.packages.contains_key(&agent.root));
@@ -277,5 +297,17 @@ pub(super) mod tests {
         }
         let system: Vec<&str> = agent.system.iter().map(|library| library.name).collect();
         assert_eq!(system, ["glibc", "rust-std"]);
+    }
+    #[tokio::test]
+    async fn data_beside_a_program_has_its_licence_too() {
+        let agent = Packages::linked_into("haulout-agent", &["webpki-root-certs"]);
+        let agent = agent.await.unwrap();
+        let (name, package) = (agent.packages.iter())
+            .find(|(name, _)| name.name == "webpki-root-certs")
+            .unwrap();
+        assert_eq!(package.licence, "CDLA-Permissive-2.0");
+        assert!(agent.packages[&agent.root].dependencies.contains(name));
+        let unknown = Packages::linked_into("haulout-agent", &["no-such-package"]).await;
+        assert!(unknown.is_err());
     }
 }

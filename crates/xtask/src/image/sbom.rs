@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     async fn document(program: &str) -> Value {
-        let packages = Packages::linked_into(program).await.unwrap();
+        let packages = Packages::linked_into(program, &[]).await.unwrap();
         serde_json::from_str(&encode(program, &packages).unwrap()).unwrap()
     }
 

@@ -10,6 +10,9 @@ use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 /// Where the TLS library looks for the system's CAs.
 pub(super) const PATH: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// The package that has them.
+pub(super) const PACKAGE: &str = "webpki-root-certs";
+
 /// All of them in PEM.
 pub(super) fn public_authorities() -> anyhow::Result<String> {
     let encode = |certificate| encode_string("CERTIFICATE", LineEnding::LF, certificate);
