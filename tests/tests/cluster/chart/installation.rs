@@ -33,6 +33,7 @@ async fn the_commands_of_the_readme_install_and_remove_everything() {
         run(&installed, block).await;
     }
     workloads_are_there(&installed).await;
+    crds_are_in_use(&installed).await;
     run(&installed, uninstall).await;
     run(&installed, remove).await;
     // That of the release is not Helm's to remove.
@@ -44,6 +45,7 @@ async fn the_commands_of_the_readme_install_and_remove_everything() {
     // Once more, as GitOps tools do.
     let again = format!("{} --dry-run=server -o name", apply.trim());
     run(&installed, &again).await;
+    crds_are_in_use(&installed).await;
     run(&installed, delete).await;
     only_these_are_left(&BTreeSet::new(), &installed, &before).await;
 }
@@ -78,6 +80,17 @@ async fn run(installed: &Installed, script: &str) {
     let output = output.unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}: {errors}");
+}
+
+/// Lists what the CRDs define, as a webhook does at its start: the API server (1.36) may forget the deletion of a CRD whose
+/// objects it has never listed.
+async fn crds_are_in_use(installed: &Installed) {
+    let kinds = "jwtauthenticators,webhookauthenticators,credentialissuers";
+    until("kinds that can be listed", async || {
+        let list = installed.cluster.kubectl().run(["get", kinds]).await;
+        list.is_ok()
+    })
+    .await;
 }
 
 async fn workloads_are_there(installed: &Installed) {
