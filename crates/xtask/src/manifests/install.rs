@@ -109,7 +109,7 @@ mod tests {
                 "ValidatingAdmissionPolicyBinding",
             ];
             let count = kinds.iter().filter(|kind| first.contains(kind)).count();
-            assert_eq!(count, 6, "{kinds:?}");
+            assert_eq!(count, 8, "{kinds:?}");
             let all_first = kinds.iter().take(count).all(|kind| first.contains(kind));
             assert!(all_first, "{kinds:?}");
         }
