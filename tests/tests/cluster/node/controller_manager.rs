@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
-use haulout_tests::cluster::{Cluster, Profile};
+use haulout_tests::cluster::{Cluster, Profile, wait_for};
 use serde_json::{Value, json};
 
 const NAME: &str = "kube-controller-manager";
+const TOLD_LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) async fn is_laid_out_as_on_talos(cluster: &Cluster) {
     has_fields(&pod(cluster).await, include_str!("talos.yaml"));
@@ -108,7 +110,10 @@ fn is_the_pair_of_the_cluster(cluster: &Cluster, profile: Profile) {
 /// User, group and capabilities of the process itself.
 async fn runs_as(cluster: &Cluster, id: u32, capabilities: &str) {
     let pod = "kube-controller-manager-node-1";
-    let processes = cluster.container_processes("kube-system", pod, NAME);
+    // kubelet tells of a container of a static pod some time after it has started it.
+    let processes = wait_for(NAME, TOLD_LIMIT, &mut [], async || {
+        (cluster.container_processes("kube-system", pod, NAME)).await
+    });
     let process = processes.await.unwrap()[0];
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let ids = format!("\t{id}\t{id}\t{id}\t{id}");
