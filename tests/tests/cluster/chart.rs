@@ -7,7 +7,7 @@ mod lifecycle;
 mod rendered;
 mod values;
 
-use haulout_tests::cluster::{CHART, Cluster, Helm, HelmVersion};
+use haulout_tests::cluster::{CHART, Cluster, ClusterOptions, Helm, HelmVersion, Profile};
 use serde_json::Value;
 
 const NAMESPACE: &str = "haulout-system";
@@ -45,6 +45,12 @@ struct Installed {
 }
 
 impl Installed {
+    /// A cluster laid out like kubeadm's, with nothing of ours in it.
+    async fn start() -> Self {
+        let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm)).await;
+        Self::new(helm().await, cluster.unwrap())
+    }
+
     fn new(helm: Helm, cluster: Cluster) -> Self {
         let helm = helm.with_kubeconfig(cluster.kubectl().kubeconfig());
         Self { helm, cluster }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use haulout_tests::cluster::{Profile, workspace_root};
 use haulout_tests::fault_table::{self, Demand, Row};
-use haulout_tests::probe::{Fault, Outcome, Probe};
+use haulout_tests::probe::{Fault, Probe};
 
 use crate::installed::Installed;
 
@@ -46,12 +46,8 @@ impl Trial {
         demand: Demand,
         inject: impl AsyncFnOnce(&mut Installed),
     ) {
-        let outcome = self.log_in_through(Fault::Lasting, inject).await;
-        self.note(Row {
-            fault,
-            demand,
-            outcome,
-        });
+        self.log_in_through(fault, Fault::Lasting, demand, inject)
+            .await;
     }
 
     /// Logs people in through a fault that is over when `inject` returns.
@@ -61,19 +57,17 @@ impl Trial {
         demand: Demand,
         inject: impl AsyncFnOnce(&mut Installed),
     ) {
-        let outcome = self.log_in_through(Fault::AtWork, inject).await;
-        self.note(Row {
-            fault,
-            demand,
-            outcome,
-        });
+        self.log_in_through(fault, Fault::AtWork, demand, inject)
+            .await;
     }
 
     async fn log_in_through(
         &mut self,
+        fault: &'static str,
         kind: Fault,
+        demand: Demand,
         inject: impl AsyncFnOnce(&mut Installed),
-    ) -> Outcome {
+    ) {
         let mut probe = Probe::start(self.installed.target(), kind);
         tokio::time::sleep(BEFORE).await;
         probe.fault_begins();
@@ -81,10 +75,11 @@ impl Trial {
         if kind == Fault::AtWork {
             probe.fault_ended();
         }
-        probe.finish_after(AFTER).await.unwrap()
-    }
-
-    fn note(&mut self, row: Row) {
+        let row = Row {
+            fault,
+            demand,
+            outcome: probe.finish_after(AFTER).await.unwrap(),
+        };
         println!("{row}");
         for example in &row.outcome.examples {
             println!("    {example}");

@@ -3,11 +3,10 @@
 mod rows;
 mod webhook;
 
-use haulout_tests::cluster::{Cluster, ClusterOptions, Profile};
 use serde_json::{Value, json};
 
 use self::rows::{Row, rows, rows_with_a_token};
-use super::{AGENT_NAMESPACE, Installed, helm};
+use super::{AGENT_NAMESPACE, Installed};
 use crate::running::until;
 
 /// May do everything in the agent's namespace, and nothing outside.
@@ -21,10 +20,7 @@ const REFUSED: &str = "ValidatingAdmissionPolicy 'haulout-agent-";
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn pods_beside_the_key_are_the_agents_own_whoever_makes_them() {
-    let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm))
-        .await
-        .unwrap();
-    let installed = Installed::new(helm().await, cluster);
+    let installed = Installed::start().await;
     installed.add_node().await;
     installed
         .put("install", &["--create-namespace"])

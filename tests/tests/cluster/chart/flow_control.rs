@@ -1,8 +1,6 @@
 //! Which share of the API server callers without credentials take.
 
-use haulout_tests::cluster::{Cluster, ClusterOptions, Profile};
-
-use super::{Installed, helm};
+use super::Installed;
 use crate::running::until;
 
 const NOBODY: &str = "--as=system:anonymous";
@@ -11,10 +9,7 @@ const SOMEBODY: &str = "--as=somebody";
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn what_is_open_to_strangers_takes_from_the_share_of_logins_alone() {
-    let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm))
-        .await
-        .unwrap();
-    let installed = Installed::new(helm().await, cluster);
+    let installed = Installed::start().await;
     installed
         .put("install", &["--create-namespace"])
         .await

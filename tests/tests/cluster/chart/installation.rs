@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use haulout_tests::cluster::{CHART, Cluster, ClusterOptions, Profile, workspace_root};
+use haulout_tests::cluster::{CHART, workspace_root};
 use haulout_tests::pages::shell_blocks;
 use tokio::process::Command;
 
 use super::lifecycle::{names, only_these_are_left};
-use super::{Installed, NAMESPACE, helm};
+use super::{Installed, NAMESPACE};
 use crate::running::until;
 
 const REGISTRY: &str = "registry.example.com/haulout";
@@ -18,10 +18,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn the_commands_of_the_readme_install_and_remove_everything() {
-    let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm))
-        .await
-        .unwrap();
-    let installed = Installed::new(helm().await, cluster);
+    let installed = Installed::start().await;
     let before = names(&installed).await.unwrap();
     let readme = workspace_root().join(CHART).join("README.md");
     let blocks = shell_blocks(&std::fs::read_to_string(readme).unwrap());

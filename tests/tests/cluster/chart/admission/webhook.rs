@@ -1,10 +1,9 @@
 //! What the webhook's account may write, whoever has taken it over.
 
-use haulout_tests::cluster::{Cluster, ClusterOptions, Profile};
 use serde_json::{Value, json};
 
 use super::{Good, create, fail};
-use crate::chart::{AGENT_NAMESPACE, Installed, NAMESPACE, helm};
+use crate::chart::{AGENT_NAMESPACE, Installed, NAMESPACE};
 use crate::running::until;
 
 const ACCOUNT: &str = "system:serviceaccount:haulout-system:haulout-webhook";
@@ -204,10 +203,7 @@ fn tls_secret() -> Value {
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn the_webhooks_account_leaves_nothing_that_outlasts_whoever_took_it_over() {
-    let cluster = Cluster::start(ClusterOptions::new(Profile::Kubeadm))
-        .await
-        .unwrap();
-    let installed = Installed::new(helm().await, cluster);
+    let installed = Installed::start().await;
     installed
         .put("install", &["--create-namespace"])
         .await
