@@ -1,13 +1,15 @@
 //! `haulout agent-values`: prints the values with which the chart places the agent.
 
+mod advertise;
 mod values;
 
 use std::io::{self, Write};
 
 use haulout_api::controller_manager::{LABEL_SELECTORS, NAMESPACE};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::Api;
 
+use advertise::Advertise;
 pub(crate) use values::{AgentValues, PlacementError};
 
 use crate::arguments::ClusterFlags;
@@ -26,8 +28,11 @@ pub(crate) enum AgentValuesError {
 
 /// Prints them, as YAML for `helm install -f -`.
 pub(crate) fn run(flags: &ClusterFlags, stdout: &mut dyn Write) -> Result<(), AgentValuesError> {
-    let values = Cluster::with(flags, async |cluster| read(cluster).await)?;
-    write!(stdout, "{values}")
+    let (values, advertise) = Cluster::with(flags, async |cluster| {
+        let values = read(cluster).await?;
+        Ok::<_, AgentValuesError>((values, read_advertise(cluster).await))
+    })?;
+    write!(stdout, "{values}{advertise}")
         .and_then(|()| stdout.flush())
         .map_err(AgentValuesError::Print)
 }
@@ -43,4 +48,12 @@ pub(crate) async fn read(cluster: &Cluster) -> Result<AgentValues, AgentValuesEr
     let nodes: Api<Node> = Api::all(cluster.client());
     let nodes = cluster.list("the nodes", &nodes, "").await?;
     Ok(AgentValues::decide(&found, &nodes)?)
+}
+
+/// Whoever may not read cluster-info is told nothing of it: the agent's place does not depend on it.
+async fn read_advertise(cluster: &Cluster) -> Advertise {
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client(), "kube-public");
+    let cluster_info = cluster.get("cluster-info", &maps, "cluster-info").await;
+    let has_cluster_info = cluster_info.ok().map(|found| found.is_some());
+    Advertise::decide(has_cluster_info, cluster.server())
 }

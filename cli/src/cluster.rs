@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::Uri;
 use kube::api::ListParams;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::{ObjectList, ObjectMeta, PartialObjectMeta, Status};
@@ -95,6 +96,11 @@ impl Cluster {
 
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// URL of the API server, as the kubeconfig has it.
+    pub(crate) fn server(&self) -> &Uri {
+        &self.config.cluster_url
     }
 
     /// All objects that `api` has with this label selector; none where the kind does not exist.

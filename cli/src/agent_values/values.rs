@@ -255,7 +255,7 @@ fn control_plane(node: &Node) -> Option<(String, String)> {
 }
 
 /// As a string of YAML.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!(
         "\"{}\"",
         ascii(&text.replace('\\', r"\\").replace('"', "\\\""))

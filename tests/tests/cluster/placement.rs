@@ -152,6 +152,25 @@ async fn cluster_agent_values_are_read_from_the_controller_managers() {
     let expected = json!({"agent": {"preset": "talos", "nodeSelector": selector}});
     assert_eq!(values, expected);
     rights_and_kubeconfigs_count(&cluster).await;
+    the_address_is_named_where_nothing_else_does(&cluster).await;
+}
+
+/// As on Talos, which makes no cluster-info.
+async fn the_address_is_named_where_nothing_else_does(cluster: &Cluster) {
+    let kubectl = cluster.kubectl();
+    let cluster_info = ["-n", "kube-public", "configmap", "cluster-info"];
+    let delete = [&["delete"], &cluster_info[..]].concat();
+    kubectl.run(delete).await.unwrap();
+
+    let (stdout, _) = printed(&haulout(kubectl.kubeconfig(), &["agent-values"]).await, 0);
+    let values: Value = serde_saphyr::from_str(&stdout).unwrap();
+    assert_eq!(values.get("advertise"), None, "{stdout}");
+    let loopback = format!(
+        "kubeconfig has \"{}\", which is this computer alone",
+        cluster.server()
+    );
+    let text = stdout.replace("\n# ", " ");
+    assert!(text.contains(&loopback), "{stdout}");
 }
 
 async fn rights_and_kubeconfigs_count(cluster: &Cluster) {
