@@ -31,8 +31,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-pub(crate) use self::binaries::find_or_build_oidc;
 pub use self::binaries::{HelmVersion, KubernetesBinaries, NodePrograms};
+pub(crate) use self::binaries::{
+    find_or_build_oidc, find_or_build_talos_arguments, find_or_build_talos_machinery,
+};
 pub use self::haulout::{
     AUDIENCE, AUTHENTICATOR, Addresses, Agent, HauloutStack, Products, Replica, StackOptions,
     TARGET, TOKEN_VARIABLE, target_folder,

@@ -1,0 +1,120 @@
+//! Whom kube-apiserver lets in without credentials, told by what it is started with.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::Rendered;
+
+/// What becomes of requests without credentials.
+#[derive(Clone, Debug, Eq, PartialEq, PartialOrd, Ord)]
+pub enum State {
+    /// `--anonymous-auth=true`: all are let in, and RBAC decides.
+    FlagTrue,
+    /// All are turned away.
+    FlagFalse,
+    /// Those to these paths are let in.
+    Paths(Vec<String>),
+    /// None of what a patch of ours may lead to.
+    Broken(Broken),
+}
+
+/// What a patch may not lead to.
+#[derive(Clone, Debug, Eq, PartialEq, PartialOrd, Ord)]
+pub enum Broken {
+    /// Talos writes no pod.
+    NotRendered(String),
+    /// kube-apiserver ends.
+    DoesNotStart(&'static str),
+    /// All are let in though nobody has said so.
+    OpensEverything(&'static str),
+}
+
+impl State {
+    /// The state that this leads to.
+    pub fn of(rendered: &Rendered) -> Self {
+        match &rendered.arguments {
+            Err(why) => Self::Broken(Broken::NotRendered(why.clone())),
+            Ok(_) if repeats_an_exemption(&rendered.admission) => {
+                Self::Broken(Broken::DoesNotStart("an exemption is listed twice"))
+            }
+            Ok(arguments) => {
+                judge(arguments, rendered.authentication.as_ref()).unwrap_or_else(Self::Broken)
+            }
+        }
+    }
+}
+
+fn judge(arguments: &[String], file: Option<&Value>) -> Result<State, Broken> {
+    let value = |name: &str| {
+        let values = arguments.iter().rev();
+        let mut values =
+            values.filter_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
+        values.next()
+    };
+    let flag = value("--anonymous-auth");
+    let anonymous = match value("--authentication-config") {
+        None => None,
+        Some(_) => match file {
+            None => return Err(Broken::DoesNotStart("the authentication file is not there")),
+            Some(file) if file["kind"].is_null() => {
+                return Err(Broken::DoesNotStart("the authentication file is empty"));
+            }
+            Some(file) => file.get("anonymous"),
+        },
+    };
+    match (flag, anonymous) {
+        (Some(""), _) => Err(Broken::DoesNotStart("--anonymous-auth has no value")),
+        (Some(_), Some(_)) => Err(Broken::DoesNotStart(
+            "--anonymous-auth stands beside a file with the key `anonymous`",
+        )),
+        (Some("true"), None) => Ok(State::FlagTrue),
+        (Some(_), None) => Ok(State::FlagFalse),
+        (None, None) => Err(Broken::OpensEverything(
+            "neither --anonymous-auth nor a file with the key `anonymous`",
+        )),
+        (None, Some(anonymous)) => judge_block(anonymous),
+    }
+}
+
+fn judge_block(anonymous: &Value) -> Result<State, Broken> {
+    let conditions = anonymous["conditions"].as_array();
+    let paths: Vec<String> = conditions
+        .into_iter()
+        .flatten()
+        .filter_map(|condition| condition["path"].as_str())
+        .map(str::to_owned)
+        .collect();
+    match (anonymous["enabled"].as_bool(), paths.is_empty()) {
+        (Some(true), false) => Ok(State::Paths(paths)),
+        (Some(true), true) => Err(Broken::OpensEverything("the file names no paths")),
+        (_, true) => Ok(State::FlagFalse),
+        (_, false) => Err(Broken::DoesNotStart("paths, but `enabled` is not true")),
+    }
+}
+
+/// kube-apiserver ends at a second mention.
+fn repeats_an_exemption(admission: &Value) -> bool {
+    let plugins = admission["plugins"].as_array().into_iter().flatten();
+    plugins
+        .filter_map(|plugin| {
+            plugin
+                .pointer("/configuration/exemptions/namespaces")?
+                .as_array()
+        })
+        .any(|names| (1..names.len()).any(|index| names[..index].contains(&names[index])))
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FlagTrue => f.write_str("flag true"),
+            Self::FlagFalse => f.write_str("flag false"),
+            Self::Paths(paths) => write!(f, "no flag, {} paths", paths.len()),
+            Self::Broken(Broken::NotRendered(_)) => f.write_str("**no pod**"),
+            Self::Broken(Broken::DoesNotStart(why) | Broken::OpensEverything(why)) => {
+                write!(f, "**{why}**")
+            }
+        }
+    }
+}
