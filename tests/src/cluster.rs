@@ -310,6 +310,14 @@ impl Cluster {
     /// It did not become ready within a minute.
     pub async fn restart(&mut self, component: Component) -> anyhow::Result<()> {
         self.process(component)?.restart()?;
+        self.wait_until_ready().await
+    }
+
+    /// Waits until kube-apiserver is ready.
+    ///
+    /// # Errors
+    /// It did not become ready within a minute, or it has ended.
+    pub async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let parts = &mut [&mut self.etcd, &mut self.api_server];
         wait_for("kube-apiserver ready", READY_LIMIT, parts, async || {
             self.kubectl.run(["get", "--raw", "/readyz"]).await

@@ -27,6 +27,15 @@ pub(super) fn mounted_file(documents: &[Value], path: &str) -> Option<String> {
     file["content"].as_str().map(str::to_owned)
 }
 
+/// Where kube-apiserver's container has the folders that the config adds.
+pub(super) fn mount_paths(documents: &[Value]) -> Vec<String> {
+    let volumes = lists(documents, "/cluster/apiServer/extraVolumes");
+    let paths = volumes
+        .into_iter()
+        .filter_map(|volume| volume["mountPath"].as_str());
+    paths.map(str::to_owned).collect()
+}
+
 /// The file for kube-apiserver's admission plugins.
 pub(super) fn admission_file(documents: &[Value]) -> Value {
     let plugin = |plugin: &Value| json!({ "name": plugin["name"], "configuration": plugin["configuration"] });

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::config::{admission_file, documents, mounted_file};
+use super::config::{admission_file, documents, mount_paths, mounted_file};
 use super::{Config, Talos, Version, ask};
 
 /// Where Talos 1.14 puts the file that it writes itself, inside the container.
@@ -47,6 +47,8 @@ pub struct Rendered {
     pub authentication: Option<Value>,
     /// What `--admission-control-config-file` leads to.
     pub admission: Value,
+    /// Where folders of the node are mounted besides those that Talos mounts itself.
+    pub mount_paths: Vec<String>,
     /// Arguments were merged by our model, not by Talos' own code.
     pub modelled: bool,
 }
@@ -70,7 +72,13 @@ impl Talos {
             None => modelled,
             Some(program) => {
                 let answers: Vec<Answer> = ask(program, &[&merge]).await?;
-                answers.into_iter().next().context("no answer")?.into()
+                let arguments = answers.into_iter().next().context("no answer")?.into();
+                // What shows that the model may stand in for it elsewhere.
+                ensure!(
+                    arguments == modelled,
+                    "Talos merges {arguments:?}, we {modelled:?}"
+                );
+                arguments
             }
         };
         let documents = documents(&config.text)?;
@@ -90,6 +98,7 @@ impl Talos {
             arguments,
             authentication,
             admission: admission_file(&documents),
+            mount_paths: mount_paths(&documents),
             modelled: self.merger.is_none(),
         })
     }
@@ -184,5 +193,74 @@ impl From<Answer> for Result<Vec<String>, String> {
             Some(why) => Err(why),
             None => Ok(answer.arguments),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(version: Version, extra: Value) -> Result<Vec<String>, String> {
+        let extra = extra.as_object().cloned().unwrap();
+        Merge::new(version, ("anonymous-auth", "false"), &extra).by_model()
+    }
+
+    #[test]
+    fn the_model_takes_an_argument_away_only_by_an_empty_list() {
+        let arguments = |list: &[&str]| Ok(list.iter().map(|&text| text.to_owned()).collect());
+        for (version, extra, expected) in [
+            (
+                Version::V1_11,
+                json!({}),
+                arguments(&["--anonymous-auth=false"]),
+            ),
+            (
+                Version::V1_11,
+                json!({"anonymous-auth": "true"}),
+                arguments(&["--anonymous-auth=true"]),
+            ),
+            (
+                Version::V1_11,
+                json!({"anonymous-auth": ""}),
+                arguments(&["--anonymous-auth="]),
+            ),
+            (
+                Version::V1_14,
+                json!({"anonymous-auth": []}),
+                arguments(&[]),
+            ),
+            (
+                Version::V1_14,
+                json!({"a": ["x", "y"]}),
+                arguments(&["--a=x", "--a=y", "--anonymous-auth=false"]),
+            ),
+        ] {
+            assert_eq!(
+                model(version, extra.clone()),
+                expected,
+                "{version:?} {extra}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_model_refuses_what_talos_keeps_for_itself() {
+        let denied = json!({"client-ca-file": ["x"]});
+        assert!(
+            model(Version::V1_11, denied)
+                .unwrap_err()
+                .contains("client-ca-file")
+        );
+        let file = json!({"authentication-config": ["x"]});
+        assert!(model(Version::V1_13, file.clone()).is_ok());
+        assert!(model(Version::V1_14, file).is_err());
+    }
+
+    #[test]
+    fn talos_names_the_kind_of_its_own_file_but_not_without_a_document() {
+        let file = own_file(Some(&json!({"kind": "Other", "jwt": []})));
+        assert_eq!(file["kind"], "AuthenticationConfiguration");
+        assert_eq!(file["jwt"], json!([]));
+        assert_eq!(own_file(None), json!({}));
     }
 }

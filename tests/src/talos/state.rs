@@ -38,6 +38,9 @@ impl State {
             Ok(_) if repeats_an_exemption(&rendered.admission) => {
                 Self::Broken(Broken::DoesNotStart("an exemption is listed twice"))
             }
+            Ok(_) if repeats(&rendered.mount_paths) => {
+                Self::Broken(Broken::DoesNotStart("a path is mounted twice"))
+            }
             Ok(arguments) => {
                 judge(arguments, rendered.authentication.as_ref()).unwrap_or_else(Self::Broken)
             }
@@ -63,6 +66,12 @@ fn judge(arguments: &[String], file: Option<&Value>) -> Result<State, Broken> {
             Some(file) => file.get("anonymous"),
         },
     };
+    let oidc = arguments
+        .iter()
+        .any(|argument| argument.starts_with("--oidc-"));
+    if oidc && value("--authentication-config").is_some() {
+        return Err(Broken::DoesNotStart("flags of OIDC stand beside a file"));
+    }
     match (flag, anonymous) {
         (Some(""), _) => Err(Broken::DoesNotStart("--anonymous-auth has no value")),
         (Some(_), Some(_)) => Err(Broken::DoesNotStart(
@@ -102,7 +111,18 @@ fn repeats_an_exemption(admission: &Value) -> bool {
                 .pointer("/configuration/exemptions/namespaces")?
                 .as_array()
         })
-        .any(|names| (1..names.len()).any(|index| names[..index].contains(&names[index])))
+        .any(|names| repeats(names))
+}
+
+fn repeats<T: PartialEq>(list: &[T]) -> bool {
+    let mut rest = list;
+    while let [first, others @ ..] = rest {
+        if others.contains(first) {
+            return true;
+        }
+        rest = others;
+    }
+    false
 }
 
 impl fmt::Display for State {
@@ -115,6 +135,119 @@ impl fmt::Display for State {
             Self::Broken(Broken::DoesNotStart(why) | Broken::OpensEverything(why)) => {
                 write!(f, "**{why}**")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn state(arguments: &[&str], authentication: Option<Value>) -> State {
+        State::of(&Rendered {
+            arguments: Ok(arguments.iter().map(|&text| text.to_owned()).collect()),
+            authentication,
+            admission: json!({}),
+            mount_paths: Vec::new(),
+            modelled: false,
+        })
+    }
+
+    fn file(anonymous: Value) -> Option<Value> {
+        Some(json!({ "kind": "AuthenticationConfiguration", "anonymous": anonymous }))
+    }
+
+    #[test]
+    fn three_states_are_allowed() {
+        let named = "--authentication-config=/a";
+        let paths = json!({"enabled": true, "conditions": [{"path": "/a"}]});
+        let without = Some(json!({"kind": "AuthenticationConfiguration", "jwt": []}));
+        for (arguments, authentication, expected) in [
+            (&["--anonymous-auth=true"][..], None, State::FlagTrue),
+            (&["--anonymous-auth=false"], None, State::FlagFalse),
+            (
+                &["--anonymous-auth=true", "--anonymous-auth=false"],
+                None,
+                State::FlagFalse,
+            ),
+            (
+                &["--anonymous-auth=false", named],
+                without,
+                State::FlagFalse,
+            ),
+            (&[named], file(json!({"enabled": false})), State::FlagFalse),
+            (&[named], file(paths), State::Paths(vec!["/a".to_owned()])),
+        ] {
+            assert_eq!(state(arguments, authentication), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn all_else_is_broken() {
+        let named = "--authentication-config=/a";
+        let paths = json!({"enabled": true, "conditions": [{"path": "/a"}]});
+        let kind = json!({"kind": "AuthenticationConfiguration"});
+        for (arguments, authentication, opens) in [
+            (&[][..], None, true),
+            (&[named], Some(kind), true),
+            (&[named], file(json!({"enabled": true})), true),
+            (
+                &[named],
+                file(json!({"enabled": true, "conditions": []})),
+                true,
+            ),
+            (&[named], Some(json!({})), false),
+            (&[named], None, false),
+            (&[named, "--oidc-client-id=a"], file(paths.clone()), false),
+            (&["--anonymous-auth="], None, false),
+            (
+                &["--anonymous-auth=false", named],
+                file(paths.clone()),
+                false,
+            ),
+            (&["--anonymous-auth=true", named], file(paths), false),
+            (
+                &[named],
+                file(json!({"enabled": false, "conditions": [{"path": "/a"}]})),
+                false,
+            ),
+        ] {
+            let found = state(arguments, authentication);
+            let expected = match &found {
+                State::Broken(Broken::OpensEverything(_)) => opens,
+                State::Broken(Broken::DoesNotStart(_)) => !opens,
+                _ => false,
+            };
+            assert!(expected, "{arguments:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_stands_twice_breaks() {
+        let exempt = |names: &[&str]| json!({"plugins": [{"configuration": {"exemptions": {"namespaces": names}}}]});
+        let closed = Rendered {
+            arguments: Ok(vec!["--anonymous-auth=false".to_owned()]),
+            authentication: None,
+            admission: exempt(&["a", "b"]),
+            mount_paths: vec!["/a".to_owned(), "/b".to_owned()],
+            modelled: false,
+        };
+        assert_eq!(State::of(&closed), State::FlagFalse);
+        let exempted = Rendered {
+            admission: exempt(&["a", "b", "a"]),
+            ..closed.clone()
+        };
+        let mounted = Rendered {
+            mount_paths: vec!["/a".to_owned(); 2],
+            ..closed
+        };
+        for broken in [exempted, mounted] {
+            assert!(matches!(
+                State::of(&broken),
+                State::Broken(Broken::DoesNotStart(_))
+            ));
         }
     }
 }

@@ -1,0 +1,45 @@
+//! The older versions of Talos, which the default run leaves out.
+
+use haulout_tests::talos::{Case, Generation, Machine, Talos, Version};
+
+use super::config::{judge, sections};
+use super::matrix;
+use super::start::{Observer, Seen};
+use super::traps::TRAPS;
+
+const OLD: [(Version, Generation); 2] = [
+    (Version::V1_11, Generation::Legacy),
+    (Version::V1_12, Generation::Legacy),
+];
+
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn talos_of_old_is_patched_started_and_as_the_matrix_says() {
+    let sections = sections(&OLD).await;
+    for section in &sections {
+        judge(section);
+    }
+    let mut observer = Observer::start().await;
+    for (version, _) in OLD {
+        let talos = Talos::find_or_build(version).await.unwrap();
+        for trap in TRAPS.iter().filter(|trap| trap.version == version) {
+            observer.fall_into(trap, &talos).await;
+        }
+    }
+    let seen: Seen = observer.observe_all(&sections).await;
+    matrix::compare(&sections, Some(&seen));
+}
+
+/// Why our patches give texts for values.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn talos_reads_lists_of_values_since_1_13_6() {
+    let patch = "cluster:\n  apiServer:\n    extraArgs:\n      anonymous-auth: [\"true\"]\n";
+    for (version, reads) in [(Version::V1_13, false), (Version::V1_13_6, true)] {
+        let talos = Talos::find_or_build(version).await.unwrap();
+        let config = talos.generate(Machine::ControlPlane, Generation::Legacy);
+        let case = Case::patched(&config.await.unwrap(), &[patch]);
+        let verdict = talos.judge(&[case]).await.unwrap().pop().unwrap();
+        assert_eq!(verdict.accepted().is_ok(), reads, "{version:?}");
+    }
+}
