@@ -20,7 +20,7 @@ use tokio::process::Command;
 
 pub use self::config::documents;
 pub use self::render::Rendered;
-pub use self::state::{Broken, State};
+pub use self::state::{Broken, Cause, State};
 use crate::cluster::{find_or_build_talos_arguments, find_or_build_talos_machinery};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -41,6 +41,18 @@ pub enum Version {
 }
 
 impl Version {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::V1_11,
+        Self::V1_12,
+        Self::V1_13,
+        Self::V1_13_6,
+        Self::V1_14,
+    ];
+
+    /// Those of the default run.
+    pub const DEFAULT: [Self; 2] = [Self::V1_13, Self::V1_14];
+
     /// Its number, without a `v`.
     pub const fn name(self) -> &'static str {
         match self {

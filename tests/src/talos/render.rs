@@ -200,7 +200,7 @@ impl From<Answer> for Result<Vec<String>, String> {
 mod tests {
     use super::*;
 
-    fn model(version: Version, extra: Value) -> Result<Vec<String>, String> {
+    fn model(version: Version, extra: &Value) -> Result<Vec<String>, String> {
         let extra = extra.as_object().cloned().unwrap();
         Merge::new(version, ("anonymous-auth", "false"), &extra).by_model()
     }
@@ -235,11 +235,7 @@ mod tests {
                 arguments(&["--a=x", "--a=y", "--anonymous-auth=false"]),
             ),
         ] {
-            assert_eq!(
-                model(version, extra.clone()),
-                expected,
-                "{version:?} {extra}"
-            );
+            assert_eq!(model(version, &extra), expected, "{version:?} {extra}");
         }
     }
 
@@ -247,13 +243,13 @@ mod tests {
     fn the_model_refuses_what_talos_keeps_for_itself() {
         let denied = json!({"client-ca-file": ["x"]});
         assert!(
-            model(Version::V1_11, denied)
+            model(Version::V1_11, &denied)
                 .unwrap_err()
                 .contains("client-ca-file")
         );
         let file = json!({"authentication-config": ["x"]});
-        assert!(model(Version::V1_13, file.clone()).is_ok());
-        assert!(model(Version::V1_14, file).is_err());
+        assert!(model(Version::V1_13, &file).is_ok());
+        assert!(model(Version::V1_14, &file).is_err());
     }
 
     #[test]

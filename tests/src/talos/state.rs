@@ -24,10 +24,46 @@ pub enum State {
 pub enum Broken {
     /// Talos writes no pod.
     NotRendered(String),
-    /// kube-apiserver ends.
-    DoesNotStart(&'static str),
+    /// kube-apiserver ends, or there is no valid pod of it.
+    DoesNotStart(Cause),
     /// All are let in though nobody has said so.
     OpensEverything(&'static str),
+}
+
+/// Why kube-apiserver does not start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, PartialOrd, Ord)]
+pub enum Cause {
+    /// `--anonymous-auth=`.
+    EmptyFlag,
+    /// The flag, whatever its value, beside a file with the key `anonymous`.
+    FlagBesideFile,
+    /// `--oidc-*` beside a file.
+    OidcBesideFile,
+    /// A file is named that is not there.
+    FileMissing,
+    /// The file is `{}`.
+    FileEmpty,
+    /// The file names paths and does not enable them.
+    PathsNotEnabled,
+    /// A namespace is exempt from PodSecurity twice.
+    ExemptTwice,
+    /// Two volumes are mounted in one place.
+    MountedTwice,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EmptyFlag => "`--anonymous-auth=`",
+            Self::FlagBesideFile => "`--anonymous-auth` beside a file with `anonymous`",
+            Self::OidcBesideFile => "`--oidc-*` beside a file",
+            Self::FileMissing => "the file is not there",
+            Self::FileEmpty => "the file is `{}`",
+            Self::PathsNotEnabled => "paths that are not enabled",
+            Self::ExemptTwice => "an exemption twice",
+            Self::MountedTwice => "a path mounted twice",
+        })
+    }
 }
 
 impl State {
@@ -36,10 +72,10 @@ impl State {
         match &rendered.arguments {
             Err(why) => Self::Broken(Broken::NotRendered(why.clone())),
             Ok(_) if repeats_an_exemption(&rendered.admission) => {
-                Self::Broken(Broken::DoesNotStart("an exemption is listed twice"))
+                Self::Broken(Broken::DoesNotStart(Cause::ExemptTwice))
             }
             Ok(_) if repeats(&rendered.mount_paths) => {
-                Self::Broken(Broken::DoesNotStart("a path is mounted twice"))
+                Self::Broken(Broken::DoesNotStart(Cause::MountedTwice))
             }
             Ok(arguments) => {
                 judge(arguments, rendered.authentication.as_ref()).unwrap_or_else(Self::Broken)
@@ -59,9 +95,9 @@ fn judge(arguments: &[String], file: Option<&Value>) -> Result<State, Broken> {
     let anonymous = match value("--authentication-config") {
         None => None,
         Some(_) => match file {
-            None => return Err(Broken::DoesNotStart("the authentication file is not there")),
+            None => return Err(Broken::DoesNotStart(Cause::FileMissing)),
             Some(file) if file["kind"].is_null() => {
-                return Err(Broken::DoesNotStart("the authentication file is empty"));
+                return Err(Broken::DoesNotStart(Cause::FileEmpty));
             }
             Some(file) => file.get("anonymous"),
         },
@@ -70,13 +106,11 @@ fn judge(arguments: &[String], file: Option<&Value>) -> Result<State, Broken> {
         .iter()
         .any(|argument| argument.starts_with("--oidc-"));
     if oidc && value("--authentication-config").is_some() {
-        return Err(Broken::DoesNotStart("flags of OIDC stand beside a file"));
+        return Err(Broken::DoesNotStart(Cause::OidcBesideFile));
     }
     match (flag, anonymous) {
-        (Some(""), _) => Err(Broken::DoesNotStart("--anonymous-auth has no value")),
-        (Some(_), Some(_)) => Err(Broken::DoesNotStart(
-            "--anonymous-auth stands beside a file with the key `anonymous`",
-        )),
+        (Some(""), _) => Err(Broken::DoesNotStart(Cause::EmptyFlag)),
+        (Some(_), Some(_)) => Err(Broken::DoesNotStart(Cause::FlagBesideFile)),
         (Some("true"), None) => Ok(State::FlagTrue),
         (Some(_), None) => Ok(State::FlagFalse),
         (None, None) => Err(Broken::OpensEverything(
@@ -98,7 +132,7 @@ fn judge_block(anonymous: &Value) -> Result<State, Broken> {
         (Some(true), false) => Ok(State::Paths(paths)),
         (Some(true), true) => Err(Broken::OpensEverything("the file names no paths")),
         (_, true) => Ok(State::FlagFalse),
-        (_, false) => Err(Broken::DoesNotStart("paths, but `enabled` is not true")),
+        (_, false) => Err(Broken::DoesNotStart(Cause::PathsNotEnabled)),
     }
 }
 
@@ -130,11 +164,13 @@ impl fmt::Display for State {
         match self {
             Self::FlagTrue => f.write_str("flag true"),
             Self::FlagFalse => f.write_str("flag false"),
-            Self::Paths(paths) => write!(f, "no flag, {} paths", paths.len()),
+            Self::Paths(paths) => match paths.len() {
+                1 => f.write_str("no flag, a file with 1 path"),
+                count => write!(f, "no flag, a file with {count} paths"),
+            },
             Self::Broken(Broken::NotRendered(_)) => f.write_str("**no pod**"),
-            Self::Broken(Broken::DoesNotStart(why) | Broken::OpensEverything(why)) => {
-                write!(f, "**{why}**")
-            }
+            Self::Broken(Broken::DoesNotStart(cause)) => write!(f, "**{cause}**"),
+            Self::Broken(Broken::OpensEverything(why)) => write!(f, "**{why}**"),
         }
     }
 }
@@ -155,7 +191,7 @@ mod tests {
         })
     }
 
-    fn file(anonymous: Value) -> Option<Value> {
+    fn file(anonymous: &Value) -> Option<Value> {
         Some(json!({ "kind": "AuthenticationConfiguration", "anonymous": anonymous }))
     }
 
@@ -177,8 +213,8 @@ mod tests {
                 without,
                 State::FlagFalse,
             ),
-            (&[named], file(json!({"enabled": false})), State::FlagFalse),
-            (&[named], file(paths), State::Paths(vec!["/a".to_owned()])),
+            (&[named], file(&json!({"enabled": false})), State::FlagFalse),
+            (&[named], file(&paths), State::Paths(vec!["/a".to_owned()])),
         ] {
             assert_eq!(state(arguments, authentication), expected, "{arguments:?}");
         }
@@ -192,25 +228,21 @@ mod tests {
         for (arguments, authentication, opens) in [
             (&[][..], None, true),
             (&[named], Some(kind), true),
-            (&[named], file(json!({"enabled": true})), true),
+            (&[named], file(&json!({"enabled": true})), true),
             (
                 &[named],
-                file(json!({"enabled": true, "conditions": []})),
+                file(&json!({"enabled": true, "conditions": []})),
                 true,
             ),
             (&[named], Some(json!({})), false),
             (&[named], None, false),
-            (&[named, "--oidc-client-id=a"], file(paths.clone()), false),
+            (&[named, "--oidc-client-id=a"], file(&paths), false),
             (&["--anonymous-auth="], None, false),
-            (
-                &["--anonymous-auth=false", named],
-                file(paths.clone()),
-                false,
-            ),
-            (&["--anonymous-auth=true", named], file(paths), false),
+            (&["--anonymous-auth=false", named], file(&paths), false),
+            (&["--anonymous-auth=true", named], file(&paths), false),
             (
                 &[named],
-                file(json!({"enabled": false, "conditions": [{"path": "/a"}]})),
+                file(&json!({"enabled": false, "conditions": [{"path": "/a"}]})),
                 false,
             ),
         ] {

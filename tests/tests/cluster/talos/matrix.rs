@@ -17,52 +17,62 @@ const WRITE: &str = "HAULOUT_WRITE_MATRIX";
 const HOW: &str = "HAULOUT_WRITE_MATRIX=1 cargo xtask test --only talos-start,talos-config-old";
 
 const HEAD: &str = "\
-| patch | valid | rendered | started | TCR | other paths | applied again |
-|---|---|---|---|---|---|---|
+| patch | for it | valid | rendered | started | TCR | other paths | applied again |
+|---|---|---|---|---|---|---|---|
 ";
 
 /// Columns; those of the API server are unknown without one.
-type Cells = [Option<String>; 7];
+type Cells = [Option<String>; 8];
 
 impl Section {
     /// Its heading in the page.
     fn heading(&self) -> String {
-        let version = self.version.name();
         let generation = match (self.version, self.generation) {
             (Version::V1_14, Generation::Legacy) => ", legacy",
             (Version::V1_14, Generation::Documents) => ", multi-doc",
             _ => "",
         };
-        let by = match self.version.merger() {
-            Some(version) => format!("arguments merged by Talos' own code of {version}"),
-            None => "arguments merged by a model".to_owned(),
+        format!("Talos {}{generation}", self.version.name())
+    }
+
+    /// What stands below the heading.
+    fn body(&self, table: &[Cells]) -> String {
+        let merged = match self.version.merger() {
+            Some(version) => format!("Arguments are merged by Talos' own code, of {version}."),
+            None => "Arguments are merged by our *model* of Talos.".to_owned(),
         };
-        format!("### Talos {version}{generation}: {by}")
+        let rows: String = table.iter().map(line).collect();
+        format!("{merged}\n\n{HEAD}{rows}")
     }
 
     fn table(&self, seen: Option<&Seen>) -> Vec<Cells> {
-        let stock = cells("(none)".to_owned(), &self.stock, None, seen);
-        let rows =
-            self.rows
-                .iter()
-                .map(|row| match row.patch.meant(self.version, self.generation) {
-                    Meant::NotChecked => not_checked(row.patch.name()),
-                    Meant::For(_) | Meant::NotFor => {
-                        cells(row.patch.name(), &row.once, Some(&row.again), seen)
-                    }
-                });
-        [stock].into_iter().chain(rows).collect()
+        let stock = cells(&self.stock, None, seen);
+        let rows = self.rows.iter().map(|row| {
+            let (is_meant, rest) = match row.patch.meant(self.version, self.generation) {
+                Meant::NotChecked => ("yes", ["not checked", "", "", "", "", ""].map(text)),
+                Meant::For(_) => ("yes", cells(&row.once, Some(&row.again), seen)),
+                Meant::NotFor => ("no", cells(&row.once, Some(&row.again), seen)),
+            };
+            (row.patch.name(), is_meant, rest)
+        });
+        [("(none)".to_owned(), "", stock)]
+            .into_iter()
+            .chain(rows)
+            .map(|(name, is_meant, [a, b, c, d, e, f])| {
+                [Some(name), text(is_meant), a, b, c, d, e, f]
+            })
+            .collect()
     }
 }
 
-fn not_checked(name: String) -> Cells {
-    [&name, "not checked", "", "", "", "", ""].map(|text| Some(text.to_owned()))
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
 }
 
-fn cells(name: String, once: &Outcome, again: Option<&Outcome>, seen: Option<&Seen>) -> Cells {
-    let text = |text: &str| Some(text.to_owned());
+/// All but the first two.
+fn cells(once: &Outcome, again: Option<&Outcome>, seen: Option<&Seen>) -> [Option<String>; 6] {
     let Outcome::Taken { rendered, state } = once else {
-        return [&name, "refused", "", "", "", "", ""].map(text);
+        return ["refused", "", "", "", "", ""].map(text);
     };
     let [started, login, others] = match (state, seen) {
         (State::Broken(Broken::NotRendered(_)), _) => ["no", "", ""].map(text),
@@ -78,7 +88,6 @@ fn cells(name: String, once: &Outcome, again: Option<&Outcome>, seen: Option<&Se
         Some(Outcome::Taken { state, .. }) => state.to_string(),
     };
     [
-        Some(name),
         text("yes"),
         Some(state.to_string()),
         started,
@@ -102,10 +111,11 @@ pub(crate) fn compare(sections: &[Section], seen: Option<&Seen>) {
     let mut findings = String::new();
     for section in sections {
         let (heading, table) = (section.heading(), section.table(seen));
-        let printed: String = table.iter().map(line).collect();
-        println!("{heading}\n\n{HEAD}{printed}");
-        let old = documented.insert(heading.clone(), printed.clone());
-        for difference in differences(old.as_deref().unwrap_or_default(), &table) {
+        let body = section.body(&table);
+        println!("{heading}\n\n{body}");
+        let old = documented.insert(heading.clone(), body).unwrap_or_default();
+        let (_, old) = old.split_once(HEAD).unwrap_or_default();
+        for difference in differences(old, &table) {
             writeln!(findings, "{heading}: {difference}").unwrap();
         }
     }
@@ -138,15 +148,14 @@ fn differences(documented: &str, found: &[Cells]) -> Vec<String> {
     differences
 }
 
-/// Rows below each heading.
+/// What stands below each heading.
 fn parse(page: &str) -> BTreeMap<String, String> {
     let (_, rest) = page.split_once(BEGIN).unwrap();
     let (matrix, _) = rest.split_once(END).unwrap();
     let mut sections = BTreeMap::new();
     for section in matrix.split("### ").skip(1) {
-        let (heading, rest) = section.split_once('\n').unwrap();
-        let (_, rows) = rest.split_once(HEAD).unwrap();
-        sections.insert(format!("### {heading}"), rows.trim_end().to_owned() + "\n");
+        let (heading, body) = section.split_once("\n\n").unwrap();
+        sections.insert(heading.to_owned(), body.trim_end().to_owned() + "\n");
     }
     sections
 }
@@ -166,8 +175,8 @@ fn write(path: &PathBuf, page: &str, sections: &BTreeMap<String, String>) {
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
     let mut matrix = format!("{INTRODUCTION}\n");
-    for (heading, rows) in sections {
-        writeln!(matrix, "{heading}\n\n{HEAD}{rows}").unwrap();
+    for (heading, body) in sections {
+        writeln!(matrix, "### {heading}\n\n{body}").unwrap();
     }
     let text = format!("{before}{BEGIN}\n{matrix}{END}{after}");
     std::fs::write(path, text).unwrap();
@@ -175,15 +184,21 @@ fn write(path: &PathBuf, page: &str, sections: &BTreeMap<String, String>) {
 
 #[test]
 fn a_cell_that_is_known_is_compared() {
-    let cells = |known: [&str; 7]| known.map(|cell| (cell != "?").then(|| cell.to_owned()));
-    let found = cells(["a", "yes", "flag true", "?", "?", "?", ""]);
+    let cells = |known: [&str; 8]| known.map(|cell| (cell != "?").then(|| cell.to_owned()));
+    let found = cells(["a", "no", "yes", "flag true", "?", "?", "?", ""]);
     for (page, count) in [
-        ("| a | yes | flag true | yes | 201 | x |  |\n", 0),
-        ("| a | refused | flag true | yes | 201 | x |  |\n", 1),
-        ("| b | yes | flag true | yes | 201 | x |  |\n", 1),
-        ("| a | yes | flag true | yes | 201 | x | refused |\n", 1),
+        ("| a | no | yes | flag true | yes | 201 | x |  |\n", 0),
+        ("| a | no | refused | flag true | yes | 201 | x |  |\n", 1),
+        ("| b | no | yes | flag true | yes | 201 | x |  |\n", 1),
+        (
+            "| a | no | yes | flag true | yes | 201 | x | refused |\n",
+            1,
+        ),
         ("", 1),
-        ("| a | yes | flag true | yes | 201 | x |  |\n| b | |\n", 1),
+        (
+            "| a | no | yes | flag true | yes | 201 | x |  |\n| b | |\n",
+            1,
+        ),
     ] {
         assert_eq!(
             differences(page, std::slice::from_ref(&found)).len(),

@@ -4,8 +4,7 @@ use haulout_tests::talos::{Case, Generation, Machine, Talos, Version};
 
 use super::config::{judge, sections};
 use super::matrix;
-use super::start::{Observer, Seen};
-use super::traps::TRAPS;
+use super::start::Observer;
 
 const OLD: [(Version, Generation); 2] = [
     (Version::V1_11, Generation::Legacy),
@@ -20,14 +19,10 @@ async fn talos_of_old_is_patched_started_and_as_the_matrix_says() {
         judge(section);
     }
     let mut observer = Observer::start().await;
+    matrix::compare(&sections, Some(observer.observe_all(&sections).await));
     for (version, _) in OLD {
-        let talos = Talos::find_or_build(version).await.unwrap();
-        for trap in TRAPS.iter().filter(|trap| trap.version == version) {
-            observer.fall_into(trap, &talos).await;
-        }
+        observer.fall_into_traps(version).await;
     }
-    let seen: Seen = observer.observe_all(&sections).await;
-    matrix::compare(&sections, Some(&seen));
 }
 
 /// Why our patches give texts for values.

@@ -52,7 +52,7 @@ impl Leads {
 }
 
 pub(crate) fn login_path() -> String {
-    let group = ApiGroupSuffix::default().login_group().to_string();
+    let group = ApiGroupSuffix::default().login_group();
     format!("/apis/{group}/v1alpha1/tokencredentialrequests")
 }
 

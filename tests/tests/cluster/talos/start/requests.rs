@@ -57,7 +57,7 @@ const REQUESTS: [Request; 26] = [
     post(
         "trailing slash",
         "/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests/",
-        [201, 401, 401, 401, 401],
+        [404, 401, 401, 401, 401],
     ),
     post(
         "double slash",
@@ -72,7 +72,7 @@ const REQUESTS: [Request; 26] = [
     post(
         "a name behind it",
         "/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests/a",
-        [403, 401, 401, 401, 401],
+        [404, 401, 401, 401, 401],
     ),
     post(
         "percent-encoded letter",
