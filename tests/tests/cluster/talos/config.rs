@@ -64,7 +64,7 @@ pub(crate) fn judge(section: &Section) {
                 Outcome::Refused(why) => assert!(why.contains("not registered"), "{name}: {why}"),
                 Outcome::Taken { .. } => panic!("{name}: the module knows it: look at it"),
             },
-            Meant::NotFor => {
+            Meant::From(_) | Meant::NotFor => {
                 // Never what it is for by luck: then it were for it.
                 let login = Leads::Login.state(*generation);
                 assert_ne!(row.once.state(), Some(&login), "{name}");

@@ -24,6 +24,8 @@ pub(crate) enum Meant {
     NotFor,
     /// To be used, but its kind of document is newer than the module.
     NotChecked,
+    /// To be used from this version on, which there is no module of.
+    From(&'static str),
 }
 
 /// Where a patch leads.
@@ -77,9 +79,10 @@ pub(crate) const PATCHES: [Patch; 11] = [
             "1.13/least-privilege-file.yaml",
             "1.13/least-privilege-flags.yaml",
         ],
-        // The alphas of 1.14 refuse it, and there is no module of a later one.
-        meant: |version, _| match version {
-            Version::V1_13 | Version::V1_13_6 => Meant::For(Leads::Login),
+        meant: |version, generation| match (version, generation) {
+            (Version::V1_13 | Version::V1_13_6, _) => Meant::For(Leads::Login),
+            // The alphas deny the file, by a mistake.
+            (Version::V1_14, Generation::Legacy) => Meant::From("1.14.0-rc.1"),
             _ => Meant::NotFor,
         },
     },
