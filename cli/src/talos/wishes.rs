@@ -80,6 +80,12 @@ pub(crate) enum Missing {
     )]
     Step,
     #[error(
+        "step 1 is in this machine config, and from 1.14 on Talos writes the file when it boots next, not before: see that \
+         `talosctl -n NODE read {}` prints it, and give --step flags",
+        super::machine_config::AUTHENTICATION_FILE
+    )]
+    Reboot,
+    #[error(
         "no control plane endpoint is known: give --server, the API server's address as clients reach it"
     )]
     Server,

@@ -83,7 +83,7 @@ impl<'a> Draft<'a> {
         let legacy = self.target.legacy().cloned().unwrap_or_default();
         self.refuse_flags(&legacy);
         self.note_if(legacy.has_authentication_document, Note::IgnoredDocument);
-        match self.step()? {
+        match self.step(talos)? {
             Step::File => {
                 self.refuse_if(self.file_opens().is_some(), Refusal::FileIsThere);
                 Ok(Variant::File)
@@ -98,12 +98,15 @@ impl<'a> Draft<'a> {
     }
 
     /// The step that is asked for, or the one that this machine config lacks.
-    fn step(&self) -> Result<Step, Missing> {
-        let next = self.target.config.map(|_| match self.file_opens() {
-            Some(_) => Step::Flags,
-            None => Step::File,
-        });
-        self.wishes.step.or(next).ok_or(Missing::Step)
+    fn step(&self, talos: Version) -> Result<Step, Missing> {
+        match (self.wishes.step, self.target.config, self.file_opens()) {
+            (Some(step), ..) => Ok(step),
+            (None, None, _) => Err(Missing::Step),
+            (None, Some(_), None) => Ok(Step::File),
+            // Older ones have rebooted by themselves.
+            (None, Some(_), Some(_)) if talos.minor() < 14 => Ok(Step::Flags),
+            (None, Some(_), Some(_)) => Err(Missing::Reboot),
+        }
     }
 
     /// What the file of step 1 opens, if this machine config has it.

@@ -169,6 +169,7 @@ fn what_is_not_known_is_asked_for() {
     missing(&talos("1.14"), None, Missing::Generation);
     missing(&talos("1.13"), None, Missing::Step);
     missing(&wishes, Some(&no_installer), Missing::TalosVersion);
+    missing(&wishes, Some(&with_file(LEGACY_14, LOGIN)), Missing::Reboot);
     missing(&wishes, Some(&latest), Missing::KubernetesVersion);
     missing(&cluster_info, Some(&no_endpoint), Missing::Server);
     missing(&cluster_info, Some(&no_ca), Missing::CertificateAuthority);
