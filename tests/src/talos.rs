@@ -105,6 +105,8 @@ pub struct Case {
     /// The version of Talos that it is generated for, if not the module's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contract: Option<&'static str>,
+    /// The installer's image, whose tag is the version.
+    pub image: String,
     /// YAML each.
     pub patches: Vec<String>,
 }
@@ -120,6 +122,7 @@ impl Case {
             config: None,
             machine,
             contract,
+            image: format!("registry.example.com/installer:v{}", version.name()),
             patches: Vec::new(),
         }
     }
@@ -130,6 +133,7 @@ impl Case {
             config: Some(config.text.clone()),
             machine: Machine::ControlPlane,
             contract: None,
+            image: String::new(),
             patches: patches
                 .iter()
                 .map(|text| text.as_ref().to_owned())

@@ -26,8 +26,10 @@ type testCase struct {
 	// Type of the machine: controlplane or worker.
 	Type string `json:"type"`
 	// Contract is the version of Talos whose form of config is generated; the module's own when it is empty.
-	Contract string   `json:"contract"`
-	Patches  []string `json:"patches"`
+	Contract string `json:"contract"`
+	// Image of the installer, whose tag is the version that the machine runs at first.
+	Image   string   `json:"image"`
+	Patches []string `json:"patches"`
 }
 
 // verdict has the config with all patches, if there can be one, and what Talos says of it.
@@ -114,7 +116,8 @@ func (c testCase) generate() ([]byte, error) {
 		return nil, err
 	}
 	input, err := generate.NewInput("example", "https://controlplane.example.com:6443", constants.DefaultKubernetesVersion,
-		generate.WithVersionContract(contract), generate.WithSecretsBundle(bundle), generate.WithInstallDisk("/dev/sda"))
+		generate.WithVersionContract(contract), generate.WithSecretsBundle(bundle), generate.WithInstallDisk("/dev/sda"),
+		generate.WithInstallImage(c.Image))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@
 //!
 //! No node is booted: what the kubelet, the disk or the order of a boot would say is not seen here.
 
+mod command;
 mod config;
 mod matrix;
 mod old;

@@ -78,7 +78,7 @@ impl Outcome {
         }
     }
 
-    async fn of_config(talos: &Talos, config: &Config) -> Self {
+    pub(crate) async fn of_config(talos: &Talos, config: &Config) -> Self {
         let rendered = talos.render(config).await.unwrap();
         let state = State::of(&rendered);
         Self::Taken { rendered, state }
