@@ -5,16 +5,19 @@ use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
 use haulout_tests::cluster::workspace_root;
-use haulout_tests::talos::{Case, Config, Generation, Machine, State, Talos, Version, documents};
+use haulout_tests::talos::{
+    Broken, Case, Config, Generation, Machine, State, Talos, Version, documents,
+};
 
-use super::patches::{HEALTH_PATHS, Leads, read};
+use super::config::DEFAULT;
+use super::patches::{HEALTH_PATHS, Leads, Meant, PATCHES, read};
 use super::rows::Outcome;
 
 const SUFFIX: &str = "walrus.example.com";
-const URL: &str = "https://manifests.example.com/haulout.yaml";
+const URL: &str = "--url=https://manifests.example.com/haulout.yaml";
 
 /// What it prints, or its exit code and why it prints nothing.
-pub(super) fn talos_patch(config: &str, flags: &[&str]) -> Result<String, (ExitCode, String)> {
+fn talos_patch(config: &str, flags: &[&str]) -> Result<String, (ExitCode, String)> {
     let arguments = ["haulout", "talos", "patch", "-"].iter().chain(flags);
     let arguments: Vec<OsString> = arguments.map(OsString::from).collect();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -102,6 +105,7 @@ async fn talos_takes_what_our_command_prints_and_renders_what_it_promises() {
     follow_both_steps(&talos).await;
     let talos = Talos::find_or_build(Version::V1_14).await.unwrap();
     follow_documents(&talos).await;
+    follow_both_steps_of_a_later_version(&talos).await;
 }
 
 /// On a legacy config of any version.
@@ -148,6 +152,23 @@ async fn follow_both_steps(talos: &Talos) {
     assert_eq!(state, Leads::Login.state(Generation::Legacy));
 }
 
+/// The same for a later 1.14 than there is a module of. This one takes both steps, and would write no pod.
+async fn follow_both_steps_of_a_later_version(talos: &Talos) {
+    const VERSION: &str = "--talos-version=1.14.0";
+    let mut config = Patched::new(talos, Generation::Legacy).await;
+    let state = config.take("1.13/least-privilege-file.yaml", &[VERSION]);
+    assert_eq!(state.await, State::FlagFalse);
+    let state = config.take(
+        "1.13/least-privilege-flags.yaml",
+        &[VERSION, "--step=flags"],
+    );
+    let state = state.await;
+    assert!(
+        matches!(state, State::Broken(Broken::NotRendered(_))),
+        "{state}"
+    );
+}
+
 /// What opens nothing.
 async fn follow_the_rest(talos: &Talos, generation: Generation) {
     let unpatched = Leads::Nowhere.state(generation);
@@ -157,7 +178,6 @@ async fn follow_the_rest(talos: &Talos, generation: Generation) {
     let objects = objects.replace("registry.invalid", "registry.example.com");
     std::fs::write(manifest.path(), objects).unwrap();
     let manifest = format!("--manifest={}", manifest.path().display());
-    let url = format!("--url={URL}");
     let exemption = match generation {
         Generation::Legacy => "optional/psa-exemption.yaml",
         Generation::Documents => "1.14/optional/psa-exemption.yaml",
@@ -173,7 +193,7 @@ async fn follow_the_rest(talos: &Talos, generation: Generation) {
         (exemption, &["--patch=psa-exemption"], "is exempt already"),
         (
             "install-external.yaml",
-            &["--patch=install-external", &url],
+            &["--patch=install-external", URL],
             "has this URL already",
         ),
         (
@@ -360,6 +380,24 @@ async fn talos_configs_that_a_patch_would_break_get_none_and_the_reason() {
         }
         let worker = talos.generate(Machine::Worker, Generation::Legacy).await;
         refuses(&worker.unwrap().text, &[], "config of a worker");
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn talos_patches_for_another_config_are_refused_though_talos_may_take_them() {
+    for (version, generation) in DEFAULT {
+        let talos = Talos::find_or_build(version).await.unwrap();
+        refuses_what_is_for_others(&talos, generation).await;
+    }
+}
+
+pub(super) async fn refuses_what_is_for_others(talos: &Talos, generation: Generation) {
+    let config = Patched::new(talos, generation).await.config.text;
+    for patch in &PATCHES {
+        if let Meant::NotFor | Meant::From(_) = patch.meant(talos.version(), generation) {
+            refuses(&config, patch.wish, "");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::patches::{Again, Leads, MANIFESTS, Meant, PATCHES, read};
 use super::rows::{Outcome, Row, Section};
 
 /// What the default run looks at.
-const DEFAULT: [(Version, Generation); 3] = [
+pub(crate) const DEFAULT: [(Version, Generation); 3] = [
     (Version::V1_13, Generation::Legacy),
     (Version::V1_14, Generation::Legacy),
     (Version::V1_14, Generation::Documents),

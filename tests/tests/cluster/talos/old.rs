@@ -2,7 +2,7 @@
 
 use haulout_tests::talos::{Case, Generation, Machine, Talos, Version};
 
-use super::command::{follow_legacy, refuses_least_privilege};
+use super::command::{follow_legacy, refuses_least_privilege, refuses_what_is_for_others};
 use super::config::{judge, sections};
 use super::matrix;
 use super::start::Observer;
@@ -29,9 +29,10 @@ async fn talos_of_old_is_patched_started_and_as_the_matrix_says() {
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn talos_of_old_takes_what_our_command_prints() {
-    for (version, _) in OLD {
+    for (version, generation) in OLD {
         let talos = Talos::find_or_build(version).await.unwrap();
         follow_legacy(&talos).await;
+        refuses_what_is_for_others(&talos, generation).await;
         refuses_least_privilege(&talos).await;
     }
 }

@@ -12,6 +12,8 @@ pub(crate) const HEALTH_PATHS: [&str; 3] = ["/livez", "/readyz", "/healthz"];
 pub(crate) struct Patch {
     /// Files, applied one after the other; the last one is what the row is about.
     pub(crate) files: &'static [&'static str],
+    /// Flags of `haulout talos patch` that ask for the last file, whatever fits.
+    pub(crate) wish: &'static [&'static str],
     meant: fn(Version, Generation) -> Meant,
 }
 
@@ -58,10 +60,13 @@ pub(crate) fn login_path() -> String {
     format!("/apis/{group}/v1alpha1/tokencredentialrequests")
 }
 
+const URL: &str = "--url=https://manifests.example.com/haulout.yaml";
+
 /// All patches.
 pub(crate) const PATCHES: [Patch; 11] = [
     Patch {
         files: &["1.14/least-privilege.yaml"],
+        wish: &["--generation=multi-doc"],
         meant: |_, generation| match generation {
             Generation::Documents => Meant::For(Leads::Login),
             Generation::Legacy => Meant::NotFor,
@@ -69,6 +74,7 @@ pub(crate) const PATCHES: [Patch; 11] = [
     },
     Patch {
         files: &["1.13/least-privilege-file.yaml"],
+        wish: &["--generation=legacy", "--step=file"],
         meant: |version, generation| match generation {
             Generation::Legacy if version >= Version::V1_13 => Meant::For(Leads::Nowhere),
             _ => Meant::NotFor,
@@ -79,6 +85,7 @@ pub(crate) const PATCHES: [Patch; 11] = [
             "1.13/least-privilege-file.yaml",
             "1.13/least-privilege-flags.yaml",
         ],
+        wish: &["--generation=legacy", "--step=flags"],
         meant: |version, generation| match (version, generation) {
             (Version::V1_13 | Version::V1_13_6, _) => Meant::For(Leads::Login),
             // The alphas deny the file, by a mistake.
@@ -88,6 +95,7 @@ pub(crate) const PATCHES: [Patch; 11] = [
     },
     Patch {
         files: &["legacy/anonymous-auth.yaml"],
+        wish: &["--generation=legacy", "--patch=anonymous-auth"],
         meant: |_, generation| match generation {
             Generation::Legacy => Meant::For(Leads::Everything),
             Generation::Documents => Meant::NotFor,
@@ -95,14 +103,17 @@ pub(crate) const PATCHES: [Patch; 11] = [
     },
     Patch {
         files: &["cluster-info.template.yaml"],
+        wish: &["--patch=cluster-info"],
         meant: |_, _| Meant::For(Leads::Nowhere),
     },
     Patch {
         files: &["1.14/cluster-info.template.yaml"],
+        wish: &["--generation=multi-doc", "--patch=cluster-info"],
         meant: newer_than_the_module,
     },
     Patch {
         files: &["optional/psa-exemption.yaml"],
+        wish: &["--generation=legacy", "--patch=psa-exemption"],
         meant: |_, generation| match generation {
             Generation::Legacy => Meant::For(Leads::Nowhere),
             Generation::Documents => Meant::NotFor,
@@ -110,6 +121,7 @@ pub(crate) const PATCHES: [Patch; 11] = [
     },
     Patch {
         files: &["1.14/optional/psa-exemption.yaml"],
+        wish: &["--generation=multi-doc", "--patch=psa-exemption"],
         meant: |_, generation| match generation {
             Generation::Documents => Meant::For(Leads::Nowhere),
             Generation::Legacy => Meant::NotFor,
@@ -117,14 +129,17 @@ pub(crate) const PATCHES: [Patch; 11] = [
     },
     Patch {
         files: &["install-external.yaml"],
+        wish: &["--patch=install-external", URL],
         meant: |_, _| Meant::For(Leads::Nowhere),
     },
     Patch {
         files: &["1.14/install-external.yaml"],
+        wish: &["--generation=multi-doc", "--patch=install-external", URL],
         meant: newer_than_the_module,
     },
     Patch {
         files: &["install-inline.template.yaml"],
+        wish: &["--patch=install-inline"],
         meant: |_, _| Meant::For(Leads::Nowhere),
     },
 ];
