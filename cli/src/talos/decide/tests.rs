@@ -239,6 +239,13 @@ fn a_patch_of_the_other_generation_is_refused() {
     );
 }
 
+#[test]
+fn a_version_that_only_the_installer_says_is_to_be_checked() {
+    let note = Note::InstallerVersion(version("1.13.0"));
+    assert_eq!(plan(&wish(Patch::LeastPrivilege), LEGACY).notes, [note]);
+    assert_eq!(plan(&talos("1.13.0"), LEGACY).notes, []);
+}
+
 /// Upgrades leave the installer's image as it is.
 #[test]
 fn an_old_installer_does_not_make_a_multi_doc_config_old() {

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const LEGACY: &str = include_str!("../testdata/1.13.yaml");
@@ -366,5 +368,27 @@ fn no_secret_is_kept() {
         assert!(text.matches("VERY-SECRET").count() > 10);
         let kept = format!("{:?}", parse(text));
         assert!(!kept.contains("VERY-SECRET"), "{kept}");
+    }
+}
+
+proptest! {
+    /// Whatever is wrong with a machine config: nothing panics, and no secret is kept or told.
+    #[test]
+    fn no_damage_brings_a_secret_out(
+        is_legacy in any::<bool>(),
+        line in any::<prop::sample::Index>(),
+        count in 0..4_usize,
+        text in ".{0,30}",
+    ) {
+        let config = if is_legacy { LEGACY } else { MULTI_DOC };
+        let mut lines: Vec<_> = config.lines().collect();
+        let start = line.index(lines.len());
+        let end = lines.len().min(start + count);
+        lines.splice(start..end, [text.as_str()]);
+        let told = match MachineConfig::parse(&lines.join("\n")) {
+            Ok(config) => format!("{config:?}"),
+            Err(error) => error.to_string(),
+        };
+        prop_assert!(!told.contains("VERY-SECRET"), "{}", told);
     }
 }

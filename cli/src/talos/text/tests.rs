@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::decide::login_path;
 use super::super::note::Note;
 use super::*;
@@ -302,4 +304,20 @@ fn notes_are_comments_that_nothing_in_them_ends() {
         );
     }
     assert_eq!(parsed(&text), parsed(files::ANONYMOUS_AUTH));
+}
+
+proptest! {
+    /// What stands in the user's own configuration comes out of the patch as it was.
+    #[test]
+    fn whatever_is_carried_comes_back_whole(path in any::<String>(), key in any::<String>(), value in any::<String>()) {
+        let jwt = vec![json!({"issuer": {"audiences": [value]}, key: {"a": value}})];
+        let more_paths = vec![path.clone()];
+        let document = Variant::Document { more_paths: more_paths.clone(), jwt: jwt.clone() };
+        let document = parsed(&text(document));
+        let file = in_file(&text(Variant::File { more_paths, jwt: jwt.clone() }));
+        for (configuration, index) in [(&document["configuration"], 3), (&file, 0)] {
+            prop_assert_eq!(&configuration["jwt"], &json!(jwt));
+            prop_assert_eq!(&configuration["anonymous"]["conditions"][index]["path"], &path);
+        }
+    }
 }
