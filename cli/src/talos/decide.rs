@@ -21,7 +21,10 @@ pub(crate) enum Variant {
         jwt: Vec<Value>,
     },
     /// `1.13/least-privilege-file.yaml`
-    File,
+    File {
+        more_paths: Vec<String>,
+        jwt: Vec<Value>,
+    },
     /// `1.13/least-privilege-flags.yaml`
     Flags { feature_gates: Option<String> },
     /// `legacy/anonymous-auth.yaml`

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
-use self::api_server::{anonymous_paths, legacy, multi_doc};
+use self::api_server::{file_of_node, legacy, multi_doc};
 use self::documents::Documents;
 use self::field::Field;
 use super::cluster_info::parse_certificates;
@@ -69,8 +69,8 @@ pub(crate) struct MachineConfig {
     pub(crate) inline_manifests: Vec<InlineManifest>,
     /// URLs of `cluster.extraManifests`.
     pub(crate) extra_manifests: Vec<String>,
-    /// Paths that [`AUTHENTICATION_FILE`] opens, if `machine.files` has it.
-    pub(crate) authentication_file: Option<Vec<String>>,
+    /// [`AUTHENTICATION_FILE`], if `machine.files` has it.
+    pub(crate) authentication_file: Option<Authentication>,
 }
 
 /// What the API server's image says.
@@ -98,6 +98,8 @@ pub(crate) enum ApiServer {
 pub(crate) struct Legacy {
     pub(crate) anonymous_auth: Option<String>,
     pub(crate) authentication_config: Option<String>,
+    /// What the file of `authentication-config` has, if `machine.files` has it.
+    pub(crate) own_file: Option<Authentication>,
     pub(crate) feature_gates: Option<String>,
     /// Names of the `oidc-*` flags.
     pub(crate) oidc_flags: Vec<String>,
@@ -120,8 +122,8 @@ pub(crate) struct MultiDoc {
     pub(crate) exempt: Option<Vec<String>>,
 }
 
-/// The `configuration` of a `KubeAuthenticationConfig`.
-#[derive(Clone, Debug)]
+/// An `AuthenticationConfiguration`, of a file or a `KubeAuthenticationConfig`.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Authentication {
     pub(crate) anonymous: Anonymous,
     pub(crate) jwt: Vec<Value>,
@@ -130,11 +132,22 @@ pub(crate) struct Authentication {
 }
 
 /// Where callers without credentials are let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Anonymous {
+    #[default]
     Everywhere,
     Nowhere,
     Paths(Vec<String>),
+}
+
+impl Authentication {
+    /// Paths that it opens alone; none where all are open, or none is.
+    pub(crate) fn paths(&self) -> &[String] {
+        match &self.anonymous {
+            Anonymous::Paths(paths) => paths,
+            Anonymous::Everywhere | Anonymous::Nowhere => &[],
+        }
+    }
 }
 
 /// A manifest in the machine config.
@@ -192,7 +205,7 @@ impl MachineConfig {
             api_server,
             inline_manifests: inline_manifests(&documents)?,
             extra_manifests: texts(&main.get_list("cluster.extraManifests")?)?,
-            authentication_file: authentication_file(&main)?,
+            authentication_file: file_of_node(&main, AUTHENTICATION_FILE)?,
         })
     }
 }
@@ -255,32 +268,6 @@ fn inline_manifest(entry: &Field<'_>, contents: &str) -> Result<InlineManifest, 
         is_document: false,
         makes_cluster_info: text.contains("name: cluster-info") && text.contains("kube-public"),
     })
-}
-
-fn authentication_file(main: &Field<'_>) -> Result<Option<Vec<String>>, ConfigError> {
-    for file in main.get_list("machine.files")? {
-        if file.get_text("path")? == Some(AUTHENTICATION_FILE) {
-            let content = file.get_text("content")?.unwrap_or_default();
-            return Ok(Some(opened_by(content)));
-        }
-    }
-    Ok(None)
-}
-
-/// Paths that a file for `--authentication-config` opens; none if it cannot be read.
-fn opened_by(content: &str) -> Vec<String> {
-    let Ok(value) = serde_saphyr::from_str::<Value>(content) else {
-        return Vec::new();
-    };
-    let field = Field::root("the file", &value);
-    match field.get("anonymous").map(|anonymous| {
-        anonymous
-            .map(|anonymous| anonymous_paths(&anonymous))
-            .transpose()
-    }) {
-        Ok(Ok(Some(Anonymous::Paths(paths)))) => paths,
-        _ => Vec::new(),
-    }
 }
 
 fn texts(fields: &[Field<'_>]) -> Result<Vec<String>, ConfigError> {

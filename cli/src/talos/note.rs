@@ -21,6 +21,8 @@ pub(crate) enum Note {
     WasMissing,
     /// The flag had a value.
     ReplacesFlag(String),
+    /// The API server reads another file now.
+    ReplacesFile(String),
     /// A document that nothing reads.
     IgnoredDocument,
     /// Kubernetes 1.31 has it switched off.
@@ -39,7 +41,7 @@ impl fmt::Display for Note {
             ),
             Self::JwtCarried(count) => write!(
                 f,
-                "The patch replaces KubeAuthenticationConfig, so the entries of its jwt are repeated in it: {count}."
+                "The entries of jwt that count today are repeated in the patch, since it takes the place of where they are: {count}."
             ),
             Self::PathsCarried(paths) => write!(
                 f,
@@ -59,6 +61,11 @@ impl fmt::Display for Note {
             Self::ReplacesFlag(value) => write!(
                 f,
                 "The patch replaces the anonymous-auth: \"{value}\" that is there."
+            ),
+            Self::ReplacesFile(file) => write!(
+                f,
+                "With step 2 the API server reads the new file in place of {file}. Once it does on all nodes, that one and its \
+                 volume may go from the machine config."
             ),
             Self::IgnoredDocument => f.write_str(
                 "The KubeAuthenticationConfig in this machine config does nothing while there is no KubeAPIServerConfig, and its \

@@ -66,10 +66,15 @@ pub(crate) enum Refusal {
     )]
     OidcFlags { flags: Vec<String> },
     #[error(
-        "the API server reads {0} already, by authentication-config, which the patch would replace; add to that file \
-         `anonymous: {{enabled: true, conditions: [{{path: {1}}}]}}`, set anonymous-auth to \"\", and restart the API server"
+        "the API server reads {0} by authentication-config, and this machine config does not say what is in it, so its entries of \
+         jwt would be lost: write them into the file of --step file (--talos-version without a machine config prints it), and apply \
+         both steps by hand"
     )]
-    OwnAuthenticationConfig(String, String),
+    UnknownFile(String),
+    #[error(
+        "{0}, which the API server reads by authentication-config, opens the path of a login already"
+    )]
+    OpenByOwnFile(String),
     #[error(
         "both steps are in this machine config already; a second time would mount {0} twice, and the API server would not start",
         super::machine_config::AUTHENTICATION_FOLDER
@@ -101,6 +106,11 @@ pub(crate) enum Refusal {
          and reboot the node"
     )]
     FileOpensOther(String),
+    #[error(
+        "{AUTHENTICATION_FILE} in machine.files lacks entries of jwt that the file has which the API server reads now: {0}; those \
+         users could not log in any more. Put them there by `talosctl -n NODE edit machineconfig`, and reboot the node"
+    )]
+    FileLacksJwt(usize),
     #[error("a multi-doc config takes this patch in one step; leave out --step")]
     NoSteps,
     #[error(
@@ -114,7 +124,7 @@ pub(crate) enum Refusal {
     )]
     NoAuthorizer(&'static str),
     #[error(
-        "KubeAuthenticationConfig has {}, which the API server does not know and does not start with; remove it first", keys.join(", ")
+        "the configuration of authentication has {}, which the API server does not know and does not start with; remove it first", keys.join(", ")
     )]
     UnknownKeys { keys: Vec<String> },
     #[error(

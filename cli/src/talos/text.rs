@@ -54,7 +54,7 @@ pub(crate) fn render(
 fn file(variant: &Variant) -> &'static str {
     match variant {
         Variant::Document { .. } => files::DOCUMENT,
-        Variant::File => files::FILE,
+        Variant::File { .. } => files::FILE,
         Variant::Flags { .. } => files::FLAGS,
         Variant::AnonymousAuth => files::ANONYMOUS_AUTH,
         Variant::ClusterInfo { is_document, .. } if *is_document => files::CLUSTER_INFO_DOCUMENT,
@@ -71,7 +71,8 @@ fn file(variant: &Variant) -> &'static str {
 
 fn fill(file: String, variant: &Variant) -> Result<String, serde_saphyr::ser::Error> {
     Ok(match variant {
-        Variant::Document { more_paths, jwt } => document(file, more_paths, jwt)?,
+        Variant::Document { more_paths, jwt } => carry(file, more_paths, jwt, 2)?,
+        Variant::File { more_paths, jwt } => carry(file, more_paths, jwt, 8)?,
         Variant::Flags { feature_gates } => flags(file, feature_gates.as_deref())?,
         Variant::ClusterInfo {
             server,
@@ -84,14 +85,16 @@ fn fill(file: String, variant: &Variant) -> Result<String, serde_saphyr::ser::Er
         Variant::InstallInline { manifest } => {
             file.replace("        $MANIFEST\n", &indented(manifest, 8))
         }
-        Variant::File | Variant::AnonymousAuth | Variant::PsaExemption { .. } => file,
+        Variant::AnonymousAuth | Variant::PsaExemption { .. } => file,
     })
 }
 
-fn document(
+/// Adds paths and `jwt` entries to an AuthenticationConfiguration that stands `column` to the right.
+fn carry(
     file: String,
     more_paths: &[String],
     jwt: &[Value],
+    column: usize,
 ) -> Result<String, serde_saphyr::ser::Error> {
     let mut text = file;
     if !more_paths.is_empty() {
@@ -99,13 +102,16 @@ fn document(
             .iter()
             .map(|path| json!({"path": path}))
             .collect();
-        let conditions = indented(&serde_saphyr::to_string(&conditions)?, 6);
-        let before = "      - path: /apis/";
-        text = text.replace(before, &format!("{conditions}{before}"));
+        let conditions = indented(&serde_saphyr::to_string(&conditions)?, column + 4);
+        let login = indented("- path: /apis/", column + 4);
+        let login = login.trim_end();
+        text = text.replace(login, &format!("{conditions}{login}"));
     }
     if !jwt.is_empty() {
-        let entries = indented(&serde_saphyr::to_string(&jwt)?, 4);
-        text = text.replace("  jwt: []\n", &format!("  jwt:\n{entries}"));
+        let entries = indented(&serde_saphyr::to_string(&jwt)?, column + 2);
+        let none = indented("jwt: []", column);
+        let key = indented("jwt:", column);
+        text = text.replace(&none, &format!("{key}{entries}"));
     }
     Ok(text)
 }

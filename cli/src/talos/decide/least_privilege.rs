@@ -1,5 +1,7 @@
 //! Opening the one path of a login, and no other.
 
+use serde_json::Value;
+
 use super::{Draft, Variant, login_path};
 use crate::talos::machine_config::{
     AUTHENTICATION_FILE, Anonymous, Authentication, KubernetesVersion, Legacy,
@@ -36,33 +38,35 @@ impl<'a> Draft<'a> {
             }
             match &multi_doc.authentication {
                 Some(authentication) => {
-                    more_paths = self.carry_paths(authentication);
-                    jwt.clone_from(&authentication.jwt);
+                    match authentication.anonymous {
+                        Anonymous::Everywhere => self.notes.push(Note::WasOpen),
+                        Anonymous::Nowhere => self.notes.push(Note::WasClosed),
+                        Anonymous::Paths(_) => {}
+                    }
+                    (more_paths, jwt) = self.carry(authentication, &HEALTH_PATHS);
                 }
                 None => self.notes.push(Note::WasMissing),
             }
-            self.note_if(!jwt.is_empty(), Note::JwtCarried(jwt.len()));
         }
         Ok(Variant::Document { more_paths, jwt })
     }
 
-    /// Paths beside ours that are open today.
-    fn carry_paths(&mut self, authentication: &Authentication) -> Vec<String> {
+    /// What the patch repeats of what it replaces: open paths, but for the login and `known` ones, and `jwt`.
+    fn carry(
+        &mut self,
+        authentication: &Authentication,
+        known: &[&str],
+    ) -> (Vec<String>, Vec<Value>) {
         let keys = authentication.unknown_keys.clone();
         self.refuse_if(!keys.is_empty(), Refusal::UnknownKeys { keys });
-        match &authentication.anonymous {
-            Anonymous::Everywhere => self.notes.push(Note::WasOpen),
-            Anonymous::Nowhere => self.notes.push(Note::WasClosed),
-            Anonymous::Paths(paths) => {
-                let ours = login_path(&self.wishes.suffix);
-                let is_new =
-                    |path: &&String| **path != ours && !HEALTH_PATHS.contains(&path.as_str());
-                let more: Vec<_> = paths.iter().filter(is_new).cloned().collect();
-                self.note_if(!more.is_empty(), Note::PathsCarried(more.clone()));
-                return more;
-            }
-        }
-        Vec::new()
+        let login = login_path(&self.wishes.suffix);
+        let paths = authentication.paths().iter();
+        let is_new = |path: &&String| **path != login && !known.contains(&path.as_str());
+        let paths: Vec<_> = paths.filter(is_new).cloned().collect();
+        let jwt = authentication.jwt.clone();
+        self.note_if(!paths.is_empty(), Note::PathsCarried(paths.clone()));
+        self.note_if(!jwt.is_empty(), Note::JwtCarried(jwt.len()));
+        (paths, jwt)
     }
 
     fn two_steps(&mut self) -> Result<Variant, Missing> {
@@ -85,8 +89,10 @@ impl<'a> Draft<'a> {
         self.note_if(legacy.has_authentication_document, Note::IgnoredDocument);
         match self.step(talos)? {
             Step::File => {
-                self.refuse_if(self.file_opens().is_some(), Refusal::FileIsThere);
-                Ok(Variant::File)
+                self.refuse_if(self.file().is_some(), Refusal::FileIsThere);
+                let own = legacy.own_file.unwrap_or_default();
+                let (more_paths, jwt) = self.carry(&own, &[]);
+                Ok(Variant::File { more_paths, jwt })
             }
             Step::Flags => {
                 self.refuse_flags_step(&legacy);
@@ -99,7 +105,7 @@ impl<'a> Draft<'a> {
 
     /// The step that is asked for, or the one that this machine config lacks.
     fn step(&self, talos: Version) -> Result<Step, Missing> {
-        match (self.wishes.step, self.target.config, self.file_opens()) {
+        match (self.wishes.step, self.target.config, self.file()) {
             (Some(step), ..) => Ok(step),
             (None, None, _) => Err(Missing::Step),
             (None, Some(_), None) => Ok(Step::File),
@@ -109,8 +115,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What the file of step 1 opens, if this machine config has it.
-    fn file_opens(&self) -> Option<&'a Vec<String>> {
+    /// The file of step 1, if this machine config has it.
+    fn file(&self) -> Option<&'a Authentication> {
         self.target.config?.authentication_file.as_ref()
     }
 
@@ -131,22 +137,33 @@ impl<'a> Draft<'a> {
                 self.refuse_if(!is_done, Refusal::HalfOpen);
             }
             Some(other) => {
-                let path = login_path(&self.wishes.suffix);
-                let refusal = Refusal::OwnAuthenticationConfig(other.to_owned(), path);
-                self.refusals.push(refusal);
+                let other = other.to_owned();
+                let login = login_path(&self.wishes.suffix);
+                match &legacy.own_file {
+                    None => self.refusals.push(Refusal::UnknownFile(other)),
+                    Some(own) => {
+                        let is_open = own.paths().contains(&login)
+                            && legacy.anonymous_auth.as_deref() == Some("");
+                        self.refuse_if(is_open, Refusal::OpenByOwnFile(other.clone()));
+                        self.notes.push(Note::ReplacesFile(other));
+                    }
+                }
             }
         }
     }
 
     fn refuse_flags_step(&mut self, legacy: &Legacy) {
         if self.target.config.is_some() {
-            let path = login_path(&self.wishes.suffix);
-            match self.file_opens() {
+            let login = login_path(&self.wishes.suffix);
+            match self.file() {
                 None => self.refusals.push(Refusal::FileIsMissing),
-                Some(paths) if !paths.contains(&path) => {
-                    self.refusals.push(Refusal::FileOpensOther(path));
+                Some(file) => {
+                    let own = legacy.own_file.iter().flat_map(|own| &own.jwt);
+                    let lacks = own.filter(|entry| !file.jwt.contains(entry)).count();
+                    self.refuse_if(lacks > 0, Refusal::FileLacksJwt(lacks));
+                    let is_open = file.paths().contains(&login);
+                    self.refuse_if(!is_open, Refusal::FileOpensOther(login));
                 }
-                Some(_) => {}
             }
         }
         let is_in_use = legacy.authentication_config.as_deref() == Some(AUTHENTICATION_FILE);

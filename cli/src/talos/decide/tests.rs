@@ -80,6 +80,13 @@ fn with_file(config: &str, path: &str) -> String {
     changed(config, "machine:\n", &file)
 }
 
+fn file() -> Variant {
+    Variant::File {
+        more_paths: Vec::new(),
+        jwt: Vec::new(),
+    }
+}
+
 fn plan(wishes: &Wishes, config: &str) -> Plan {
     let config = MachineConfig::parse(config).unwrap();
     decide(wishes, Some(&config)).unwrap_or_else(|no_plan| panic!("{no_plan:?}"))
@@ -117,8 +124,8 @@ fn version_and_generation_are_enough() {
     for (version, generation, step, expected) in [
         ("1.14", multi_doc, None, document.clone()),
         ("1.14.0-alpha.2", multi_doc, None, document),
-        ("1.13", None, Some(Step::File), Variant::File),
-        ("1.14.0-rc.1", legacy, Some(Step::File), Variant::File),
+        ("1.13", None, Some(Step::File), file()),
+        ("1.14.0-rc.1", legacy, Some(Step::File), file()),
         (
             "1.13.6",
             None,
@@ -230,6 +237,13 @@ fn a_patch_of_the_other_generation_is_refused() {
         &both,
         &[Refusal::BothGenerations],
     );
+}
+
+#[test]
+fn a_version_that_only_the_installer_says_is_to_be_checked() {
+    let note = Note::InstallerVersion(version("1.13.0"));
+    assert_eq!(plan(&wish(Patch::LeastPrivilege), LEGACY).notes, [note]);
+    assert_eq!(plan(&talos("1.13.0"), LEGACY).notes, []);
 }
 
 /// Upgrades leave the installer's image as it is.

@@ -1,6 +1,6 @@
 //! How a machine config configures the API server.
 
-use super::documents::Documents;
+use super::documents::{Documents, values};
 use super::field::Field;
 use super::{
     AUTHENTICATION_FOLDER, Anonymous, Authentication, ConfigError, Legacy, MultiDoc, texts,
@@ -21,10 +21,19 @@ pub(super) fn legacy(documents: &Documents) -> Result<Legacy, ConfigError> {
             _ => {}
         }
     }
+    let file = legacy.authentication_config.clone();
     for volume in main.get_list("cluster.apiServer.extraVolumes")? {
-        legacy.mounts_folder |= volume
-            .get_text("mountPath")?
-            .is_some_and(|path| path.trim_end_matches('/') == AUTHENTICATION_FOLDER);
+        let mount_path = volume.get_text("mountPath")?.unwrap_or_default();
+        let mount_path = mount_path.trim_end_matches('/');
+        legacy.mounts_folder |= mount_path == AUTHENTICATION_FOLDER;
+        let below = file
+            .as_deref()
+            .and_then(|file| file.strip_prefix(mount_path));
+        if let Some(below) = below.filter(|below| below.is_empty() || below.starts_with('/')) {
+            let host_path = volume.get_text("hostPath")?.unwrap_or_default();
+            let host_path = format!("{}{below}", host_path.trim_end_matches('/'));
+            legacy.own_file = file_of_node(&main, &host_path)?;
+        }
     }
     for plugin in main.get_list("cluster.apiServer.admissionControl")? {
         if plugin.get_text("name")? == Some("PodSecurity") {
@@ -40,7 +49,10 @@ pub(super) fn multi_doc(documents: &Documents) -> Result<MultiDoc, ConfigError> 
         ..MultiDoc::default()
     };
     if let Some(document) = documents.one("KubeAuthenticationConfig") {
-        multi_doc.authentication = Some(authentication(&document)?);
+        multi_doc.authentication = Some(match document.get("configuration")? {
+            Some(configuration) => authentication(&configuration)?,
+            None => Authentication::default(),
+        });
     }
     for document in documents.all("KubeAuthorizerConfig") {
         if let Some(kind) = document.get_text("type")? {
@@ -55,17 +67,41 @@ pub(super) fn multi_doc(documents: &Documents) -> Result<MultiDoc, ConfigError> 
     Ok(multi_doc)
 }
 
-fn authentication(document: &Field<'_>) -> Result<Authentication, ConfigError> {
+/// The configuration in a file that `machine.files` puts at `path`.
+pub(super) fn file_of_node(
+    main: &Field<'_>,
+    path: &str,
+) -> Result<Option<Authentication>, ConfigError> {
+    let mut found = None;
+    // Of two files at one path the later one is written last.
+    for file in main.get_list("machine.files")? {
+        if file.get_text("path")? == Some(path) {
+            found = file.get("content")?;
+        }
+    }
+    let Some(content) = found else {
+        return Ok(None);
+    };
+    let error = || content.is_not("an AuthenticationConfiguration");
+    let values = values(content.text()?).map_err(|_| error())?;
+    let [value] = values.as_slice() else {
+        return Err(error());
+    };
+    let file = authentication(&Field::root("the file", value)).map_err(|_| error())?;
+    Ok(Some(file))
+}
+
+fn authentication(configuration: &Field<'_>) -> Result<Authentication, ConfigError> {
     const KEYS: [&str; 4] = ["apiVersion", "kind", "anonymous", "jwt"];
-    let keys = document.get_map("configuration")?;
+    let keys = configuration.map()?;
     let unknown_keys = keys
         .iter()
         .filter(|(key, _)| !KEYS.contains(key))
         .map(|(key, _)| (*key).to_owned());
-    let jwt = document.get_list("configuration.jwt")?;
-    let anonymous = match document.get("configuration.anonymous")? {
+    let jwt = configuration.get_list("jwt")?;
+    let anonymous = match configuration.get("anonymous")? {
         Some(anonymous) => anonymous_paths(&anonymous)?,
-        // There is no flag, and without one the API server lets everybody in.
+        // Without a flag, the API server lets everybody in.
         None => Anonymous::Everywhere,
     };
     Ok(Authentication {
@@ -75,7 +111,7 @@ fn authentication(document: &Field<'_>) -> Result<Authentication, ConfigError> {
     })
 }
 
-pub(super) fn anonymous_paths(anonymous: &Field<'_>) -> Result<Anonymous, ConfigError> {
+fn anonymous_paths(anonymous: &Field<'_>) -> Result<Anonymous, ConfigError> {
     let enabled = anonymous.get("enabled")?;
     let enabled = enabled.map(|enabled| enabled.boolean()).transpose()?;
     if enabled != Some(true) {

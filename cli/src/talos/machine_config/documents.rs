@@ -72,9 +72,12 @@ impl Documents {
     }
 }
 
-fn values(text: &str) -> Result<Vec<Value>, ConfigError> {
+/// The documents of a text.
+pub(super) fn values(text: &str) -> Result<Vec<Value>, ConfigError> {
     let options = serde_saphyr::options! {
         with_snippet: false,
+        // As Talos reads what has no type: `y` and `no` are texts.
+        strict_booleans: true,
         budget: serde_saphyr::budget! {
             // `talosctl gen config` explains what could stand there, at length.
             max_buffered_comment_events: 100_000,

@@ -65,16 +65,15 @@ impl<'a> Field<'a> {
 
     /// The keys and values of the map under `path`; none if it is absent.
     pub(super) fn get_map(&self, path: &str) -> Result<Vec<(&'a str, Self)>, ConfigError> {
-        let Some(field) = self.get(path)? else {
-            return Ok(Vec::new());
-        };
-        let map = field
-            .value
-            .as_object()
-            .ok_or_else(|| field.is_not("a map"))?;
+        self.get(path)?.map_or(Ok(Vec::new()), |field| field.map())
+    }
+
+    /// The keys and values of a map.
+    pub(super) fn map(&self) -> Result<Vec<(&'a str, Self)>, ConfigError> {
+        let map = self.value.as_object().ok_or_else(|| self.is_not("a map"))?;
         Ok(map
             .iter()
-            .map(|(key, value)| (key.as_str(), field.child(key, value)))
+            .map(|(key, value)| (key.as_str(), self.child(key, value)))
             .collect())
     }
 

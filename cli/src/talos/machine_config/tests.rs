@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const LEGACY: &str = include_str!("../testdata/1.13.yaml");
@@ -47,7 +49,7 @@ fn a_generated_legacy_config_is_understood() {
     );
     assert_eq!(config.certificates.len(), 1);
     assert_eq!(config.inline_manifests, []);
-    assert_eq!(config.authentication_file, None);
+    assert!(config.authentication_file.is_none());
     let legacy = legacy_of(LEGACY);
     assert_eq!(legacy.anonymous_auth, None);
     assert_eq!(legacy.exempt, Some(vec!["kube-system".to_owned()]));
@@ -114,13 +116,66 @@ fn what_was_patched_before_is_seen() {
     let files: String = files.lines().map(|line| format!("  {line}\n")).collect();
     let config = parse(&with(LEGACY, "machine:\n", &files));
     let path = "/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests";
-    assert_eq!(config.authentication_file, Some(vec![path.to_owned()]));
+    assert_eq!(config.authentication_file.unwrap().paths(), [path]);
 
     let manifests = "cluster:\n    inlineManifests:\n        - name: a\n          contents: x\n    extraManifests: [https://x]\n";
     let config = parse(&LEGACY.replace("cluster:\n", manifests));
     assert_eq!(config.inline_manifests[0].name, "a");
     assert!(!config.inline_manifests[0].is_document);
     assert_eq!(config.extra_manifests, ["https://x"]);
+}
+
+#[test]
+fn the_file_that_the_api_server_reads_is_found() {
+    let config = |flag: &str, volume: &str, content: &str| {
+        let files = format!(
+            "machine:\n    files:\n        - {{path: /var/a/b.yaml, content: 'jwt: [x]'}}\n        \
+             - {{path: /var/a/b.yaml, content: \"{content}\"}}\n"
+        );
+        let api_server = format!(
+            "    apiServer:\n        extraArgs: {{authentication-config: {flag}}}\n        \
+             extraVolumes: [{volume}]\n"
+        );
+        let config = LEGACY.replacen("machine:\n", &files, 1);
+        config.replacen("    apiServer:\n", &api_server, 1)
+    };
+    let content = "jwt: [{issuer: y}]";
+    let folder = "{hostPath: /var/a, mountPath: /etc/a}";
+    for (flag, volume, is_found) in [
+        ("/etc/a/b.yaml", folder, true),
+        (
+            "/etc/a/b.yaml",
+            "{hostPath: /var/a/, mountPath: /etc/a/}",
+            true,
+        ),
+        (
+            "/etc/b.yaml",
+            "{hostPath: /var/a/b.yaml, mountPath: /etc/b.yaml}",
+            true,
+        ),
+        ("/etc/ab.yaml", folder, false),
+        ("/etc/a/c.yaml", folder, false),
+        ("/var/a/b.yaml", folder, false),
+    ] {
+        let file = legacy_of(&config(flag, volume, content)).own_file;
+        let jwt = file.map(|file| file.jwt);
+        let expected = is_found.then(|| vec![serde_json::json!({"issuer": "y"})]);
+        assert_eq!(jwt, expected, "{flag} {volume}");
+    }
+    for content in [
+        "",
+        "VERY-SECRET",
+        "jwt: VERY-SECRET",
+        "a: 1\\n---\\na: SECRET",
+        "{",
+    ] {
+        let expected = ConfigError::Field {
+            document: documents::MAIN.to_owned(),
+            field: "machine.files[1].content".to_owned(),
+            expected: "an AuthenticationConfiguration",
+        };
+        fails(&config("/etc/a/b.yaml", folder, content), &expected);
+    }
 }
 
 #[test]
@@ -313,5 +368,27 @@ fn no_secret_is_kept() {
         assert!(text.matches("VERY-SECRET").count() > 10);
         let kept = format!("{:?}", parse(text));
         assert!(!kept.contains("VERY-SECRET"), "{kept}");
+    }
+}
+
+proptest! {
+    /// Whatever is wrong with a machine config: nothing panics, and no secret is kept or told.
+    #[test]
+    fn no_damage_brings_a_secret_out(
+        is_legacy in any::<bool>(),
+        line in any::<prop::sample::Index>(),
+        count in 0..4_usize,
+        text in ".{0,30}",
+    ) {
+        let config = if is_legacy { LEGACY } else { MULTI_DOC };
+        let mut lines: Vec<_> = config.lines().collect();
+        let start = line.index(lines.len());
+        let end = lines.len().min(start + count);
+        lines.splice(start..end, [text.as_str()]);
+        let told = match MachineConfig::parse(&lines.join("\n")) {
+            Ok(config) => format!("{config:?}"),
+            Err(error) => error.to_string(),
+        };
+        prop_assert!(!told.contains("VERY-SECRET"), "{}", told);
     }
 }

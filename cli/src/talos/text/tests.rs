@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::decide::login_path;
 use super::super::note::Note;
 use super::*;
@@ -26,14 +28,14 @@ fn in_file(text: &str) -> Value {
 
 #[test]
 fn without_anything_to_fill_in_a_patch_is_its_file() {
-    let document = Variant::Document {
-        more_paths: Vec::new(),
-        jwt: Vec::new(),
-    };
+    let (more_paths, jwt) = (Vec::new(), Vec::new());
+    let document = Variant::Document { more_paths, jwt };
+    let (more_paths, jwt) = (Vec::new(), Vec::new());
+    let file = Variant::File { more_paths, jwt };
     let url = EXAMPLE_URL.to_owned();
     for (variant, file) in [
         (document, files::DOCUMENT),
-        (Variant::File, files::FILE),
+        (file, files::FILE),
         (
             Variant::Flags {
                 feature_gates: None,
@@ -132,19 +134,21 @@ fn what_was_in_the_document_stays_in_it() {
         json!({"issuer": {"url": "https://login.concierge.pinniped.dev"}}),
     ];
     let more_paths = vec!["/openid/v1/jwks".to_owned(), "/a: #b".to_owned()];
-    let patch = parsed(&text(Variant::Document {
-        more_paths,
-        jwt: jwt.clone(),
-    }));
-    let configuration = &patch["configuration"];
-    assert_eq!(configuration["jwt"], json!(jwt));
-    let paths: Vec<_> = configuration["anonymous"]["conditions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|condition| condition["path"].as_str().unwrap())
-        .collect();
     let login = login_path(&ApiGroupSuffix::default());
+    let paths = |configuration: &Value| {
+        let conditions = configuration["anonymous"]["conditions"].as_array();
+        let paths = conditions
+            .unwrap()
+            .iter()
+            .map(|condition| condition["path"].clone());
+        paths.collect::<Vec<_>>()
+    };
+    let document = Variant::Document {
+        more_paths: more_paths.clone(),
+        jwt: jwt.clone(),
+    };
+    let configuration = &parsed(&text(document))["configuration"];
+    assert_eq!(configuration["jwt"], json!(jwt));
     let expected = [
         "/livez",
         "/readyz",
@@ -153,7 +157,14 @@ fn what_was_in_the_document_stays_in_it() {
         "/a: #b",
         &login,
     ];
-    assert_eq!(paths, expected);
+    assert_eq!(paths(configuration), expected);
+    let file = Variant::File {
+        more_paths,
+        jwt: jwt.clone(),
+    };
+    let file = in_file(&text(file));
+    assert_eq!(file["jwt"], json!(jwt));
+    assert_eq!(paths(&file), ["/openid/v1/jwks", "/a: #b", &login]);
 }
 
 #[test]
@@ -177,7 +188,10 @@ fn another_suffix_is_everywhere_but_in_what_is_the_users() {
     assert_eq!(text.matches(&login).count(), 2, "{text}");
     assert_eq!(text.matches("pinniped.dev").count(), 1, "{text}");
     for variant in [
-        Variant::File,
+        Variant::File {
+            more_paths: Vec::new(),
+            jwt: Vec::new(),
+        },
         Variant::Flags {
             feature_gates: None,
         },
@@ -290,4 +304,20 @@ fn notes_are_comments_that_nothing_in_them_ends() {
         );
     }
     assert_eq!(parsed(&text), parsed(files::ANONYMOUS_AUTH));
+}
+
+proptest! {
+    /// What stands in the user's own configuration comes out of the patch as it was.
+    #[test]
+    fn whatever_is_carried_comes_back_whole(path in any::<String>(), key in any::<String>(), value in any::<String>()) {
+        let jwt = vec![json!({"issuer": {"audiences": [value]}, key: {"a": value}})];
+        let more_paths = vec![path.clone()];
+        let document = Variant::Document { more_paths: more_paths.clone(), jwt: jwt.clone() };
+        let document = parsed(&text(document));
+        let file = in_file(&text(Variant::File { more_paths, jwt: jwt.clone() }));
+        for (configuration, index) in [(&document["configuration"], 3), (&file, 0)] {
+            prop_assert_eq!(&configuration["jwt"], &json!(jwt));
+            prop_assert_eq!(&configuration["anonymous"]["conditions"][index]["path"], &path);
+        }
+    }
 }

@@ -12,10 +12,10 @@ fn each_generation_has_its_least_privilege() {
     let done = with_file(LEGACY, LOGIN);
     let cases = [
         (wish(Patch::LeastPrivilege), MULTI_DOC, document),
-        (wish(Patch::LeastPrivilege), LEGACY, Variant::File),
-        (wish(Patch::LeastPrivilege), LEGACY_14, Variant::File),
+        (wish(Patch::LeastPrivilege), LEGACY, file()),
+        (wish(Patch::LeastPrivilege), LEGACY_14, file()),
         (wish(Patch::LeastPrivilege), &done, flags.clone()),
-        (step(Step::File), LEGACY, Variant::File),
+        (step(Step::File), LEGACY, file()),
         (step(Step::Flags), &done, flags),
     ];
     for (wishes, config, expected) in cases {
@@ -43,7 +43,7 @@ fn one_path_cannot_be_opened_where_the_flag_stays() {
     let old = changed(LEGACY, "installer:v1.13.0", "installer:v1.12.6");
     let stays = Refusal::FlagStays(version("1.12.6"));
     refused(&wish(Patch::LeastPrivilege), &old, &[stays]);
-    assert_eq!(plan(&talos("1.13"), &old).variant, Variant::File);
+    assert_eq!(plan(&talos("1.13"), &old).variant, file());
     refused_without_config(&talos("1.6.3"), Refusal::TalosTooOld(version("1.6.3")));
 }
 
@@ -60,7 +60,7 @@ fn early_builds_of_1_14_deny_the_file_on_legacy() {
             let refusal = Refusal::AuthenticationConfigDenied(version(text));
             refused(&talos(text), LEGACY_14, &[refusal]);
         } else {
-            assert_eq!(plan(&talos(text), LEGACY_14).variant, Variant::File);
+            assert_eq!(plan(&talos(text), LEGACY_14).variant, file());
         }
     }
 }
@@ -165,13 +165,11 @@ fn the_steps_come_one_after_the_other_and_once() {
 #[test]
 fn what_authenticates_users_already_is_not_put_aside() {
     let oidc = with_arguments(LEGACY, &["oidc-issuer-url: https://x", "oidc-client-id: y"]);
-    let flags = vec!["oidc-client-id".to_owned(), "oidc-issuer-url".to_owned()];
     let own = with_arguments(LEGACY, &["authentication-config: /a.yaml"]);
-    let own_file = Refusal::OwnAuthenticationConfig("/a.yaml".to_owned(), LOGIN.to_owned());
     for wishes in [step(Step::File), wish(Patch::LeastPrivilege)] {
-        let flags = flags.clone();
+        let flags = vec!["oidc-client-id".to_owned(), "oidc-issuer-url".to_owned()];
         refused(&wishes, &oidc, &[Refusal::OidcFlags { flags }]);
-        refused(&wishes, &own, std::slice::from_ref(&own_file));
+        refused(&wishes, &own, &[Refusal::UnknownFile("/a.yaml".to_owned())]);
     }
     // An unknown key stops the API server, and dropping it may be wrong too.
     let unknown = changed(MULTI_DOC, "    jwt: []", "    jwt: []\n    jwts: []");
@@ -181,6 +179,79 @@ fn what_authenticates_users_already_is_not_put_aside() {
         &unknown,
         &[Refusal::UnknownKeys { keys }],
     );
+}
+
+/// The config with a file of the user's own.
+fn with_own_file(config: &str, content: &str, arguments: &[&str]) -> String {
+    let files =
+        format!("machine:\n    files:\n        - {{path: /var/a.yaml, content: '{content}'}}\n");
+    let arguments = [&["authentication-config: /a.yaml"], arguments].concat();
+    let volume =
+        "    apiServer:\n        extraVolumes: [{hostPath: /var/a.yaml, mountPath: /a.yaml}]\n";
+    let config = changed(config, "machine:\n", &files);
+    let config = with_arguments(&config, &arguments);
+    changed(&config, "    apiServer:\n", volume)
+}
+
+#[test]
+fn what_a_file_of_the_users_own_has_is_carried_into_ours() {
+    let replaces = Note::ReplacesFile("/a.yaml".to_owned());
+    let content = "{anonymous: {enabled: true, conditions: [{path: /livez}]}, jwt: [{issuer: x}]}";
+    let own = with_own_file(LEGACY, content, &[]);
+    let jwt = vec![serde_json::json!({"issuer": "x"})];
+    let more_paths = vec!["/livez".to_owned()];
+    let plan_of = |config: &str| plan(&talos("1.13"), config);
+    let first = plan_of(&own);
+    assert_eq!(
+        first.variant,
+        Variant::File {
+            more_paths: more_paths.clone(),
+            jwt
+        }
+    );
+    assert_eq!(
+        first.notes,
+        [
+            replaces.clone(),
+            Note::PathsCarried(more_paths),
+            Note::JwtCarried(1)
+        ]
+    );
+
+    let both = |content: &str| {
+        let entry = format!(
+            "    files:\n        - {{path: {AUTHENTICATION_FILE}, content: '{content}'}}\n"
+        );
+        changed(&own, "    files:\n", &entry)
+    };
+    let ours = format!(
+        "{{anonymous: {{enabled: true, conditions: [{{path: {LOGIN}}}]}}, jwt: [{{issuer: x}}]}}"
+    );
+    let second = plan_of(&both(&ours));
+    assert_eq!(
+        second.variant,
+        Variant::Flags {
+            feature_gates: None
+        }
+    );
+    assert_eq!(second.notes, [replaces]);
+    let without_jwt = ours.replace("{issuer: x}", "");
+    refused(
+        &talos("1.13"),
+        &both(&without_jwt),
+        &[Refusal::FileLacksJwt(1)],
+    );
+
+    let empty = "anonymous-auth: \"\"";
+    let open = with_own_file(LEGACY, &ours, &[empty]);
+    refused(
+        &talos("1.13"),
+        &open,
+        &[Refusal::OpenByOwnFile("/a.yaml".to_owned())],
+    );
+    let unknown = with_own_file(LEGACY, "{jwts: []}", &[]);
+    let keys = vec!["jwts".to_owned()];
+    refused(&talos("1.13"), &unknown, &[Refusal::UnknownKeys { keys }]);
 }
 
 #[test]
