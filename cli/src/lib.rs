@@ -13,10 +13,11 @@ mod exec_credential;
 mod login_static;
 mod migrate;
 mod protection;
+mod talos;
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -24,9 +25,10 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use agent_values::AgentValuesError;
-use arguments::{Arguments, Command, Login};
+use arguments::{Arguments, Command, Login, Talos};
 use login_static::LoginError;
 use migrate::MigrateError;
+use talos::patch::PatchError;
 
 pub use protection::protect_memory;
 
@@ -45,6 +47,8 @@ enum CommandError {
     AgentValues(#[from] AgentValuesError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    #[error(transparent)]
+    TalosPatch(#[from] PatchError),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
@@ -55,18 +59,20 @@ impl CommandError {
         match self {
             Self::Login(error) => error.is_usage(),
             Self::Migrate(error) => error.is_usage(),
+            Self::TalosPatch(error) => error.is_usage(),
             Self::AgentValues(_) | Self::Print(_) => false,
         }
     }
 }
 
-/// Runs the program: `arguments` with the program's name first, results to `stdout`, everything else to `stderr`.
+/// Runs the program: `arguments` with the program's name first, results to `stdout`, everything else to `stderr`. `stdin` is read where a file is named `-`.
 ///
 /// The exit code is 0 when it worked, 1 when it did not, 2 when it was called wrongly.
 pub fn run(
     arguments: &[OsString],
     environment: Environment<'_>,
     now: SystemTime,
+    stdin: &mut dyn Read,
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> ExitCode {
@@ -85,6 +91,9 @@ pub fn run(
         }
         Command::AgentValues(cluster) => agent_values::run(&cluster, stdout).map_err(Into::into),
         Command::Migrate(flags) => migrate::run(&flags, stdout).map_err(Into::into),
+        Command::Talos(Talos::Patch(flags)) => {
+            talos::patch::run(&flags, stdin, stdout, stderr).map_err(Into::into)
+        }
         Command::Version => {
             writeln!(stdout, "haulout {}", env!("CARGO_PKG_VERSION")).map_err(CommandError::Print)
         }
@@ -183,6 +192,7 @@ mod tests {
             &arguments.map(OsString::from),
             &|_| None,
             SystemTime::UNIX_EPOCH,
+            &mut io::empty(),
             &mut stdout,
             &mut stderr,
         );

@@ -31,8 +31,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-pub(crate) use self::binaries::find_or_build_oidc;
 pub use self::binaries::{HelmVersion, KubernetesBinaries, NodePrograms};
+pub(crate) use self::binaries::{
+    find_or_build_oidc, find_or_build_talos_arguments, find_or_build_talos_machinery,
+};
 pub use self::haulout::{
     AUDIENCE, AUTHENTICATOR, Addresses, Agent, HauloutStack, Products, Replica, StackOptions,
     TARGET, TOKEN_VARIABLE, target_folder,
@@ -308,6 +310,14 @@ impl Cluster {
     /// It did not become ready within a minute.
     pub async fn restart(&mut self, component: Component) -> anyhow::Result<()> {
         self.process(component)?.restart()?;
+        self.wait_until_ready().await
+    }
+
+    /// Waits until kube-apiserver is ready.
+    ///
+    /// # Errors
+    /// It did not become ready within a minute, or it has ended.
+    pub async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let parts = &mut [&mut self.etcd, &mut self.api_server];
         wait_for("kube-apiserver ready", READY_LIMIT, parts, async || {
             self.kubectl.run(["get", "--raw", "/readyz"]).await

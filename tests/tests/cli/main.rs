@@ -1,10 +1,11 @@
-//! `haulout login static` against a real HTTPS server.
+//! The program `haulout`: `login static` against a real HTTPS server, `talos patch` with real machine configs.
 #![cfg(test)]
 
 mod cache;
 mod exchange;
 mod failures;
 mod server;
+mod talos_patch;
 mod usage;
 
 use std::collections::HashMap;
@@ -72,6 +73,10 @@ impl Machine {
     }
 
     fn run(&self, flags: &[&str]) -> Outcome {
+        self.run_with_input(flags, "")
+    }
+
+    fn run_with_input(&self, flags: &[&str], stdin: &str) -> Outcome {
         let arguments: Vec<OsString> = ["haulout"]
             .iter()
             .chain(flags)
@@ -82,6 +87,7 @@ impl Machine {
             &arguments,
             &|name| self.variables.get(name).cloned(),
             SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
+            &mut stdin.as_bytes(),
             &mut stdout,
             &mut stderr,
         );

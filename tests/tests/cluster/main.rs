@@ -30,5 +30,6 @@ mod rotations;
 mod running;
 mod shell;
 mod suffix;
+mod talos;
 mod who_am_i;
 mod xtask;

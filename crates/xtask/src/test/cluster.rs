@@ -22,10 +22,16 @@ pub(super) enum Group {
     OidcProvider,
     /// Tokens of Keycloak.
     Keycloak,
+    /// Talos' own code on patches.
+    TalosConfig,
+    /// What they lead to, with a real API server.
+    TalosStart,
+    /// Both for older versions.
+    TalosOld,
 }
 
 /// The modules of the test binary, each with all below it but what is named itself.
-const MODULES: [(Group, &[&str]); 6] = [
+const MODULES: [(Group, &[&str]); 9] = [
     (
         Group::Processes,
         &[
@@ -55,6 +61,9 @@ const MODULES: [(Group, &[&str]); 6] = [
     (Group::Chart, &["chart"]),
     (Group::OidcProvider, &["providers"]),
     (Group::Keycloak, &["providers::keycloak"]),
+    (Group::TalosConfig, &["talos"]),
+    (Group::TalosStart, &["talos::start"]),
+    (Group::TalosOld, &["talos::old"]),
 ];
 
 impl Group {
@@ -177,6 +186,9 @@ mod tests {
             ("chart::installation::a", Some(Group::Chart)),
             ("providers::oidc_provider::a", Some(Group::OidcProvider)),
             ("providers::keycloak::a", Some(Group::Keycloak)),
+            ("talos::config::a", Some(Group::TalosConfig)),
+            ("talos::start::a", Some(Group::TalosStart)),
+            ("talos::old::a", Some(Group::TalosOld)),
             ("login::node::a", Some(Group::Processes)),
             ("logins::a", None),
             ("a", None),
