@@ -33,6 +33,7 @@ const MODULES: [(Group, &[&str]); 6] = [
             "binaries",
             "crashes",
             "credential_issuer",
+            "direct_endpoint",
             "door",
             "flood",
             "guide",
