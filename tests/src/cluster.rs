@@ -23,6 +23,7 @@ mod process;
 mod profile;
 mod progress;
 mod providers;
+mod reverse_proxy;
 mod state;
 
 use std::net::Ipv4Addr;
@@ -50,6 +51,7 @@ pub use self::ports::free_ports;
 pub use self::process::{Launch, Process};
 pub use self::profile::{Anonymous, LOGIN_PATH, Profile};
 pub use self::providers::{Provider, find_or_install_keycloak, find_or_install_oidc_provider};
+pub use self::reverse_proxy::{ReverseProxy, ServerAuthority, ServerPair};
 pub use self::state::{end_kept_cluster, kept_cluster_folder, kept_clusters, sweep_lost_clusters};
 use cluster_info::cluster_info;
 use control_plane::ControlPlane;

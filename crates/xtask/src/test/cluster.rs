@@ -39,6 +39,7 @@ const MODULES: [(Group, &[&str]); 9] = [
             "binaries",
             "crashes",
             "credential_issuer",
+            "direct_endpoint",
             "door",
             "flood",
             "guide",

@@ -39,6 +39,8 @@ pub(super) enum Needs {
     Kubernetes,
     /// The same, root, and what runs pods.
     Pods,
+    /// The Kubernetes programs, and a reverse proxy.
+    KubernetesAndProxy,
     /// The Kubernetes programs, and what runs oidc-provider.
     KubernetesAndNodeJs,
     /// The same, and what runs Keycloak.
@@ -138,11 +140,14 @@ pub(super) const STAGES: &[Stage] = &[
         "each fuzz target for ten seconds, beginning with its corpus",
         Kind::FuzzCorpus,
     ),
-    with_kubernetes(
-        "cluster",
-        "tests against a real API server, both profiles",
-        Kind::Cluster,
-    ),
+    Stage {
+        needs: Needs::KubernetesAndProxy,
+        ..with_kubernetes(
+            "cluster",
+            "tests against a real API server, both profiles",
+            Kind::Cluster,
+        )
+    },
     Stage {
         needs: Needs::Pods,
         ..with_kubernetes(
