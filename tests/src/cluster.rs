@@ -6,6 +6,7 @@
 //!
 //! With [`ClusterOptions::nodes`] it has nodes that run pods too.
 
+mod access;
 mod binaries;
 mod cluster_info;
 mod control_plane;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
+pub use self::access::Access;
 pub use self::binaries::{HelmVersion, KubernetesBinaries, NodePrograms};
 pub(crate) use self::binaries::{
     find_or_build_oidc, find_or_build_talos_arguments, find_or_build_talos_machinery,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::config::{admission_file, documents, mount_paths, mounted_file};
 use super::{Config, Talos, Version, ask};
+use crate::cluster::Access;
 
 /// Where Talos 1.14 puts the file that it writes itself, inside the container.
 const OWN_FILE: &str = "/system/config/kubernetes/kube-apiserver/authentication-config.yaml";
@@ -51,6 +52,17 @@ pub struct Rendered {
     pub mount_paths: Vec<String>,
     /// Arguments were merged by our model, not by Talos' own code.
     pub modelled: bool,
+}
+
+impl Rendered {
+    /// What it is to an API server that is no pod; nothing where Talos writes no pod.
+    pub fn access(&self) -> Access {
+        Access {
+            flags: self.arguments.clone().unwrap_or_default(),
+            authentication: self.authentication.clone(),
+            admission: Some(self.admission.clone()),
+        }
+    }
 }
 
 impl Talos {
