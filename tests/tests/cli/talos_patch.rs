@@ -1,5 +1,7 @@
 //! `haulout talos patch`: what the program prints, where, and with which exit code.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -27,16 +29,34 @@ fn printed(flags: &[&str], stdin: &str) -> String {
     outcome.stdout
 }
 
+/// Path and text of each YAML file in `talos-patches`.
+fn patches() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../talos-patches");
+    let (mut folders, mut files) = (vec![root.clone()], BTreeMap::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+            {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+                files.insert(name.to_owned(), std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
 fn parsed(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap()
 }
 
 #[test]
 fn the_files_of_talos_patches_are_what_is_printed() {
-    let file = |path: &str| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../talos-patches/");
-        std::fs::read_to_string(format!("{folder}{path}")).unwrap()
-    };
+    let files = patches();
     for (flags, path) in [
         (
             "--talos-version=1.14 --generation=multi-doc",
@@ -68,8 +88,52 @@ fn the_files_of_talos_patches_are_what_is_printed() {
         ),
     ] {
         let flags: Vec<_> = flags.split(' ').collect();
-        assert_eq!(printed(&flags, ""), file(path), "{path}");
+        assert_eq!(printed(&flags, ""), files[path], "{path}");
     }
+}
+
+#[test]
+fn each_file_says_what_to_know_of_it_and_is_in_the_readme() {
+    let readme = include_str!("../../../talos-patches/README.md");
+    let files = patches();
+    assert_eq!(files.len(), 13);
+    for (name, text) in files {
+        assert!(readme.contains(&format!("`{name}`")), "{name}");
+        let header = text.lines().take_while(|line| line.starts_with('#'));
+        let header: Vec<_> = header.collect();
+        for subject in ["Talos", "Kubernetes", "Opens", "Needs", "Again", "Undo"] {
+            let begin = format!("# {subject:<12}");
+            let count = header
+                .iter()
+                .filter(|line| line.starts_with(&begin))
+                .count();
+            assert_eq!(count, 1, "{name}: {subject}");
+        }
+    }
+}
+
+/// Helm takes the namespace of the agent over only with its own marks on it.
+#[test]
+fn namespaces_are_those_of_the_manifests() {
+    let levels = |text: &str| {
+        let namespaces: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+        let level = |namespace: &Value| {
+            let metadata = &namespace["metadata"];
+            let level = &metadata["labels"]["pod-security.kubernetes.io/enforce"];
+            (metadata["name"].to_string(), level.to_string())
+        };
+        namespaces.iter().map(level).collect::<BTreeMap<_, _>>()
+    };
+    let text = &patches()["namespace.yaml"];
+    let manifest = include_str!("../../../manifests/webhook/namespace.yaml");
+    assert_eq!(levels(text), levels(manifest));
+    let namespaces: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    assert_eq!(
+        namespaces[1]["metadata"]["annotations"],
+        json!({"meta.helm.sh/release-name": "haulout", "meta.helm.sh/release-namespace": "haulout-system"})
+    );
+    let managed_by = "/metadata/labels/app.kubernetes.io~1managed-by";
+    assert_eq!(namespaces[1].pointer(managed_by).unwrap(), "Helm");
 }
 
 #[test]
@@ -174,7 +238,7 @@ fn each_refusal_is_a_line_and_the_exit_code_is_1() {
         "{oidc}"
     );
     assert!(
-        own.starts_with("Refused: the API server reads /a.yaml already"),
+        own.starts_with("Refused: the API server reads /a.yaml by authentication-config"),
         "{own}"
     );
     assert_eq!(end, "Error: no patch was printed, for the reasons above");
