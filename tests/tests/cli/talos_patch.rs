@@ -190,6 +190,54 @@ fn cluster_info_comes_from_the_config_or_from_flags() {
     assert_eq!(of_flags, expected);
 }
 
+/// The config with a secret wherever else a machine config may have one.
+fn with_more_secrets(config: &str) -> String {
+    let machine = format!(
+        "machine:
+    env: {{PROXY: 'https://user:{SECRET}@proxy.example'}}
+    files:
+        - {{path: /var/lib/a, permissions: 0o600, op: create, content: {SECRET}}}
+    registries:
+        config:
+            registry.example:
+                auth: {{username: a, password: {SECRET}, auth: {SECRET}, identityToken: {SECRET}}}
+                tls: {{clientIdentity: {{crt: {SECRET}, key: {SECRET}}}}}
+    acceptedCAs:
+        - {{crt: {SECRET}}}
+    network:
+        interfaces:
+            - wireguard: {{privateKey: {SECRET}, peers: [{{presharedKey: {SECRET}}}]}}
+              vip: {{equinixMetal: {{apiToken: {SECRET}}}, hcloud: {{apiToken: {SECRET}}}}}
+    systemDiskEncryption:
+        state: {{keys: [{{slot: 0, static: {{passphrase: {SECRET}}}}}]}}
+"
+    );
+    let cluster = format!(
+        "cluster:
+    aescbcEncryptionSecret: {SECRET}
+    extraManifestHeaders: {{Authorization: {SECRET}}}
+    inlineManifests:
+        - name: other
+          contents: |
+            apiVersion: v1
+            kind: Secret
+            stringData: {{a: {SECRET}}}
+"
+    );
+    let documents = [
+        format!("kind: KubeServiceAccountConfig\nkey: {SECRET}"),
+        format!("kind: KubeInlineManifestConfig\nname: secret\nmanifest: {SECRET}"),
+        format!("kind: KubeExternalManifestConfig\nname: a\nheaders: {{Authorization: {SECRET}}}"),
+        format!("kind: SideroLinkConfig\napiUrl: grpc://a.example?jointoken={SECRET}"),
+        format!("kind: RegistryAuthConfig\nname: a\npassword: {SECRET}"),
+        format!("kind: WireguardConfig\nname: wg0\nprivateKey: {SECRET}"),
+    ];
+    let config = config.replacen("machine:\n", &machine, 1);
+    let config = config.replacen("cluster:\n", &cluster, 1);
+    let documents = documents.map(|document| format!("\n---\napiVersion: v1alpha1\n{document}"));
+    config + &documents.concat()
+}
+
 /// Every secret of a config is left out, whatever the patch, whether it is printed or refused.
 #[test]
 fn no_secret_of_a_config_is_printed() {
@@ -200,7 +248,10 @@ fn no_secret_of_a_config_is_printed() {
     )
     .unwrap();
     let manifest = format!("--manifest={}", manifest.path().display());
-    for config in [LEGACY, MULTI_DOC] {
+    for config in [LEGACY, MULTI_DOC].map(with_more_secrets) {
+        assert!(config.matches(SECRET).count() > 30);
+        printed(&["-"], &config);
+        printed(&["-", "--patch=cluster-info"], &config);
         for flags in [
             &["--patch=least-privilege"][..],
             &["--patch=least-privilege", "--step=flags"],
@@ -215,7 +266,7 @@ fn no_secret_of_a_config_is_printed() {
             let worker = config.replace("type: controlplane", "type: worker");
             let broken = config.replace("cluster:\n", "cluster: [\n");
             let flags = [&["-"], flags].concat();
-            let outcome = patch(&flags, config);
+            let outcome = patch(&flags, &config);
             assert_ne!(outcome.stdout.is_empty(), outcome.stderr.is_empty());
             patch(&flags, &worker).error(1);
             patch(&flags, &broken).error(1);
