@@ -180,6 +180,10 @@ impl<'a> Draft<'a> {
             notes: Vec::new(),
             refusals: Vec::new(),
         };
+        let has_key = target
+            .config
+            .is_none_or(|config| config.has_controller_manager);
+        draft.note_if(!has_key, Note::NoControllerManager);
         if let Some(multi_doc) = target.multi_doc() {
             draft.refuse_if(multi_doc.has_legacy, Refusal::BothGenerations);
             let repairs = wishes.patch == Patch::LeastPrivilege;

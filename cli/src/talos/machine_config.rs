@@ -58,6 +58,8 @@ pub(crate) enum ConfigError {
 #[derive(Clone, Debug)]
 pub(crate) struct MachineConfig {
     pub(crate) is_control_plane: bool,
+    /// Whether kube-controller-manager runs on the node, without which nothing there can sign.
+    pub(crate) has_controller_manager: bool,
     /// The Talos that was installed at first; upgrades leave it as it is.
     pub(crate) installer: Option<Version>,
     pub(crate) kubernetes: KubernetesVersion,
@@ -192,6 +194,7 @@ impl MachineConfig {
         };
         Ok(Self {
             is_control_plane,
+            has_controller_manager: has_controller_manager(&documents)?,
             installer: main
                 .get_text("machine.install.image")?
                 .and_then(Version::of_image),
@@ -208,6 +211,18 @@ impl MachineConfig {
             authentication_file: file_of_node(&main, AUTHENTICATION_FILE)?,
         })
     }
+}
+
+fn has_controller_manager(documents: &Documents) -> Result<bool, ConfigError> {
+    let disabled = "machine.controlPlane.controllerManager.disabled";
+    let switch = match documents.one("KubeControllerManagerConfig") {
+        Some(document) => document.get("enabled")?.map(|enabled| enabled.boolean()),
+        None => documents
+            .main()
+            .get(disabled)?
+            .map(|disabled| disabled.boolean().map(|disabled| !disabled)),
+    };
+    Ok(switch.transpose()?.unwrap_or(true))
 }
 
 fn endpoint(documents: &Documents) -> Result<Option<String>, ConfigError> {

@@ -27,6 +27,8 @@ pub(crate) enum Note {
     IgnoredDocument,
     /// Kubernetes 1.31 has it switched off.
     FeatureGate,
+    /// Nothing on this node can sign.
+    NoControllerManager,
     /// There is a way that opens less.
     LeastPrivilegeIsPossible,
 }
@@ -73,6 +75,10 @@ impl fmt::Display for Note {
             ),
             Self::FeatureGate => f.write_str(
                 "Kubernetes 1.31 knows paths for callers without credentials as an alpha feature, so its gate is switched on.",
+            ),
+            Self::NoControllerManager => f.write_str(
+                "kube-controller-manager is switched off in this machine config, and its key is what Haulout signs with: another \
+                 control plane node has to run it, or nobody can log in.",
             ),
             Self::LeastPrivilegeIsPossible => f.write_str(
                 "This Talos can open the path of a login alone: prefer --patch least-privilege.",

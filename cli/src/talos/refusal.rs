@@ -61,8 +61,9 @@ pub(crate) enum Refusal {
     )]
     GateOff,
     #[error(
-        "the API server does not start with {} beside --authentication-config; write that issuer as an entry of jwt into the \
-         file of --step file, and remove those flags in the same change as you add those of --step flags", flags.join(", ")
+        "the API server does not start with {} beside --authentication-config: that issuer has to become an entry of jwt in the file \
+         of --step file (--talos-version without a machine config prints it), and those flags have to go in the same change that adds \
+         those of --step flags; talos-patches/README.md shows how", flags.join(", ")
     )]
     OidcFlags { flags: Vec<String> },
     #[error(

@@ -1,5 +1,7 @@
 //! `haulout talos patch`: what the program prints, where, and with which exit code.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -27,16 +29,34 @@ fn printed(flags: &[&str], stdin: &str) -> String {
     outcome.stdout
 }
 
+/// Path and text of each YAML file in `talos-patches`.
+fn patches() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../talos-patches");
+    let (mut folders, mut files) = (vec![root.clone()], BTreeMap::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+            {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+                files.insert(name.to_owned(), std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
 fn parsed(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap()
 }
 
 #[test]
 fn the_files_of_talos_patches_are_what_is_printed() {
-    let file = |path: &str| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../talos-patches/");
-        std::fs::read_to_string(format!("{folder}{path}")).unwrap()
-    };
+    let files = patches();
     for (flags, path) in [
         (
             "--talos-version=1.14 --generation=multi-doc",
@@ -68,8 +88,52 @@ fn the_files_of_talos_patches_are_what_is_printed() {
         ),
     ] {
         let flags: Vec<_> = flags.split(' ').collect();
-        assert_eq!(printed(&flags, ""), file(path), "{path}");
+        assert_eq!(printed(&flags, ""), files[path], "{path}");
     }
+}
+
+#[test]
+fn each_file_says_what_to_know_of_it_and_is_in_the_readme() {
+    let readme = include_str!("../../../talos-patches/README.md");
+    let files = patches();
+    assert_eq!(files.len(), 13);
+    for (name, text) in files {
+        assert!(readme.contains(&format!("`{name}`")), "{name}");
+        let header = text.lines().take_while(|line| line.starts_with('#'));
+        let header: Vec<_> = header.collect();
+        for subject in ["Talos", "Kubernetes", "Opens", "Needs", "Again", "Undo"] {
+            let begin = format!("# {subject:<12}");
+            let count = header
+                .iter()
+                .filter(|line| line.starts_with(&begin))
+                .count();
+            assert_eq!(count, 1, "{name}: {subject}");
+        }
+    }
+}
+
+/// Helm takes the namespace of the agent over only with its own marks on it.
+#[test]
+fn namespaces_are_those_of_the_manifests() {
+    let levels = |text: &str| {
+        let namespaces: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+        let level = |namespace: &Value| {
+            let metadata = &namespace["metadata"];
+            let level = &metadata["labels"]["pod-security.kubernetes.io/enforce"];
+            (metadata["name"].to_string(), level.to_string())
+        };
+        namespaces.iter().map(level).collect::<BTreeMap<_, _>>()
+    };
+    let text = &patches()["namespace.yaml"];
+    let manifest = include_str!("../../../manifests/webhook/namespace.yaml");
+    assert_eq!(levels(text), levels(manifest));
+    let namespaces: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    assert_eq!(
+        namespaces[1]["metadata"]["annotations"],
+        json!({"meta.helm.sh/release-name": "haulout", "meta.helm.sh/release-namespace": "haulout-system"})
+    );
+    let managed_by = "/metadata/labels/app.kubernetes.io~1managed-by";
+    assert_eq!(namespaces[1].pointer(managed_by).unwrap(), "Helm");
 }
 
 #[test]
@@ -126,6 +190,54 @@ fn cluster_info_comes_from_the_config_or_from_flags() {
     assert_eq!(of_flags, expected);
 }
 
+/// The config with a secret wherever else a machine config may have one.
+fn with_more_secrets(config: &str) -> String {
+    let machine = format!(
+        "machine:
+    env: {{PROXY: 'https://user:{SECRET}@proxy.example'}}
+    files:
+        - {{path: /var/lib/a, permissions: 0o600, op: create, content: {SECRET}}}
+    registries:
+        config:
+            registry.example:
+                auth: {{username: a, password: {SECRET}, auth: {SECRET}, identityToken: {SECRET}}}
+                tls: {{clientIdentity: {{crt: {SECRET}, key: {SECRET}}}}}
+    acceptedCAs:
+        - {{crt: {SECRET}}}
+    network:
+        interfaces:
+            - wireguard: {{privateKey: {SECRET}, peers: [{{presharedKey: {SECRET}}}]}}
+              vip: {{equinixMetal: {{apiToken: {SECRET}}}, hcloud: {{apiToken: {SECRET}}}}}
+    systemDiskEncryption:
+        state: {{keys: [{{slot: 0, static: {{passphrase: {SECRET}}}}}]}}
+"
+    );
+    let cluster = format!(
+        "cluster:
+    aescbcEncryptionSecret: {SECRET}
+    extraManifestHeaders: {{Authorization: {SECRET}}}
+    inlineManifests:
+        - name: other
+          contents: |
+            apiVersion: v1
+            kind: Secret
+            stringData: {{a: {SECRET}}}
+"
+    );
+    let documents = [
+        format!("kind: KubeServiceAccountConfig\nkey: {SECRET}"),
+        format!("kind: KubeInlineManifestConfig\nname: secret\nmanifest: {SECRET}"),
+        format!("kind: KubeExternalManifestConfig\nname: a\nheaders: {{Authorization: {SECRET}}}"),
+        format!("kind: SideroLinkConfig\napiUrl: grpc://a.example?jointoken={SECRET}"),
+        format!("kind: RegistryAuthConfig\nname: a\npassword: {SECRET}"),
+        format!("kind: WireguardConfig\nname: wg0\nprivateKey: {SECRET}"),
+    ];
+    let config = config.replacen("machine:\n", &machine, 1);
+    let config = config.replacen("cluster:\n", &cluster, 1);
+    let documents = documents.map(|document| format!("\n---\napiVersion: v1alpha1\n{document}"));
+    config + &documents.concat()
+}
+
 /// Every secret of a config is left out, whatever the patch, whether it is printed or refused.
 #[test]
 fn no_secret_of_a_config_is_printed() {
@@ -136,7 +248,10 @@ fn no_secret_of_a_config_is_printed() {
     )
     .unwrap();
     let manifest = format!("--manifest={}", manifest.path().display());
-    for config in [LEGACY, MULTI_DOC] {
+    for config in [LEGACY, MULTI_DOC].map(with_more_secrets) {
+        assert!(config.matches(SECRET).count() > 30);
+        printed(&["-"], &config);
+        printed(&["-", "--patch=cluster-info"], &config);
         for flags in [
             &["--patch=least-privilege"][..],
             &["--patch=least-privilege", "--step=flags"],
@@ -151,7 +266,7 @@ fn no_secret_of_a_config_is_printed() {
             let worker = config.replace("type: controlplane", "type: worker");
             let broken = config.replace("cluster:\n", "cluster: [\n");
             let flags = [&["-"], flags].concat();
-            let outcome = patch(&flags, config);
+            let outcome = patch(&flags, &config);
             assert_ne!(outcome.stdout.is_empty(), outcome.stderr.is_empty());
             patch(&flags, &worker).error(1);
             patch(&flags, &broken).error(1);
@@ -174,7 +289,7 @@ fn each_refusal_is_a_line_and_the_exit_code_is_1() {
         "{oidc}"
     );
     assert!(
-        own.starts_with("Refused: the API server reads /a.yaml already"),
+        own.starts_with("Refused: the API server reads /a.yaml by authentication-config"),
         "{own}"
     );
     assert_eq!(end, "Error: no patch was printed, for the reasons above");

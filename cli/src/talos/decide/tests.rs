@@ -246,6 +246,23 @@ fn a_version_that_only_the_installer_says_is_to_be_checked() {
     assert_eq!(plan(&talos("1.13.0"), LEGACY).notes, []);
 }
 
+#[test]
+fn without_a_controller_manager_nothing_signs() {
+    let off = "machine:\n    controlPlane: {controllerManager: {disabled: true}}\n";
+    let legacy = changed(LEGACY, "machine:\n", off);
+    let kind = "kind: KubeControllerManagerConfig\n";
+    let multi_doc = changed(MULTI_DOC, kind, &format!("{kind}enabled: false\n"));
+    let multi_doc_on = changed(MULTI_DOC, kind, &format!("{kind}enabled: true\n"));
+    for (config, expected) in [
+        (&*legacy, &[Note::NoControllerManager][..]),
+        (&multi_doc, &[Note::NoControllerManager]),
+        (&multi_doc_on, &[]),
+        (MULTI_DOC, &[]),
+    ] {
+        assert_eq!(plan(&wish(Patch::ClusterInfo), config).notes, expected);
+    }
+}
+
 /// Upgrades leave the installer's image as it is.
 #[test]
 fn an_old_installer_does_not_make_a_multi_doc_config_old() {

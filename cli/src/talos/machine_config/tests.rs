@@ -111,6 +111,11 @@ fn what_was_patched_before_is_seen() {
     let legacy = legacy_of(&LEGACY.replace("    apiServer:\n", unquoted));
     assert_eq!(legacy.anonymous_auth.as_deref(), Some("true"));
 
+    // So Talos 1.13 keeps an empty value.
+    let null = "    apiServer:\n        extraArgs:\n            anonymous-auth: null\n";
+    let legacy = legacy_of(&LEGACY.replace("    apiServer:\n", null));
+    assert_eq!(legacy.anonymous_auth.as_deref(), Some(""));
+
     let file = include_str!("../../../../talos-patches/1.13/least-privilege-file.yaml");
     let files = file.split_once("machine:\n").unwrap().1;
     let files: String = files.lines().map(|line| format!("  {line}\n")).collect();
