@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod fault_table;
+mod go_program;
 pub mod issuer;
 pub mod load;
 pub mod logins;

@@ -7,23 +7,17 @@ mod config;
 mod render;
 mod state;
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
-use serde::de::DeserializeOwned;
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 
 pub use self::config::documents;
 pub use self::render::Rendered;
 pub use self::state::{Broken, Cause, State};
 use crate::cluster::{find_or_build_talos_arguments, find_or_build_talos_machinery};
-
-const LIMIT: Duration = Duration::from_secs(120);
+use crate::go_program::ask;
 
 /// A version of Talos whose machinery module can be had.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, PartialOrd, Ord)]
@@ -235,7 +229,6 @@ impl Talos {
     /// A case makes no sense.
     pub async fn judge(&self, cases: &[Case]) -> anyhow::Result<Vec<Verdict>> {
         let answers: Vec<Answer> = ask(&self.machinery, cases).await?;
-        ensure!(answers.len() == cases.len(), "it left out verdicts");
         Ok(answers.into_iter().map(Verdict::from).collect())
     }
 
@@ -278,35 +271,4 @@ impl From<Answer> for Verdict {
             })),
         }
     }
-}
-
-/// Asks a Go program, which answers when it has read everything.
-async fn ask<T: DeserializeOwned>(
-    program: &Path,
-    question: &(impl Serialize + ?Sized),
-) -> anyhow::Result<T> {
-    let mut child = Command::new(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("failed to start {}", program.display()))?;
-    let mut input = child.stdin.take().context("it has no standard input")?;
-    let question = serde_json::to_vec(question)?;
-    let talk = async {
-        input.write_all(&question).await?;
-        drop(input);
-        child.wait_with_output().await
-    };
-    let name = program.display();
-    let output = tokio::time::timeout(LIMIT, talk)
-        .await
-        .with_context(|| format!("{name} did not end"))??;
-    ensure!(
-        output.status.success(),
-        "{name} ended with {}; see above",
-        output.status
-    );
-    serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("{name} answers in another form"))
 }

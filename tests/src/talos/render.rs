@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::config::{admission_file, documents, mount_paths, mounted_file};
-use super::{Config, Talos, Version, ask};
+use super::{Config, Talos, Version};
 use crate::cluster::Access;
+use crate::go_program::ask;
 
 /// Where Talos 1.14 puts the file that it writes itself, inside the container.
 const OWN_FILE: &str = "/system/config/kubernetes/kube-apiserver/authentication-config.yaml";

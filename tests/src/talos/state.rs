@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::Rendered;
 
+/// What an `AuthenticationConfiguration` may have.
+const KEYS: [&str; 4] = ["apiVersion", "kind", "anonymous", "jwt"];
+
 /// What becomes of requests without credentials.
 #[derive(Clone, Debug, Eq, PartialEq, PartialOrd, Ord)]
 pub enum State {
@@ -43,6 +46,8 @@ pub enum Cause {
     FileMissing,
     /// The file is `{}`.
     FileEmpty,
+    /// The file has a key that kube-apiserver does not know.
+    UnknownKey,
     /// The file names paths and does not enable them.
     PathsNotEnabled,
     /// A namespace is exempt from PodSecurity twice.
@@ -59,6 +64,7 @@ impl fmt::Display for Cause {
             Self::OidcBesideFile => "`--oidc-*` beside a file",
             Self::FileMissing => "the file is not there",
             Self::FileEmpty => "the file is `{}`",
+            Self::UnknownKey => "the file has an unknown key",
             Self::PathsNotEnabled => "paths that are not enabled",
             Self::ExemptTwice => "an exemption twice",
             Self::MountedTwice => "a path mounted twice",
@@ -99,6 +105,9 @@ fn judge(arguments: &[String], file: Option<&Value>) -> Result<State, Broken> {
             Some(file) if file["kind"].is_null() => {
                 return Err(Broken::DoesNotStart(Cause::FileEmpty));
             }
+            Some(file) if has_unknown_key(file) => {
+                return Err(Broken::DoesNotStart(Cause::UnknownKey));
+            }
             Some(file) => file.get("anonymous"),
         },
     };
@@ -134,6 +143,11 @@ fn judge_block(anonymous: &Value) -> Result<State, Broken> {
         (_, true) => Ok(State::FlagFalse),
         (_, false) => Err(Broken::DoesNotStart(Cause::PathsNotEnabled)),
     }
+}
+
+fn has_unknown_key(file: &Value) -> bool {
+    let mut keys = file.as_object().into_iter().flat_map(|file| file.keys());
+    keys.any(|key| !KEYS.contains(&key.as_str()))
 }
 
 /// kube-apiserver ends at a second mention.
@@ -236,6 +250,11 @@ mod tests {
             ),
             (&[named], Some(json!({})), false),
             (&[named], None, false),
+            (
+                &[named],
+                Some(json!({"kind": "AuthenticationConfiguration", "anonymus": {}})),
+                false,
+            ),
             (&[named, "--oidc-client-id=a"], file(&paths), false),
             (&["--anonymous-auth="], None, false),
             (&["--anonymous-auth=false", named], file(&paths), false),

@@ -1,5 +1,8 @@
 //! `haulout talos patch` on configs that Talos itself has generated.
 
+pub(super) mod wrong;
+
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
@@ -8,9 +11,9 @@ use haulout_tests::cluster::workspace_root;
 use haulout_tests::talos::{
     Broken, Case, Config, Generation, Machine, State, Talos, Version, documents,
 };
+use serde_json::{Value, json};
 
-use super::config::DEFAULT;
-use super::patches::{HEALTH_PATHS, Leads, Meant, PATCHES, read};
+use super::patches::{HEALTH_PATHS, Leads, login_path, read};
 use super::rows::Outcome;
 
 const SUFFIX: &str = "walrus.example.com";
@@ -69,6 +72,12 @@ impl<'a> Patched<'a> {
             .unwrap_or_else(|why| panic!("{why}: {patch}"));
         let outcome = Outcome::of_config(self.talos, &self.config).await;
         outcome.state().unwrap().clone()
+    }
+
+    /// The file that kube-apiserver reads.
+    async fn authentication(&self) -> Value {
+        let rendered = self.talos.render(&self.config).await.unwrap();
+        rendered.authentication.unwrap()
     }
 
     /// The tool has to refuse, for this reason.
@@ -214,195 +223,73 @@ fn tells_the_cluster(config: &str) {
     let main = &documents[0];
     let manifests = main.pointer("/cluster/inlineManifests").unwrap();
     let manifest = manifests[0]["contents"].as_str().unwrap();
-    let config_map: serde_json::Value = serde_saphyr::from_str(manifest).unwrap();
+    let config_map: Value = serde_saphyr::from_str(manifest).unwrap();
     let kubeconfig = config_map.pointer("/data/kubeconfig").unwrap();
-    let kubeconfig: serde_json::Value =
-        serde_saphyr::from_str(kubeconfig.as_str().unwrap()).unwrap();
+    let kubeconfig: Value = serde_saphyr::from_str(kubeconfig.as_str().unwrap()).unwrap();
     let cluster = kubeconfig.pointer("/clusters/0/cluster").unwrap();
     assert_eq!(cluster["server"], "https://controlplane.example.com:6443");
     let ca = main.pointer("/cluster/ca/crt").unwrap();
     assert_eq!(&cluster["certificate-authority-data"], ca);
 }
 
-/// A config, what was done to it, and a wish that would break it.
-struct Wrong {
-    version: Version,
-    generation: Generation,
-    before: &'static [&'static str],
-    flags: &'static [&'static str],
-    reason: &'static str,
-}
+const OWN_CONFIGURATION: &str = "\
+anonymous:
+  enabled: true
+  conditions:
+    - path: /livez
+    - path: /own
+jwt:
+  - issuer:
+      url: https://issuer.example.com
+      audiences: [kubernetes]
+    claimMappings:
+      username:
+        claim: sub
+        prefix: \"\"
+";
 
-const fn wrong(
-    version: Version,
-    generation: Generation,
-    before: &'static [&'static str],
-    flags: &'static [&'static str],
-    reason: &'static str,
-) -> Wrong {
-    Wrong {
-        version,
-        generation,
-        before,
-        flags,
-        reason,
-    }
-}
-
-const FILE: &str = include_str!("../../../../talos-patches/1.13/least-privilege-file.yaml");
-const FLAGS: &str = include_str!("../../../../talos-patches/1.13/least-privilege-flags.yaml");
-const OIDC: &str = "cluster:\n  apiServer:\n    extraArgs:\n      oidc-client-id: kubernetes\n      \
-                    oidc-issuer-url: https://issuer.example.com\n";
-const OWN_FILE: &str =
-    "cluster:\n  apiServer:\n    extraArgs:\n      authentication-config: /var/lib/own.yaml\n";
-const NO_AUTHENTICATION: &str =
-    "apiVersion: v1alpha1\nkind: KubeAuthenticationConfig\n$patch: delete\n";
-const NO_RBAC: &str =
-    "apiVersion: v1alpha1\nkind: KubeAuthorizerConfig\nname: rbac\n$patch: delete\n";
-const UNKNOWN_KEY: &str = "apiVersion: v1alpha1\nkind: KubeAuthenticationConfig\nconfiguration:\n  \
-                           anonymus:\n    enabled: true\n";
-
-/// Talos takes nearly all of what these would be.
-const WRONG: [Wrong; 16] = {
-    use Generation::{Documents, Legacy};
-    use Version::{V1_13, V1_14};
-    [
-        wrong(V1_13, Legacy, &[], &["--generation=multi-doc"], "is legacy"),
-        wrong(V1_14, Legacy, &[], &["--generation=multi-doc"], "is legacy"),
-        wrong(
-            V1_14,
-            Documents,
-            &[],
-            &["--generation=legacy"],
-            "is multi-doc",
-        ),
-        wrong(
-            V1_14,
-            Documents,
-            &[],
-            &["--patch=anonymous-auth"],
-            "on a multi-doc config",
-        ),
-        wrong(
-            V1_14,
-            Documents,
-            &[],
-            &["--talos-version=1.13"],
-            "knows no multi-doc config",
-        ),
-        wrong(
-            V1_13,
-            Legacy,
-            &[],
-            &["--talos-version=1.12"],
-            "always passes --anonymous-auth on",
-        ),
-        wrong(
-            V1_14,
-            Legacy,
-            &[],
-            &[],
-            "refuses authentication-config on a legacy config",
-        ),
-        wrong(
-            V1_13,
-            Legacy,
-            &[],
-            &["--step=flags"],
-            "apply --step file first",
-        ),
-        wrong(
-            V1_13,
-            Legacy,
-            &[FILE],
-            &["--step=file"],
-            "and the patch would add it once more",
-        ),
-        wrong(
-            V1_13,
-            Legacy,
-            &[FILE, FLAGS],
-            &[],
-            "both steps are in this machine config already",
-        ),
-        wrong(
-            V1_13,
-            Legacy,
-            &[OIDC],
-            &[],
-            "oidc-client-id, oidc-issuer-url",
-        ),
-        wrong(
-            V1_13,
-            Legacy,
-            &[OWN_FILE],
-            &[],
-            "reads /var/lib/own.yaml already",
-        ),
-        wrong(
-            V1_13,
-            Legacy,
-            &[FILE, FLAGS],
-            &["--patch=anonymous-auth"],
-            "is better than opening all",
-        ),
-        wrong(
-            V1_14,
-            Documents,
-            &[NO_AUTHENTICATION],
-            &["--patch=psa-exemption"],
-            "makes an empty file",
-        ),
-        wrong(
-            V1_14,
-            Documents,
-            &[NO_RBAC],
-            &[],
-            "no KubeAuthorizerConfig of type RBAC",
-        ),
-        wrong(V1_14, Documents, &[UNKNOWN_KEY], &[], "anonymus"),
-    ]
-};
-
+/// Both are patches that replace what the API server reads.
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
-async fn talos_configs_that_a_patch_would_break_get_none_and_the_reason() {
-    for version in Version::DEFAULT {
-        let talos = Talos::find_or_build(version).await.unwrap();
-        let wrong = WRONG.iter().filter(|wrong| wrong.version == version);
-        for wrong in wrong {
-            let mut config = Patched::new(&talos, wrong.generation).await;
-            for patch in wrong.before {
-                // Talos takes it, though the API server may not.
-                config.add(patch).await;
-            }
-            config.refuse(wrong.flags, wrong.reason);
-        }
-        let worker = talos.generate(Machine::Worker, Generation::Legacy).await;
-        refuses(&worker.unwrap().text, &[], "config of a worker");
-    }
+async fn talos_keeps_the_users_own_paths_and_issuers_under_our_patches() {
+    let own: Value = serde_saphyr::from_str(OWN_CONFIGURATION).unwrap();
+
+    let talos = Talos::find_or_build(Version::V1_14).await.unwrap();
+    let mut config = Patched::new(&talos, Generation::Documents).await;
+    let document = json!({
+        "apiVersion": "v1alpha1", "kind": "KubeAuthenticationConfig", "configuration": own,
+    });
+    config.add(&document.to_string()).await;
+    let state = config.take("1.14/least-privilege.yaml", &[]).await;
+    let paths = ["/livez", "/readyz", "/healthz", &login_path(), "/own"];
+    assert_eq!(paths_of(state), BTreeSet::from(paths.map(str::to_owned)));
+    assert_eq!(config.authentication().await["jwt"], own["jwt"]);
+
+    let talos = Talos::find_or_build(Version::V1_13).await.unwrap();
+    let mut config = Patched::new(&talos, Generation::Legacy).await;
+    let head = "apiVersion: apiserver.config.k8s.io/v1beta1\nkind: AuthenticationConfiguration\n";
+    let file = json!({
+        "op": "create", "path": "/var/lib/own/file.yaml", "permissions": 0o444,
+        "content": format!("{head}{OWN_CONFIGURATION}"),
+    });
+    let server = json!({
+        "extraArgs": { "anonymous-auth": "", "authentication-config": "/var/lib/own/file.yaml" },
+        "extraVolumes": [{
+            "hostPath": "/var/lib/own", "mountPath": "/var/lib/own", "readonly": true,
+        }],
+    });
+    let patch = json!({ "machine": { "files": [file] }, "cluster": { "apiServer": server } });
+    config.add(&patch.to_string()).await;
+    config.take("1.13/least-privilege-file.yaml", &[]).await;
+    let state = config.take("1.13/least-privilege-flags.yaml", &[]).await;
+    let paths = ["/livez", &login_path(), "/own"];
+    assert_eq!(paths_of(state), BTreeSet::from(paths.map(str::to_owned)));
+    assert_eq!(config.authentication().await["jwt"], own["jwt"]);
 }
 
-#[tokio::test]
-#[ignore = "run by cargo xtask test"]
-async fn talos_patches_for_another_config_are_refused_though_talos_may_take_them() {
-    for (version, generation) in DEFAULT {
-        let talos = Talos::find_or_build(version).await.unwrap();
-        refuses_what_is_for_others(&talos, generation).await;
+fn paths_of(state: State) -> BTreeSet<String> {
+    match state {
+        State::Paths(paths) => paths.into_iter().collect(),
+        other => panic!("{other}"),
     }
-}
-
-pub(super) async fn refuses_what_is_for_others(talos: &Talos, generation: Generation) {
-    let config = Patched::new(talos, generation).await.config.text;
-    for patch in &PATCHES {
-        if let Meant::NotFor | Meant::From(_) = patch.meant(talos.version(), generation) {
-            refuses(&config, patch.wish, "");
-        }
-    }
-}
-
-/// Of a version on which no path can be opened alone.
-pub(super) async fn refuses_least_privilege(talos: &Talos) {
-    let config = Patched::new(talos, Generation::Legacy).await;
-    config.refuse(&[], "always passes --anonymous-auth on");
 }

@@ -2,7 +2,8 @@
 
 use haulout_tests::talos::{Case, Generation, Machine, Talos, Version};
 
-use super::command::{follow_legacy, refuses_least_privilege, refuses_what_is_for_others};
+use super::command::follow_legacy;
+use super::command::wrong::{refuses_least_privilege, refuses_what_is_for_others};
 use super::config::{judge, sections};
 use super::matrix;
 use super::start::Observer;

@@ -219,6 +219,7 @@ fn last_words(cause: Cause) -> &'static str {
         }
         Cause::FileMissing => "no such file or directory",
         Cause::FileEmpty => "Object 'Kind' is missing",
+        Cause::UnknownKey => "unknown field",
         Cause::PathsNotEnabled => "enabled should be set to true when conditions are defined",
         Cause::ExemptTwice => "Duplicate value",
         Cause::MountedTwice => "must be unique",

@@ -14,7 +14,7 @@ pub(crate) struct Trap {
     state: fn() -> State,
 }
 
-pub(crate) const TRAPS: [Trap; 12] = [
+pub(crate) const TRAPS: [Trap; 14] = [
     Trap {
         name: "no KubeAuthenticationConfig beside KubeAPIServerConfig",
         version: Version::V1_14,
@@ -35,6 +35,25 @@ pub(crate) const TRAPS: [Trap; 12] = [
         generation: Generation::Documents,
         patches: || vec![document("configuration:\n  anonymous:\n    enabled: true")],
         state: || opens("the file names no paths"),
+    },
+    Trap {
+        name: "KubeAuthenticationConfig with an unknown key",
+        version: Version::V1_14,
+        generation: Generation::Documents,
+        patches: || vec![document("configuration:\n  anonymus:\n    enabled: true")],
+        state: || does_not_start(Cause::UnknownKey),
+    },
+    Trap {
+        name: "KubeAuthenticationConfig with paths that are not enabled",
+        version: Version::V1_14,
+        generation: Generation::Documents,
+        patches: || {
+            let conditions = "conditions:\n    - path: /livez";
+            vec![document(&format!(
+                "configuration:\n  anonymous:\n    enabled: false\n    {conditions}"
+            ))]
+        },
+        state: || does_not_start(Cause::PathsNotEnabled),
     },
     Trap {
         name: "KubeAuthenticationConfig without the health paths",
