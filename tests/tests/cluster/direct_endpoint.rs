@@ -179,6 +179,15 @@ async fn cluster_kubectl_works_behind_a_plain_reverse_proxy() {
 
     let told = running.told().await;
     assert_eq!(told.0, url);
+    // The column has the first that works, as before.
+    let row = ["get", "credentialissuer", "haulout", "--no-headers"];
+    let row = running.cluster.kubectl().run(row).await.unwrap();
+    let columns: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(
+        columns[..3],
+        ["haulout", "disabled", "KubeClusterSigningCertificate"],
+        "{row}"
+    );
     let user = running.whoami_by(&told).await.unwrap();
     assert_eq!(user["username"], "alice");
     assert_eq!(user["groups"], json!(["devs", "system:authenticated"]));

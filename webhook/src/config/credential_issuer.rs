@@ -72,7 +72,7 @@ pub(super) fn advertise(file: AdvertiseFile, faults: &mut Faults) -> Option<Opti
     });
     let certificate_authority_data = faults.take(DATA, || match data.is_empty() {
         true => Ok(None),
-        false => certificates(data, "API server").map(Some),
+        false => certificates(&data, "API server").map(|_readable| Some(data)),
     });
     Some(Some(Advertise {
         server: server?,
@@ -111,17 +111,17 @@ pub(super) fn https_url(text: String, what: &str) -> Result<String, String> {
     }
 }
 
-/// CA certificates of `whom` as base64 of PEM.
-pub(super) fn certificates(data: String, whom: &str) -> Result<String, String> {
-    let pem = BASE64_STANDARD.decode(&data).map_err(|_repeats_bytes| {
+/// CA certificates of `whom`, from base64 of PEM.
+pub(super) fn certificates(data: &str, whom: &str) -> Result<CertificateBundle, String> {
+    let pem = BASE64_STANDARD.decode(data).map_err(|_repeats_bytes| {
         "is no base64; give the PEM text in base64 without line breaks, as kubeconfigs have it"
             .to_owned()
     })?;
-    CertificateBundle::parse_pem(&pem)
-        .map(|_readable| data)
-        .map_err(|error| {
-            format!("{error}; give the {whom}'s CA certificates, PEM in base64, as kubeconfigs have them")
-        })
+    CertificateBundle::parse_pem(&pem).map_err(|error| {
+        format!(
+            "{error}; give the {whom}'s CA certificates, PEM in base64, as kubeconfigs have them"
+        )
+    })
 }
 
 fn issuer_spec(given: &Value) -> Result<CredentialIssuerSpec, String> {

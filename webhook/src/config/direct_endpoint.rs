@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use haulout_pki::bundle::CertificateBundle;
 use serde::Deserialize;
 use url::{Host, Url};
 
@@ -58,8 +59,8 @@ pub enum AdvertisedAuthority {
     OfCertificate,
     /// None: clients know it already.
     Public,
-    /// These certificates, as base64 of PEM.
-    Given(String),
+    /// These certificates.
+    Given(CertificateBundle),
 }
 
 pub(super) fn direct_endpoint(
@@ -72,9 +73,9 @@ pub(super) fn direct_endpoint(
     let listen = faults.take("directEndpoint.listen", || address(&file.listen));
     let external_url = faults.take("directEndpoint.externalUrl", || external(file.external_url));
     let authority = faults.take("directEndpoint.certificateAuthorityData", || {
-        match file.certificate_authority_data {
-            data if data.is_empty() => Ok(AdvertisedAuthority::OfCertificate),
-            data if data == PUBLIC => Ok(AdvertisedAuthority::Public),
+        match file.certificate_authority_data.as_str() {
+            "" => Ok(AdvertisedAuthority::OfCertificate),
+            PUBLIC => Ok(AdvertisedAuthority::Public),
             data => certificates(data, "endpoint").map(AdvertisedAuthority::Given),
         }
     });

@@ -2,6 +2,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use haulout_api::issuer::ImpersonationProxyMode;
 use haulout_operate::rate::Rate;
+use haulout_pki::bundle::CertificateBundle;
 
 use super::*;
 use crate::signer::fake_agent::TestNetwork;
@@ -163,7 +164,8 @@ fn a_direct_endpoint_needs_no_more_than_its_url() {
     ));
     assert_eq!(full.listen, "127.0.0.1:1".parse().unwrap());
     assert_eq!(full.host, "2001:db8::1");
-    assert_eq!(full.authority, AdvertisedAuthority::Given(data));
+    let roots = CertificateBundle::parse_pem(network.ca_pem().as_bytes()).unwrap();
+    assert_eq!(full.authority, AdvertisedAuthority::Given(roots));
     assert_eq!(full.tls_secret_name.as_deref(), Some("login-tls"));
     assert_ne!(full.trusted_proxies, TrustedProxies::default());
     let public = direct("externalUrl: 'https://192.0.2.1', certificateAuthorityData: public");

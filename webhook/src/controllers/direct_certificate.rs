@@ -11,6 +11,8 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use haulout_operate::audit::rfc3339;
 use haulout_operate::controller::{self, Observed, Reconciler, Sight};
 use haulout_operate::error::chain;
@@ -210,13 +212,14 @@ impl Keeper {
             );
         }
         expiry.show("direct_leaf", Some(certificate.ends()));
-        let authority = match &self.settings.authority {
-            AdvertisedAuthority::OfCertificate => certificate.authority.clone(),
+        let told = match &self.settings.authority {
+            AdvertisedAuthority::OfCertificate => certificate.authorities.as_ref(),
             AdvertisedAuthority::Public => None,
-            AdvertisedAuthority::Given(data) => Some(data.clone()),
+            AdvertisedAuthority::Given(roots) => Some(roots),
         };
+        let told = told.map(|roots| BASE64_STANDARD.encode(roots.to_pem()));
         self.served = Some(certificate);
-        Ok(Standing::Listening(authority))
+        Ok(Standing::Listening(told))
     }
 }
 

@@ -198,6 +198,32 @@ async fn good_values_pass_lint_and_make_files_that_the_programs_take() {
     }
 }
 
+/// The page's examples, each as it stands.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn values_on_the_page_of_the_direct_endpoint_are_good() {
+    let helm = helm().await;
+    let page = include_str!("../../../../docs/direct-endpoint.md");
+    let blocks = page.split("```yaml\n").skip(1);
+    let examples = blocks.filter_map(|block| {
+        let text = block.split("```").next().unwrap();
+        text.starts_with("directEndpoint:").then_some(text)
+    });
+    let mut count = 0;
+    for example in examples {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), example).unwrap();
+        let argument = format!("--values={}", file.path().display());
+        let objects = rendered(&helm, &[&argument]).await;
+        let config = object(&objects, "ConfigMap", "haulout-webhook");
+        let config = config["data"]["webhook.yaml"].as_str().unwrap();
+        assert!(config.contains("externalUrl"), "{example}");
+        assert_eq!(check_config(config), "", "{example}");
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
 /// What the webhook has to say of its file.
 fn check_config(text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haulout_operate::clock::{Clock, ManualClock};
 use haulout_operate::rate::Rate;
-use haulout_serve::listener::{PeerTrust, serve_tls};
+use haulout_serve::listener::{PeerAddress, PeerTrust, serve_tls};
 use haulout_serve::tls::{ClientIdentity, ServingIdentity, ServingStore, client_config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
@@ -161,7 +161,7 @@ fn front_proxy_identity() -> Arc<ClientIdentity> {
 #[tokio::test]
 async fn who_the_caller_says_he_is_means_nothing() {
     let direct = Direct::start().await;
-    let forged = "X-Remote-User: admin\r\nX-Remote-Group: system:masters\r\nX-Remote-Uid: 0\r\n\
+    let forged = "X-Forwarded-For: 192.0.2.1\r\nX-Remote-User: admin\r\nX-Remote-Group: system:masters\r\nX-Remote-Uid: 0\r\n\
         X-Remote-Extra-Scopes: all\r\nImpersonate-User: admin\r\nImpersonate-Group: system:masters\r\n\
         Authorization: Bearer anything\r\n";
     let plain = direct.log_in(STRANGER, "").await;
@@ -172,6 +172,10 @@ async fn who_the_caller_says_he_is_means_nothing() {
     for answer in [plain, with_headers, with_certificate] {
         assert_eq!(answer.status, 201, "{}", answer.body);
         assert!(answer.body.contains("clientCertificateData"));
+    }
+    // Not even where he is: that is for proxies that are named.
+    for event in direct.setup.memory.events() {
+        assert_eq!(event["sourceIP"], STRANGER.to_string());
     }
     // Only what the token says is signed.
     let calls = direct.setup.calls();
@@ -298,6 +302,23 @@ async fn logins_are_counted_for_the_address_that_a_trusted_proxy_tells() {
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
+}
+
+/// More than at door A, where each takes a stream of the connection that everybody shares.
+#[tokio::test(start_paused = true)]
+async fn many_bodies_of_one_address_may_be_late() {
+    let mut setup = setup(Says::User(alice()), GOOD, "pinniped.dev").await;
+    let router = direct_router(setup.logins.take().unwrap(), TrustedProxies::default());
+    let late = async |router: Router| {
+        let never = futures_util::stream::pending::<Result<&str, std::io::Error>>();
+        let mut request = post_text(TCR, "application/json", Body::from_stream(never));
+        let peer = PeerAddress((STRANGER, 1).into());
+        request.extensions_mut().insert(peer);
+        router.oneshot(request).await.unwrap().status().as_u16()
+    };
+    let all = futures_util::future::join_all((0..70).map(|_| late(router.clone()))).await;
+    let count = |code| all.iter().filter(|&&status| status == code).count();
+    assert_eq!((count(408), count(429)), (64, 6));
 }
 
 #[tokio::test]

@@ -3,8 +3,6 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use haulout_pki::authority::{AuthorityError, IssueError, SigningAuthority};
 use haulout_pki::bundle::{BundleError, CertificateBundle};
 use haulout_pki::profile::Validity;
@@ -20,8 +18,8 @@ use crate::controllers::renewal::{
 #[derive(Clone)]
 pub(super) struct Certificate {
     pub(super) identity: ServingIdentity,
-    /// The CA that clients need for it, as base64 of PEM, if it is known.
-    pub(super) authority: Option<String>,
+    /// The CAs that the Secret has beside it, where clients are told of these.
+    pub(super) authorities: Option<CertificateBundle>,
     /// By what another one is told apart: the text of the chain, or that of the CA which has issued it.
     origin: Vec<u8>,
 }
@@ -37,8 +35,6 @@ pub(super) enum CertificateError {
     Leaf { host: String, source: IdentityError },
     #[error("ca.crt is no CA certificate; take it out if the CA is a public one")]
     Authorities(#[source] BundleError),
-    #[error("directEndpoint.certificateAuthorityData is no CA certificate")]
-    Advertised,
     #[error(
         "tls.crt does not chain to the CA that clients are told of, which is {of}; put the CA that issued tls.crt there, \
          and intermediate CAs behind the certificate in tls.crt"
@@ -86,32 +82,28 @@ pub(super) fn given(
             host: host.to_owned(),
             source,
         })?;
-    let (roots, of) = match advertised {
-        AdvertisedAuthority::Public => (None, ""),
-        AdvertisedAuthority::Given(encoded) => {
-            let pem = BASE64_STANDARD.decode(encoded).unwrap_or_default();
-            let roots = CertificateBundle::parse_pem(&pem);
-            let roots = roots.map_err(|_judged_before| CertificateError::Advertised)?;
-            (Some(roots), "directEndpoint.certificateAuthorityData")
+    let own = match (advertised, get(AUTHORITIES)) {
+        (AdvertisedAuthority::OfCertificate, pem @ [_, ..]) => {
+            Some(CertificateBundle::parse_pem(pem).map_err(CertificateError::Authorities)?)
         }
-        AdvertisedAuthority::OfCertificate if get(AUTHORITIES).is_empty() => (None, ""),
-        AdvertisedAuthority::OfCertificate => {
-            let roots = CertificateBundle::parse_pem(get(AUTHORITIES));
-            (
-                Some(roots.map_err(CertificateError::Authorities)?),
-                AUTHORITIES,
-            )
-        }
+        _ => None,
     };
-    if let Some(roots) = &roots {
+    let known = match advertised {
+        AdvertisedAuthority::Public => None,
+        AdvertisedAuthority::Given(roots) => {
+            Some((roots, "directEndpoint.certificateAuthorityData"))
+        }
+        AdvertisedAuthority::OfCertificate => own.as_ref().map(|roots| (roots, AUTHORITIES)),
+    };
+    if let Some((roots, of)) = known {
         identity
             .verify(roots, &[host.to_owned()], now)
             .map_err(|source| CertificateError::Chain { of, source })?;
     }
     Ok(Certificate {
         identity,
-        authority: roots.map(|roots| BASE64_STANDARD.encode(roots.to_pem())),
-        origin: [get(LEAF), get(LEAF_KEY)].concat(),
+        authorities: own,
+        origin: get(LEAF).to_vec(),
     })
 }
 
@@ -129,11 +121,10 @@ pub(super) fn issued(
     let authority = SigningAuthority::from_pem(get(AUTHORITIES), get(AUTHORITY_KEY), now)
         .map_err(CertificateError::Authority)?;
     let origin = authority.certificate_pem().as_bytes();
-    let (trusted, _) = usable(data, now);
-    let trusted = trusted.map(|bundle| BASE64_STANDARD.encode(bundle.to_pem()));
+    let (authorities, _) = usable(data, now);
     if let Some(current) = current.filter(|current| current.origin == origin) {
         return Ok(Certificate {
-            authority: trusted,
+            authorities,
             ..current.clone()
         });
     }
@@ -154,7 +145,7 @@ pub(super) fn issued(
         .map_err(CertificateError::Issued)?;
     Ok(Certificate {
         identity,
-        authority: trusted,
+        authorities,
         origin: origin.to_vec(),
     })
 }

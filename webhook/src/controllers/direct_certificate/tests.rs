@@ -54,6 +54,10 @@ impl Ca {
         ]
     }
 
+    fn bundle(&self) -> CertificateBundle {
+        CertificateBundle::parse_pem(self.certificate.as_bytes()).unwrap()
+    }
+
     fn encoded(&self) -> String {
         BASE64_STANDARD.encode(&self.certificate)
     }
@@ -143,7 +147,7 @@ async fn a_good_secret_is_served_and_tells_clients_its_ca() {
     };
     let of_certificate = AdvertisedAuthority::OfCertificate;
     let public = AdvertisedAuthority::Public;
-    let given = AdvertisedAuthority::Given(ca.encoded());
+    let given = AdvertisedAuthority::Given(ca.bundle());
     for (configured, secret, told) in [
         (
             of_certificate.clone(),
@@ -152,7 +156,8 @@ async fn a_good_secret_is_served_and_tells_clients_its_ca() {
         ),
         (of_certificate.clone(), alone(), None),
         (of_certificate.clone(), with(""), None),
-        (public, with(&other.certificate), None),
+        (public.clone(), with(&other.certificate), None),
+        (public, with("not looked at"), None),
         (given, with(&other.certificate), Some(ca.encoded())),
     ] {
         let (mut keeper, _) = of_secret(configured.clone());
@@ -198,7 +203,7 @@ async fn what_cannot_be_used_is_said_and_not_served() {
         assert!(!keeper.serves());
     }
 
-    let (mut keeper, _) = of_secret(AdvertisedAuthority::Given(other.encoded()));
+    let (mut keeper, _) = of_secret(AdvertisedAuthority::Given(other.bundle()));
     let standing = keeper.sees(with(&ca.certificate)).await;
     let needle = "which is directEndpoint.certificateAuthorityData";
     assert!(
@@ -263,7 +268,7 @@ async fn our_own_ca_issues_for_the_host_and_the_service_and_renews_in_time() {
     let (mut keeper, clock) = of_own_ca(HOST);
     let told = Standing::Listening(Some(ca.encoded()));
     assert_eq!(keeper.sees(Some(ca.secret())).await, told);
-    let roots = CertificateBundle::parse_pem(ca.certificate.as_bytes()).unwrap();
+    let roots = ca.bundle();
     let first = keeper.served.clone().unwrap();
     let names = [HOST, "haulout-direct.haulout-system.svc"].map(str::to_owned);
     assert!(first.identity.verify(&roots, &names, start()).is_ok());
