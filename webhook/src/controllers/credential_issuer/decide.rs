@@ -137,6 +137,7 @@ fn succeeded(facts: &Facts<'_>) -> Option<Finding> {
             type_: FrontendType::TokenCredentialRequestAPI,
             token_credential_request_info: info,
             impersonation_proxy_info: None,
+            direct_endpoint_info: None,
         }),
     })
 }
