@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
 /// kubectl with your company login.
@@ -27,6 +27,8 @@ pub(crate) enum Command {
     AgentValues(ClusterFlags),
     /// Prints the steps from Pinniped's Concierge to Haulout, and runs none; for an administrator.
     Migrate(MigrateFlags),
+    /// Checks why logins do not work, and says what to do; changes nothing.
+    Doctor(DoctorFlags),
     /// Prints the version.
     Version,
 }
@@ -60,6 +62,35 @@ pub(crate) struct MigrateFlags {
 
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,
+}
+
+/// Flags of `doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorFlags {
+    /// Environment variable with a token of yours: looks who accepts it, and logs in with it.
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) token_env: Option<String>,
+
+    /// How the result is printed.
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+
+    /// API group suffix of the installation.
+    #[arg(long, default_value = DEFAULT_SUFFIX, value_name = "SUFFIX")]
+    pub(crate) api_group_suffix: String,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+}
+
+/// Whom a result is printed for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -122,8 +122,16 @@ fn token(login: &StaticLogin, environment: Environment<'_>) -> Result<SecretStri
     if login.token_env.is_empty() {
         return Ok(login.token.clone().into());
     }
-    let variable = || Variable::new(&login.token_env);
-    let value = environment(&login.token_env)
+    token_of(&login.token_env, environment)
+}
+
+/// The token in the variable that `--token-env` names.
+pub(crate) fn token_of(
+    name: &str,
+    environment: Environment<'_>,
+) -> Result<SecretString, LoginError> {
+    let variable = || Variable::new(name);
+    let value = environment(name)
         .ok_or_else(|| LoginError::VariableNotSet(variable()))?
         .into_string()
         .map_err(|_| LoginError::VariableNotText(variable()))?;

@@ -9,6 +9,7 @@ mod chart;
 mod crashes;
 mod crds;
 mod credential_issuer;
+mod doctor;
 mod door;
 mod explain;
 mod flood;

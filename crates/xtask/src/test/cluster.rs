@@ -16,6 +16,8 @@ pub(super) enum Group {
     Node,
     /// Logins through faults.
     Faults,
+    /// `haulout doctor`.
+    Doctor,
     /// Of the chart.
     Chart,
     /// Tokens of oidc-provider.
@@ -25,7 +27,7 @@ pub(super) enum Group {
 }
 
 /// The modules of the test binary, each with all below it but what is named itself.
-const MODULES: [(Group, &[&str]); 6] = [
+const MODULES: [(Group, &[&str]); 7] = [
     (
         Group::Processes,
         &[
@@ -52,6 +54,7 @@ const MODULES: [(Group, &[&str]); 6] = [
     ),
     (Group::Node, &["installation", "node"]),
     (Group::Faults, &["reliability"]),
+    (Group::Doctor, &["doctor"]),
     (Group::Chart, &["chart"]),
     (Group::OidcProvider, &["providers"]),
     (Group::Keycloak, &["providers::keycloak"]),

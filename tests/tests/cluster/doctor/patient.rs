@@ -1,0 +1,333 @@
+//! A cluster with Haulout in it that is made ill and well, and the program that examines it.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use haulout_operate::clock::Clock;
+use haulout_tests::cluster::{
+    AUDIENCE, AUTHENTICATOR, Component, Products, Profile, TOKEN_VARIABLE,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::faults::{Cause, Fault};
+use crate::installed::Installed;
+
+/// For a fault to show, and for its end to show.
+const LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(250);
+const PRESET: &str = "--set=agent.preset=talos";
+const AWAY: &str = "jwtauthenticator/away";
+
+pub(super) struct Patient {
+    pub(super) installed: Installed,
+    /// What kube-apiserver runs with while it is well.
+    arguments: Vec<OsString>,
+    token: String,
+}
+
+/// What `haulout doctor -o json` printed.
+#[derive(Debug, Deserialize)]
+pub(super) struct Diagnosis {
+    #[serde(skip)]
+    pub(super) code: i32,
+    pub(super) checks: Vec<Check>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Check {
+    pub(super) name: String,
+    pub(super) verdict: String,
+    pub(super) evidence: String,
+    pub(super) remedy: String,
+    pub(super) waits_for: String,
+}
+
+impl Patient {
+    pub(super) async fn start() -> Self {
+        let mut installed = Installed::start(Profile::Talos, 1, &[]).await;
+        let api_server = installed.cluster.process(Component::ApiServer).unwrap();
+        let arguments = api_server.arguments_mut().clone();
+        let patient = Self {
+            token: installed.token(),
+            arguments,
+            installed,
+        };
+        let ca = patient.installed.cluster.ca_certificate();
+        patient.tell_clients(&ca).await;
+        patient
+    }
+
+    pub(super) fn admin(&self) -> &Path {
+        self.installed.kubectl().kubeconfig()
+    }
+
+    /// By an administrator who has a token of alice's.
+    async fn examine_all(&self) -> Diagnosis {
+        self.examine(self.admin(), &[&format!("--token-env={TOKEN_VARIABLE}")])
+            .await
+    }
+
+    pub(super) async fn examine_as_alice(&self) -> Diagnosis {
+        self.examine(&self.installed.kubeconfig(), &[]).await
+    }
+
+    /// Runs the program.
+    pub(super) async fn examine(&self, kubeconfig: &Path, arguments: &[&str]) -> Diagnosis {
+        let program = Products::find().unwrap().program("haulout");
+        let output = Command::new(program)
+            .args(["doctor", "-o", "json", "--kubeconfig"])
+            .arg(kubeconfig)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env(TOKEN_VARIABLE, &self.token)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(LIMIT, output).await.unwrap().unwrap();
+        self.read(&output.stdout, &output.stderr, output.status.code())
+    }
+
+    /// Runs the library, by a clock that is so many minutes ahead.
+    pub(super) async fn examine_at(&self, minutes: i64) -> Diagnosis {
+        let kubeconfig = self.admin().to_owned();
+        let token = self.token.clone();
+        let seconds = Duration::from_secs(minutes.unsigned_abs() * 60);
+        let now = Clock::system().now();
+        let now = if minutes < 0 {
+            now - seconds
+        } else {
+            now + seconds
+        };
+        let run = move || {
+            let arguments = [
+                "haulout",
+                "doctor",
+                "-o",
+                "json",
+                "--token-env",
+                TOKEN_VARIABLE,
+                "--kubeconfig",
+            ];
+            let mut arguments: Vec<OsString> = arguments.map(OsString::from).into();
+            arguments.push(kubeconfig.into());
+            let environment = |name: &str| (name == TOKEN_VARIABLE).then(|| OsString::from(&token));
+            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+            haulout::run(&arguments, &environment, now, &mut stdout, &mut stderr);
+            (stdout, stderr)
+        };
+        let (stdout, stderr) = tokio::task::spawn_blocking(run).await.unwrap();
+        self.read(&stdout, &stderr, None)
+    }
+
+    fn read(&self, stdout: &[u8], stderr: &[u8], code: Option<i32>) -> Diagnosis {
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(stdout),
+            String::from_utf8_lossy(stderr),
+        );
+        for secret in [self.token.as_str(), "PRIVATE KEY", "BEGIN CERTIFICATE"] {
+            assert!(
+                !stdout.contains(secret) && !stderr.contains(secret),
+                "{stdout}{stderr}"
+            );
+        }
+        let diagnosis = serde_json::from_str(&stdout);
+        let mut diagnosis: Diagnosis =
+            diagnosis.unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
+        diagnosis.code = code.unwrap_or(i32::from(!diagnosis.failed().is_empty()));
+        diagnosis
+    }
+
+    /// Examines until nothing is wrong.
+    pub(super) async fn until_healthy(&self, after: &str) -> Diagnosis {
+        let diagnosis = self
+            .until(|diagnosis| diagnosis.code == 0 && diagnosis.is_healthy())
+            .await;
+        assert!(diagnosis.is_healthy(), "{after}: {diagnosis:#?}");
+        assert_eq!(diagnosis.code, 0, "{after}: {diagnosis:?}");
+        diagnosis
+    }
+
+    /// Examines until the fault is found, and nothing else.
+    pub(super) async fn until_found(&self, fault: &Fault) -> Diagnosis {
+        self.until(|diagnosis| diagnosis.names(fault) && diagnosis.found() == 1)
+            .await
+    }
+
+    async fn until(&self, is_it: impl Fn(&Diagnosis) -> bool) -> Diagnosis {
+        let begun = Instant::now();
+        loop {
+            let diagnosis = self.examine_all().await;
+            if is_it(&diagnosis) || begun.elapsed() > LIMIT {
+                return diagnosis;
+            }
+            println!(
+                "DEBUG {:.1} {:?}",
+                begun.elapsed().as_secs_f32(),
+                diagnosis
+                    .checks
+                    .iter()
+                    .filter(|c| c.verdict != "ok")
+                    .map(|c| format!("{} {} {}", c.name, c.verdict, c.evidence))
+                    .collect::<Vec<_>>()
+            );
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    pub(super) async fn inject(&mut self, fault: &Fault) {
+        match fault.cause {
+            Cause::Anonymous(arguments) => self.restart_api_server(Some(arguments)).await,
+            Cause::Kubectl { inject, .. } => self.run_all(inject).await,
+            Cause::Values(values) => {
+                self.installed
+                    .installation
+                    .install(&[values])
+                    .await
+                    .unwrap();
+                // It would sign until its successor is ready, and that will not be.
+                let ready = [
+                    "-n",
+                    "haulout-agent",
+                    "delete",
+                    "pods",
+                    "--all",
+                    "--wait=false",
+                ];
+                self.run_all(&[&ready]).await;
+            }
+            Cause::Deleted(object) => self.run_all(&[&["delete", object]]).await,
+            Cause::ForeignClusterInfo => {
+                let foreign = self.installed.cluster.pki().foreign_authority().unwrap();
+                self.tell_clients(&foreign.certificate).await;
+            }
+            Cause::UnreachableIssuer => self.apply(&self.away()).await,
+            Cause::Audience(audience) => self.set_audience(audience).await,
+        }
+    }
+
+    pub(super) async fn heal(&mut self, fault: &Fault) {
+        match fault.cause {
+            Cause::Anonymous(_) => self.restart_api_server(None).await,
+            Cause::Kubectl { heal, .. } => self.run_all(heal).await,
+            Cause::Values(_) | Cause::Deleted(_) => {
+                self.installed
+                    .installation
+                    .install(&[PRESET])
+                    .await
+                    .unwrap();
+            }
+            Cause::ForeignClusterInfo => {
+                let ca = self.installed.cluster.ca_certificate();
+                self.tell_clients(&ca).await;
+            }
+            Cause::UnreachableIssuer => self.run_all(&[&["delete", AWAY]]).await,
+            Cause::Audience(_) => self.set_audience(AUDIENCE).await,
+        }
+    }
+
+    /// With these arguments in place of the one for anonymous requests; `None`: as it was.
+    async fn restart_api_server(&mut self, anonymous: Option<&[&str]>) {
+        let mut arguments = self.arguments.clone();
+        if let Some(anonymous) = anonymous {
+            let file = "--authentication-config=";
+            arguments.retain(|argument| !argument.to_string_lossy().starts_with(file));
+            assert!(arguments.len() < self.arguments.len());
+            arguments.extend(anonymous.iter().map(OsString::from));
+        }
+        let cluster = &mut self.installed.cluster;
+        let api_server = cluster.process(Component::ApiServer).unwrap();
+        *api_server.arguments_mut() = arguments;
+        cluster.restart(Component::ApiServer).await.unwrap();
+    }
+
+    async fn run_all(&self, commands: &[&[&str]]) {
+        for command in commands {
+            self.installed.kubectl().run(*command).await.unwrap();
+        }
+    }
+
+    async fn apply(&self, object: &Value) {
+        self.installed
+            .kubectl()
+            .apply(&object.to_string())
+            .await
+            .unwrap();
+    }
+
+    /// As an administrator of Talos does it, where nobody else makes that ConfigMap.
+    async fn tell_clients(&self, ca: &Path) {
+        let cluster = json!({
+            "server": self.installed.cluster.server(),
+            "certificate-authority-data": base64_of(ca),
+        });
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{ "name": "", "cluster": cluster }],
+        });
+        self.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": "cluster-info", "namespace": "kube-public" },
+            "data": { "kubeconfig": kubeconfig.to_string() },
+        }))
+        .await;
+    }
+
+    async fn set_audience(&self, audience: &str) {
+        let name = format!("jwtauthenticator/{AUTHENTICATOR}");
+        let patch = json!({ "spec": { "audience": audience } }).to_string();
+        let patch = ["patch", &name, "--type=merge", "-p", &patch];
+        self.run_all(&[&patch]).await;
+    }
+
+    /// An authenticator at whose issuer's address nothing listens.
+    fn away(&self) -> Value {
+        let (host, _) = self.installed.issuer.url().rsplit_once(':').unwrap();
+        json!({
+            "apiVersion": "authentication.concierge.pinniped.dev/v1alpha1",
+            "kind": "JWTAuthenticator",
+            "metadata": { "name": "away" },
+            "spec": { "issuer": format!("{host}:1"), "audience": AUDIENCE },
+        })
+    }
+}
+
+impl Diagnosis {
+    pub(super) fn check(&self, name: &str) -> &Check {
+        let mut checks = self.checks.iter();
+        checks
+            .find(|check| check.name == name)
+            .unwrap_or_else(|| panic!("{name}: {self:?}"))
+    }
+
+    pub(super) fn failed(&self) -> Vec<&str> {
+        let failed = self.checks.iter().filter(|check| check.verdict == "failed");
+        failed.map(|check| check.name.as_str()).collect()
+    }
+
+    /// How many checks have found something.
+    pub(super) fn found(&self) -> usize {
+        let found = ["failed", "warning"];
+        let checks = self.checks.iter();
+        checks
+            .filter(|check| found.contains(&check.verdict.as_str()))
+            .count()
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.checks.iter().all(|check| check.verdict == "ok")
+    }
+}
+
+pub(super) fn base64_of(file: &Path) -> String {
+    STANDARD.encode(std::fs::read(file).unwrap())
+}
