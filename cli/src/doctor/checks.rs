@@ -64,7 +64,7 @@ pub(super) fn judge(observations: &Observations) -> Report {
         done.check_subject(Authenticator, subject, &[Webhook], outcome);
     }
     if let Some(token) = &seen.token {
-        done.check(Name::Token, &[ApiServer, Name::Account], |done| {
+        done.check(Name::Token, &[ApiServer], |done| {
             token::logs_in(token, seen, done)
         });
     }

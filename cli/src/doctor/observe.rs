@@ -90,7 +90,9 @@ impl Observations {
         match account(config).await? {
             Ok((cluster, name)) => {
                 self.account = Some(Ok(name));
-                self.objects = Some(Box::new(Objects::read(&cluster, &self.suffix).await));
+                // On the heap: it is large, and so would be all that wait for it.
+                let read = Box::pin(Objects::read(&cluster, &self.suffix));
+                self.objects = Some(Box::new(read.await));
             }
             Err(fault) => self.account = Some(Err(fault)),
         }
@@ -114,10 +116,11 @@ impl Observations {
             });
         }
         if let Some(token) = token {
-            // Where the API server lets nobody log in, users go to the other door.
+            // It goes only where a login would: not to a door that is closed.
             let door = match direct_door.as_ref() {
-                Some(direct) if !self.login_path_is_open() => direct,
-                _ => door,
+                _ if self.login_path_is_open() => Some(door),
+                Some(direct) if self.direct_endpoint_is_open() => Some(direct),
+                _ => None,
             };
             self.token = Some(self.try_token(door, token.expose_secret()).await);
         }
@@ -125,18 +128,19 @@ impl Observations {
     }
 
     /// Logs in by each authenticator that may take the token.
-    async fn try_token(&self, door: &Server, token: &str) -> Token {
+    async fn try_token(&self, door: Option<&Server>, token: &str) -> Token {
         let claims = Claims::read(token);
         let mut logins = Vec::new();
-        let candidates = self.candidates(&claims);
-        for (kind, authenticator) in candidates.into_iter().filter(|_| door.is_verified()) {
-            let request = Request::new(&self.suffix, kind, &authenticator, token);
-            let answer = door.log_in(&request, &self.suffix).await;
-            logins.push(TokenLogin {
-                kind,
-                authenticator,
-                answer,
-            });
+        if let Some(door) = door.filter(|door| door.is_verified()) {
+            for (kind, authenticator) in self.candidates(&claims) {
+                let request = Request::new(&self.suffix, kind, &authenticator, token);
+                let answer = door.log_in(&request, &self.suffix).await;
+                logins.push(TokenLogin {
+                    kind,
+                    authenticator,
+                    answer,
+                });
+            }
         }
         Token { claims, logins }
     }

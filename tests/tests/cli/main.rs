@@ -1,7 +1,8 @@
-//! `haulout login static` against a real HTTPS server.
+//! `haulout login static` and `haulout doctor` against a real HTTPS server.
 #![cfg(test)]
 
 mod cache;
+mod doctor;
 mod exchange;
 mod failures;
 mod server;

@@ -106,16 +106,20 @@ pub(super) fn controller_manager(objects: &Objects) -> Outcome {
             .find(has)
             .copied()
             .unwrap_or_default();
+        let found = match managers.labelled.len() {
+            1 => format!("{} is found by {label}", name(pod)),
+            many => format!("{many} pods are found by {label}"),
+        };
         match signing_files(pod) {
             Ok(files) => Outcome::ok(format!(
-                "{} is found by {label}; it signs with {}, as user {}",
+                "{found}; {} signs with {}, as user {}",
                 name(pod),
                 files.key.host_path,
                 files.run_as.user
             )),
             Err(error) => Outcome::warning(
                 format!(
-                    "{} is found by {label}, but what it signs with cannot be told: {error}",
+                    "{found}, but what {} signs with cannot be told: {error}",
                     name(pod)
                 ),
                 "name the files yourself: agent.preset=custom with agent.certFile, agent.keyFile, agent.runAsUser and \

@@ -117,6 +117,10 @@ pub(super) fn account(seen: &Observations, done: &Done) -> Outcome {
         AccountFault::NoCredentials(_) if !seen.login_path_is_open() => {
             Outcome::Waits(Name::LoginPath)
         }
+        // The plugin's token, as far as that can be known.
+        AccountFault::NoCredentials(_) if seen.token_is_out_of_time() => {
+            Outcome::Waits(Name::Token)
+        }
         AccountFault::NoCredentials(why) => Outcome::failed(
             format!("there are no credentials for the kubeconfig's user: {why}"),
             "look at the user's entry in the kubeconfig; with --kubeconfig or --context, take an administrator's to see the \

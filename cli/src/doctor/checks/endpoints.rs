@@ -56,13 +56,10 @@ pub(super) fn advertised(objects: &Objects, seen: &Observations) -> Outcome {
             };
         };
         let server = &info.server;
-        let fault = match answer {
-            Ok(_) => {
-                return Outcome::ok(format!(
-                    "clients are told {server}, which answers, with a certificate of the CA that they are told"
-                ));
-            }
-            Err(fault) => fault,
+        let Err(fault) = answer else {
+            return Outcome::ok(format!(
+                "clients are told {server}, which answers, with a certificate of the CA that they are told"
+            ));
         };
         let remedy = match fault {
             Unreachable::OtherAuthority | Unreachable::Unusable(_) => format!(

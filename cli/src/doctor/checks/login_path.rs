@@ -41,7 +41,7 @@ impl Observations {
     }
 
     /// Whether a login by the direct endpoint does.
-    pub(super) fn direct_endpoint_is_open(&self) -> bool {
+    pub(in super::super) fn direct_endpoint_is_open(&self) -> bool {
         matches!(&self.direct, Some(Ok(answer)) if answer.is_webhooks())
     }
 }
@@ -77,7 +77,8 @@ pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
         (403, None) => Outcome::failed(
             evidence,
             "let callers without credentials create tokencredentialrequests: the helm value rbac.anonymous=true, or kubectl \
-             apply -f manifests/rbac/login-anonymous.yaml",
+             apply -f manifests/rbac/login-anonymous.yaml; if Haulout is not installed, or has another suffix, the answer is the \
+             same",
         ),
         (404, None) => Outcome::failed(
             evidence,

@@ -30,17 +30,30 @@ impl Claims {
     }
 }
 
+impl Observations {
+    pub(super) fn token_is_out_of_time(&self) -> bool {
+        let claims = self
+            .token
+            .as_ref()
+            .and_then(|token| token.claims.as_ref().ok());
+        claims.is_some_and(|claims| claims.out_of_time(self.now).is_some())
+    }
+}
+
 pub(super) fn logs_in(token: &Token, seen: &Observations, done: &Done) -> Outcome {
-    if let Ok(claims) = &token.claims {
-        if let Some(why) = claims.out_of_time(seen.now) {
-            return match done.failed(&[Name::Clock]) {
-                Some(clock) => Outcome::Waits(clock),
-                None => Outcome::failed(
-                    format!("the token ({claims}) is not valid: {why}"),
-                    "get a new one from its issuer",
-                ),
-            };
-        }
+    if let Ok(claims) = &token.claims
+        && let Some(why) = claims.out_of_time(seen.now)
+    {
+        return match done.failed(&[Name::Clock]) {
+            Some(clock) => Outcome::Waits(clock),
+            None => Outcome::failed(
+                format!("the token ({claims}) is not valid: {why}"),
+                "get a new one from its issuer",
+            ),
+        };
+    }
+    if let Some(obstacle) = done.obstacle(&[Name::Account]) {
+        return Outcome::Waits(obstacle);
     }
     let Some(objects) = &seen.objects else {
         return Outcome::Waits(Name::Account);

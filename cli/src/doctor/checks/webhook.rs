@@ -31,7 +31,7 @@ pub(super) fn pods(objects: &Objects) -> Outcome {
             format!("{ready} of {wanted} pods of Deployment {namespace}/{WEBHOOK} are ready");
         if wanted == 0 {
             return Outcome::failed(
-                evidence,
+                format!("Deployment {namespace}/{WEBHOOK} is scaled to 0 pods"),
                 format!("kubectl -n {namespace} scale deployment/{WEBHOOK} --replicas=2"),
             );
         }
@@ -113,9 +113,8 @@ pub(super) fn api_services(objects: &Objects, seen: &Observations) -> Outcome {
     let login = format!("{VERSION}.{}", seen.suffix.login_group());
     let identity = format!("{VERSION}.{}", seen.suffix.identity_group());
     judged(&objects.login_service, |service| {
-        match fault(&login, service.as_ref()) {
-            Some((evidence, remedy)) => return Outcome::failed(evidence, remedy),
-            None => {}
+        if let Some((evidence, remedy)) = fault(&login, service.as_ref()) {
+            return Outcome::failed(evidence, remedy);
         }
         // `pinniped whoami` alone needs the other.
         match objects

@@ -87,7 +87,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
         check: "webhook",
         verdict: "failed",
-        evidence: "0 of 0 pods of Deployment haulout-system/haulout-webhook are ready",
+        evidence: "Deployment haulout-system/haulout-webhook is scaled to 0 pods",
         remedy: "kubectl -n haulout-system scale deployment/haulout-webhook --replicas=2",
     },
     Fault {
@@ -108,7 +108,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
         check: "agent",
         verdict: "failed",
-        evidence: "no node has the labels node-role.kubernetes.io/control-plane=",
+        evidence: "no node has all of the labels kubernetes.io/os=linux, node-role.kubernetes.io/control-plane=",
         remedy: "kubectl label node NODE node-role.kubernetes.io/control-plane=",
     },
     Fault {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -11,10 +11,10 @@ use haulout_operate::clock::Clock;
 use haulout_tests::cluster::{
     AUDIENCE, AUTHENTICATOR, Component, Products, Profile, TOKEN_VARIABLE,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use super::diagnosis::Diagnosis;
 use super::faults::{Cause, Fault};
 use crate::installed::Installed;
 
@@ -29,24 +29,6 @@ pub(super) struct Patient {
     /// What kube-apiserver runs with while it is well.
     arguments: Vec<OsString>,
     token: String,
-}
-
-/// What `haulout doctor -o json` printed.
-#[derive(Debug, Deserialize)]
-pub(super) struct Diagnosis {
-    #[serde(skip)]
-    pub(super) code: i32,
-    pub(super) checks: Vec<Check>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Check {
-    pub(super) name: String,
-    pub(super) verdict: String,
-    pub(super) evidence: String,
-    pub(super) remedy: String,
-    pub(super) waits_for: String,
 }
 
 impl Patient {
@@ -92,7 +74,8 @@ impl Patient {
             .kill_on_drop(true)
             .output();
         let output = tokio::time::timeout(LIMIT, output).await.unwrap().unwrap();
-        self.read(&output.stdout, &output.stderr, output.status.code())
+        let code = output.status.code().unwrap();
+        Diagnosis::read(&output.stdout, &output.stderr, code, &self.token)
     }
 
     /// Runs the library, by a clock that is so many minutes ahead.
@@ -120,29 +103,12 @@ impl Patient {
             arguments.push(kubeconfig.into());
             let environment = |name: &str| (name == TOKEN_VARIABLE).then(|| OsString::from(&token));
             let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-            haulout::run(&arguments, &environment, now, &mut stdout, &mut stderr);
-            (stdout, stderr)
+            let code = haulout::run(&arguments, &environment, now, &mut stdout, &mut stderr);
+            let code = i32::from(code != ExitCode::SUCCESS);
+            (stdout, stderr, code)
         };
-        let (stdout, stderr) = tokio::task::spawn_blocking(run).await.unwrap();
-        self.read(&stdout, &stderr, None)
-    }
-
-    fn read(&self, stdout: &[u8], stderr: &[u8], code: Option<i32>) -> Diagnosis {
-        let (stdout, stderr) = (
-            String::from_utf8_lossy(stdout),
-            String::from_utf8_lossy(stderr),
-        );
-        for secret in [self.token.as_str(), "PRIVATE KEY", "BEGIN CERTIFICATE"] {
-            assert!(
-                !stdout.contains(secret) && !stderr.contains(secret),
-                "{stdout}{stderr}"
-            );
-        }
-        let diagnosis = serde_json::from_str(&stdout);
-        let mut diagnosis: Diagnosis =
-            diagnosis.unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
-        diagnosis.code = code.unwrap_or(i32::from(!diagnosis.failed().is_empty()));
-        diagnosis
+        let (stdout, stderr, code) = tokio::task::spawn_blocking(run).await.unwrap();
+        Diagnosis::read(&stdout, &stderr, code, &self.token)
     }
 
     /// Examines until nothing is wrong.
@@ -157,8 +123,7 @@ impl Patient {
 
     /// Examines until the fault is found, and nothing else.
     pub(super) async fn until_found(&self, fault: &Fault) -> Diagnosis {
-        self.until(|diagnosis| diagnosis.names(fault) && diagnosis.found() == 1)
-            .await
+        self.until(|diagnosis| diagnosis.names_only(fault)).await
     }
 
     async fn until(&self, is_it: impl Fn(&Diagnosis) -> bool) -> Diagnosis {
@@ -168,16 +133,6 @@ impl Patient {
             if is_it(&diagnosis) || begun.elapsed() > LIMIT {
                 return diagnosis;
             }
-            println!(
-                "DEBUG {:.1} {:?}",
-                begun.elapsed().as_secs_f32(),
-                diagnosis
-                    .checks
-                    .iter()
-                    .filter(|c| c.verdict != "ok")
-                    .map(|c| format!("{} {} {}", c.name, c.verdict, c.evidence))
-                    .collect::<Vec<_>>()
-            );
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -298,33 +253,6 @@ impl Patient {
             "metadata": { "name": "away" },
             "spec": { "issuer": format!("{host}:1"), "audience": AUDIENCE },
         })
-    }
-}
-
-impl Diagnosis {
-    pub(super) fn check(&self, name: &str) -> &Check {
-        let mut checks = self.checks.iter();
-        checks
-            .find(|check| check.name == name)
-            .unwrap_or_else(|| panic!("{name}: {self:?}"))
-    }
-
-    pub(super) fn failed(&self) -> Vec<&str> {
-        let failed = self.checks.iter().filter(|check| check.verdict == "failed");
-        failed.map(|check| check.name.as_str()).collect()
-    }
-
-    /// How many checks have found something.
-    pub(super) fn found(&self) -> usize {
-        let found = ["failed", "warning"];
-        let checks = self.checks.iter();
-        checks
-            .filter(|check| found.contains(&check.verdict.as_str()))
-            .count()
-    }
-
-    fn is_healthy(&self) -> bool {
-        self.checks.iter().all(|check| check.verdict == "ok")
     }
 }
 

@@ -59,17 +59,20 @@ impl Cause {
             .as_ref()
             .and_then(|spec| spec.template.spec.as_ref());
         let selector = spec.and_then(|spec| spec.node_selector.clone());
-        let selector: Vec<_> = selector
+        let selector = selector.unwrap_or_default();
+        let labels: Vec<_> = selector
             .iter()
-            .flatten()
             .map(|(label, value)| format!("{label}={value}"))
             .collect();
-        let selector = selector.join(",");
+        let value = selector
+            .get(CONTROL_PLANE_LABEL)
+            .cloned()
+            .unwrap_or_default();
         Self::Other(Finding::new(
-            format!("no node has the labels {selector}"),
+            format!("no node has all of the labels {}", labels.join(", ")),
             format!(
-                "kubectl label node NODE {CONTROL_PLANE_LABEL}= for each control plane node; or, where they have other values, \
-                 set the helm value agent.nodeSelector, which haulout agent-values prints"
+                "kubectl label node NODE {CONTROL_PLANE_LABEL}={value} for each control plane node; or, where they have another \
+                 value, set the helm value agent.nodeSelector, which haulout agent-values prints"
             ),
         ))
     }

@@ -319,7 +319,7 @@ fn a_webhook_that_is_down_is_all_that_is_found() {
         }]},
     });
     for (wanted, pods, evidence, remedy) in [
-        (0, vec![], "0 of 0 pods", "--replicas=2"),
+        (0, vec![], "is scaled to 0 pods", "--replicas=2"),
         (2, vec![pod("w", false)], "0 of 2 pods", "describe pods"),
         (
             2,

@@ -28,8 +28,8 @@ fn an_agent_that_has_no_place_is_found() {
     });
     report.has_only_failed(
         Name::Agent,
-        "no node has the labels",
-        "kubectl label node NODE",
+        "no node has all of the labels node-role.kubernetes.io/control-plane=",
+        "kubectl label node NODE node-role.kubernetes.io/control-plane= for",
     );
     report.wait(&SIGNERS, Name::Agent);
     report.wait(&[Name::SigningKey, Name::Token], Name::Agent);
@@ -382,6 +382,16 @@ fn a_token_that_is_out_of_time_is_told_so() {
     });
     report.has_only_failed(Name::Clock, "7200 s", "NTP");
     report.wait(&[Name::Token], Name::Clock);
+
+    // It is why the plugin has no credentials.
+    let report = with(|seen| {
+        seen.account = Some(Err(AccountFault::NoCredentials("refused".to_owned())));
+        seen.objects = None;
+        seen.advertised = None;
+        seen.token.as_mut().unwrap().claims = Ok(expired());
+    });
+    report.has_only_failed(Name::Token, "it expired", "new one");
+    report.wait(&[Name::Account, Name::Webhook, Name::Signing], Name::Token);
 }
 
 #[test]
