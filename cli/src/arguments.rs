@@ -67,7 +67,8 @@ pub(crate) struct MigrateFlags {
 /// Flags of `doctor`.
 #[derive(Args, Debug)]
 pub(crate) struct DoctorFlags {
-    /// Environment variable with a token of yours: looks who accepts it, and logs in with it.
+    /// Environment variable with a token of yours: looks who accepts it, and logs in with it [default: the one that the
+    /// kubeconfig's user logs in with, if that is by login static].
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) token_env: Option<String>,
 

@@ -18,7 +18,7 @@ use self::observe::{Clock, observe};
 use crate::Environment;
 use crate::arguments::{DoctorFlags, OutputFormat};
 use crate::cluster::{Cluster, ClusterError};
-use crate::login_static::{LoginError, token_of};
+use crate::login_static::{LoginError, token_of, token_of_stanza};
 
 /// Why no check could be made.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,12 @@ pub(crate) fn run(
     let token = token.map(|name| token_of(name, environment)).transpose();
     let token = token.map_err(DoctorError::Token)?;
     let observations = Cluster::with_config(&flags.cluster, async |config| {
+        let stanza = config
+            .auth_info
+            .exec
+            .as_ref()
+            .and_then(|exec| exec.args.as_deref());
+        let token = token.or_else(|| token_of_stanza(stanza?, environment));
         observe(config, suffix, token.as_ref(), &clock).await
     })?;
     let report = judge(&observations);

@@ -139,10 +139,12 @@ impl Report {
 }
 
 impl Check {
-    fn label(&self) -> String {
+    /// The evidence, and of what it is.
+    fn line(&self) -> String {
+        let evidence = self.outcome.evidence();
         match &self.subject {
-            Some(subject) => format!("{} {}", self.name, printable(subject)),
-            None => self.name.to_string(),
+            Some(subject) => printable(&format!("{subject}: {evidence}")),
+            None => printable(&evidence),
         }
     }
 
@@ -238,12 +240,11 @@ impl fmt::Display for Report {
             "{}, API group suffix {api_group_suffix}",
             printable(server)
         )?;
-        let labels: Vec<_> = checks.iter().map(Check::label).collect();
-        let width = labels.iter().map(|label| label.chars().count()).max();
-        let width = width.unwrap_or_default();
-        for (check, label) in checks.iter().zip(&labels) {
-            let (verdict, evidence) = (check.outcome.verdict(), check.outcome.evidence());
-            writeln!(f, "{verdict:7}  {label:width$}  {}", printable(&evidence))?;
+        let names: Vec<_> = checks.iter().map(|check| check.name.to_string()).collect();
+        let width = names.iter().map(String::len).max().unwrap_or_default();
+        for (check, name) in checks.iter().zip(&names) {
+            let verdict = check.outcome.verdict();
+            writeln!(f, "{verdict:7}  {name:width$}  {}", check.line())?;
             if let Some(remedy) = check.outcome.remedy() {
                 writeln!(f, "{:7}  {:width$}  > {}", "", "", printable(remedy))?;
             }
@@ -296,13 +297,13 @@ mod tests {
     fn people_get_aligned_lines_that_steer_no_terminal() {
         let expected = "\
 https://k:6443, API group suffix pinniped.dev
-ok       api-server              answers
-FAILED   login-path              401
-                                 > open it
-WARNING  anonymous-access        200
-                                 > close it
-skipped  token                   waits for login-path
-skipped  authenticator a\\u{1b}b  needs a right
+ok       api-server        answers
+FAILED   login-path        401
+                           > open it
+WARNING  anonymous-access  200
+                           > close it
+skipped  token             waits for login-path
+skipped  authenticator     a\\u{1b}b: needs a right
 1 failed, 1 warned, 1 ok, 2 skipped
 ";
         assert_eq!(report().to_string(), expected);

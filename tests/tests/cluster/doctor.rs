@@ -135,14 +135,23 @@ async fn a_kubeconfig_with_another_ca_is_named(patient: &Patient) {
 
 /// Without a secret in it; the plugin logs in.
 async fn a_user_s_own_kubeconfig_does(patient: &Patient) {
-    let diagnosis = patient.examine_as_alice().await;
+    let diagnosis = patient.examine_as_alice(&patient.token).await;
     assert_eq!(diagnosis.failed(), [""; 0], "{diagnosis:?}");
     assert!(diagnosis.check("account").evidence.contains("alice"));
+
+    // Of what the token says of itself, this needs no right.
+    let diagnosis = patient.examine_as_alice(&patient.expired_token()).await;
+    assert_eq!(diagnosis.failed(), ["token"], "{diagnosis:?}");
+    assert!(
+        diagnosis.check("token").evidence.contains("it expired at"),
+        "{diagnosis:?}"
+    );
+    assert_eq!(diagnosis.check("account").waits_for, "token");
 }
 
 /// The plugin of the kubeconfig cannot log in either.
 async fn a_user_who_cannot_log_in_is_told_why(patient: &Patient) {
-    let diagnosis = patient.examine_as_alice().await;
+    let diagnosis = patient.examine_as_alice(&patient.token).await;
     assert_eq!(diagnosis.failed(), ["login-path"], "{diagnosis:?}");
     assert_eq!(diagnosis.check("account").waits_for, "login-path");
     assert_eq!(diagnosis.check("webhook").waits_for, "login-path");

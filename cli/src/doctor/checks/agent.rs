@@ -106,22 +106,19 @@ pub(super) fn controller_manager(objects: &Objects) -> Outcome {
             .find(has)
             .copied()
             .unwrap_or_default();
-        let found = match managers.labelled.len() {
-            1 => format!("{} is found by {label}", name(pod)),
-            many => format!("{many} pods are found by {label}"),
+        let name = name(pod);
+        let others = match managers.labelled.len() {
+            1 => String::new(),
+            many => format!(" (of {many})"),
         };
+        let found = format!("{name}{others} is found by {label}");
         match signing_files(pod) {
             Ok(files) => Outcome::ok(format!(
-                "{found}; {} signs with {}, as user {}",
-                name(pod),
-                files.key.host_path,
-                files.run_as.user
+                "{found}, and signs with {} as user {}",
+                files.key.host_path, files.run_as.user
             )),
             Err(error) => Outcome::warning(
-                format!(
-                    "{found}, but what {} signs with cannot be told: {error}",
-                    name(pod)
-                ),
+                format!("{found}, but what it signs with cannot be told: {error}"),
                 "name the files yourself: agent.preset=custom with agent.certFile, agent.keyFile, agent.runAsUser and \
                  agent.runAsGroup",
             ),

@@ -28,7 +28,8 @@ pub(super) struct Patient {
     pub(super) installed: Installed,
     /// What kube-apiserver runs with while it is well.
     arguments: Vec<OsString>,
-    token: String,
+    /// Alice's.
+    pub(super) token: String,
 }
 
 impl Patient {
@@ -56,12 +57,24 @@ impl Patient {
             .await
     }
 
-    pub(super) async fn examine_as_alice(&self) -> Diagnosis {
-        self.examine(&self.installed.kubeconfig(), &[]).await
+    /// By alice, who has only her own kubeconfig, and this token.
+    pub(super) async fn examine_as_alice(&self, token: &str) -> Diagnosis {
+        self.run(&self.installed.kubeconfig(), token, &[]).await
+    }
+
+    pub(super) fn expired_token(&self) -> String {
+        let claims = json!({
+            "iss": self.installed.issuer.url(), "sub": "1", "aud": AUDIENCE, "username": "alice", "exp": 1,
+        });
+        self.installed.issuer.sign(&claims).unwrap()
+    }
+
+    pub(super) async fn examine(&self, kubeconfig: &Path, arguments: &[&str]) -> Diagnosis {
+        self.run(kubeconfig, &self.token, arguments).await
     }
 
     /// Runs the program.
-    pub(super) async fn examine(&self, kubeconfig: &Path, arguments: &[&str]) -> Diagnosis {
+    async fn run(&self, kubeconfig: &Path, token: &str, arguments: &[&str]) -> Diagnosis {
         let program = Products::find().unwrap().program("haulout");
         let output = Command::new(program)
             .args(["doctor", "-o", "json", "--kubeconfig"])
@@ -69,13 +82,13 @@ impl Patient {
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env(TOKEN_VARIABLE, &self.token)
+            .env(TOKEN_VARIABLE, token)
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
         let output = tokio::time::timeout(LIMIT, output).await.unwrap().unwrap();
         let code = output.status.code().unwrap();
-        Diagnosis::read(&output.stdout, &output.stderr, code, &self.token)
+        Diagnosis::read(&output.stdout, &output.stderr, code, token)
     }
 
     /// Runs the library, by a clock that is so many minutes ahead.
