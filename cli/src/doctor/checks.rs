@@ -149,6 +149,12 @@ impl Done {
     }
 }
 
+/// Whether foreign text can stand in a command that is printed to be run.
+fn is_plain(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || "/._:-".contains(c))
+}
+
 /// Decides about what was seen.
 fn judged<T>(seen: &Seen<T>, decide: impl FnOnce(&T) -> Outcome) -> Outcome {
     match seen {

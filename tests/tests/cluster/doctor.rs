@@ -57,7 +57,7 @@ async fn node_doctor_names_each_fault_and_nothing_else() {
         if fault.closes_the_login_path() {
             a_user_who_cannot_log_in_is_told_why(&patient).await;
         }
-        patient.heal(fault).await;
+        patient.heal(fault, &diagnosis).await;
         patient.until_healthy(fault.name).await;
         let healed = begun.elapsed().as_secs_f32() - found;
         println!(

@@ -14,7 +14,7 @@ use super::{Done, judged};
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const PRIVILEGED: &str = "privileged";
 /// A DaemonSet whose pods were refused is tried again later and later.
-const TRY_AGAIN: &str = "kubectl -n haulout-agent rollout restart daemonset/haulout-agent";
+const TRY_AGAIN: &str = "`kubectl -n haulout-agent rollout restart daemonset/haulout-agent`";
 
 pub(super) fn namespaces(objects: &Objects, _: &Done) -> Outcome {
     judged(&objects.agent_namespace, |namespace| {
@@ -24,7 +24,7 @@ pub(super) fn namespaces(objects: &Objects, _: &Done) -> Outcome {
             } else {
                 Outcome::failed(
                     format!("there is no namespace {AGENT_NAMESPACE}, where the agents run"),
-                    format!("make it again: {UPGRADE}, or kubectl apply of what you installed"),
+                    format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
                 )
             };
         };
@@ -36,7 +36,7 @@ pub(super) fn namespaces(objects: &Objects, _: &Done) -> Outcome {
                  allows at level privileged only"
             );
             let remedy = format!(
-                "kubectl label --overwrite namespace {AGENT_NAMESPACE} {ENFORCE}={PRIVILEGED}"
+                "`kubectl label --overwrite namespace {AGENT_NAMESPACE} {ENFORCE}={PRIVILEGED}`"
             );
             // Pods that are there stay, and not every cluster enforces a level where no label asks for one.
             return match Cause::of(objects) {
@@ -50,7 +50,7 @@ pub(super) fn namespaces(objects: &Objects, _: &Done) -> Outcome {
         match webhooks_level(&objects.system_namespace) {
             Some(PRIVILEGED) => Outcome::warning(
                 format!("namespace {system}: {ENFORCE}: {PRIVILEGED}; nothing there needs it"),
-                format!("kubectl label --overwrite namespace {system} {ENFORCE}=restricted"),
+                format!("`kubectl label --overwrite namespace {system} {ENFORCE}=restricted`"),
             ),
             _ => Outcome::ok(format!(
                 "namespace {AGENT_NAMESPACE} admits the agent: {ENFORCE}: {shown}"
@@ -79,8 +79,8 @@ pub(super) fn controller_manager(objects: &Objects) -> Outcome {
                      kube-controller-manager"
                 ),
                 format!(
-                    "set the label in the manifest of that static pod, on node {}; until it restarts: kubectl -n kube-system label \
-                     pod {name} {first}",
+                    "set the label in the manifest of that static pod, on node {}; until it restarts: `kubectl -n kube-system \
+                     label pod {name} {first}`",
                     node_name(pod).unwrap_or("NODE")
                 ),
             );
@@ -133,7 +133,7 @@ pub(super) fn pods(objects: &Objects, done: &Done) -> Outcome {
                 Ok(None) => Outcome::Waits(Name::Webhook),
                 _ => Outcome::failed(
                     format!("there is no DaemonSet {AGENT_NAMESPACE}/{AGENT}"),
-                    format!("make it again: {UPGRADE}, or kubectl apply of what you installed"),
+                    format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
                 ),
             };
         };

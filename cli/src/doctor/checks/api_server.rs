@@ -11,7 +11,7 @@ const CLOCKS_FORBID_LOGINS: i64 = 300;
 
 /// Where its CA can be had from.
 pub(super) const ROOT_CA: &str =
-    r"kubectl -n kube-system get configmap kube-root-ca.crt -o jsonpath='{.data.ca\.crt}'";
+    r"`kubectl -n kube-system get configmap kube-root-ca.crt -o jsonpath='{.data.ca\.crt}'`";
 
 pub(super) fn answers(seen: &Observations) -> Outcome {
     let server = &seen.server;

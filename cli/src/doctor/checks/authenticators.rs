@@ -70,7 +70,7 @@ fn judge<S>(authenticator: &Authenticator<S>, described: &str, resource: &str) -
     let pending = || {
         Outcome::warning(
             format!("{described}: the webhook has not judged it yet"),
-            "run haulout doctor again in half a minute",
+            "run `haulout doctor` again in half a minute",
         )
     };
     match phase {
@@ -87,7 +87,7 @@ fn judge<S>(authenticator: &Authenticator<S>, described: &str, resource: &str) -
                 ),
                 None => Outcome::failed(
                     format!("{described}: its phase is Error"),
-                    format!("kubectl describe {resource}"),
+                    format!("`kubectl describe {resource}`"),
                 ),
             }
         }
@@ -97,13 +97,13 @@ fn judge<S>(authenticator: &Authenticator<S>, described: &str, resource: &str) -
 fn remedy(cause: &Condition, resource: &str) -> String {
     let is_certificate = cause.message.contains("x509: ");
     match cause.type_.as_str() {
-        "TLSConfigurationValid" => format!("mend spec.tls, or what it names: kubectl edit {resource}"),
-        "IssuerURLValid" | "EndpointURLValid" => format!("mend the URL: kubectl edit {resource}"),
+        "TLSConfigurationValid" => format!("mend spec.tls, or what it names: `kubectl edit {resource}`"),
+        "IssuerURLValid" | "EndpointURLValid" => format!("mend the URL: `kubectl edit {resource}`"),
         "DiscoveryURLValid" | "JWKSURLValid" | "JWKSFetchValid" | "WebhookConnectionValid" if is_certificate => {
-            format!("give its CA in spec.tls.certificateAuthorityData: kubectl edit {resource}")
+            format!("give its CA in spec.tls.certificateAuthorityData: `kubectl edit {resource}`")
         }
         "DiscoveryURLValid" if cause.message.contains("did not match") => {
-            format!("copy the issuer's own spelling into spec.issuer: kubectl edit {resource}")
+            format!("copy the issuer's own spelling into spec.issuer: `kubectl edit {resource}`")
         }
         "DiscoveryURLValid" | "JWKSURLValid" | "JWKSFetchValid" => {
             "let the webhook's pods reach the issuer, whose address the message has: is it up, DNS, NetworkPolicy, firewall, the \
@@ -115,6 +115,6 @@ fn remedy(cause: &Condition, resource: &str) -> String {
              webhook.proxy"
                 .to_owned()
         }
-        _ => format!("mend what the message names: kubectl edit {resource} (docs/authenticators.md)"),
+        _ => format!("mend what the message names: `kubectl edit {resource}` (docs/authenticators.md)"),
     }
 }

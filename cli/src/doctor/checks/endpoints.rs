@@ -40,7 +40,7 @@ pub(super) fn advertised(objects: &Objects, seen: &Observations) -> Outcome {
         let Some(strategy) = issuer.as_ref().and_then(Issuer::signing) else {
             return Outcome::Waits(Name::Signing);
         };
-        let set = format!("{UPGRADE} --set advertise.server={}", seen.server);
+        let set = format!("`{UPGRADE} --set advertise.server={}`", seen.server);
         let (Some(info), Some(answer)) = (seen.advertised_info(), &seen.advertised) else {
             return match strategy.reason {
                 StrategyReason::CouldNotGetClusterInfo => {
@@ -92,7 +92,7 @@ pub(super) fn direct(objects: &Objects, seen: &Observations) -> Outcome {
         match (strategy.status, strategy.reason) {
             (StrategyStatus::Success, _) => {}
             (StrategyStatus::Error, StrategyReason::Pending) => {
-                return Outcome::warning(told, "run haulout doctor again in half a minute");
+                return Outcome::warning(told, "run `haulout doctor` again in half a minute");
             }
             (StrategyStatus::Error, _) => {
                 return Outcome::failed(

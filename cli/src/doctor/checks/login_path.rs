@@ -68,7 +68,7 @@ pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
             evidence,
             format!(
                 "open exactly this path: an AuthenticationConfiguration with anonymous {{enabled: true, conditions: [{{path: \
-                 {path}}}, and the health paths]}} (docs/configuration.md); on Talos, haulout talos patch prints it. Or let \
+                 {path}}}, and the health paths]}} (docs/configuration.md); on Talos, `haulout talos patch` prints it. Or let \
                  it be closed, and set directEndpoint"
             ),
         ),
@@ -76,8 +76,8 @@ pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
         (403 | 404 | 500.., Some(behind)) => Outcome::Waits(behind),
         (403, None) => Outcome::failed(
             evidence,
-            "let callers without credentials create tokencredentialrequests: the helm value rbac.anonymous=true, or kubectl \
-             apply -f manifests/rbac/login-anonymous.yaml; if Haulout is not installed, or has another suffix, the answer is the \
+            "let callers without credentials create tokencredentialrequests: the helm value rbac.anonymous=true, or `kubectl \
+             apply -f manifests/rbac/login-anonymous.yaml`; if Haulout is not installed, or has another suffix, the answer is the \
              same",
         ),
         (404, None) => Outcome::failed(
@@ -86,12 +86,12 @@ pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
         ),
         (429, _) => Outcome::warning(
             evidence,
-            "run haulout doctor again in a moment; if it stays so, raise the limits (docs/configuration.md)",
+            "run `haulout doctor` again in a moment; if it stays so, raise the limits (docs/configuration.md)",
         ),
         (500.., None) => Outcome::failed(
             evidence,
-            "no webhook answers the API server; an administrator looks at kubectl get apiservices, and at kubectl -n \
-             haulout-system get pods",
+            "no webhook answers the API server; an administrator looks at `kubectl get apiservices` and `kubectl -n \
+             haulout-system get pods`",
         ),
         _ => Outcome::failed(
             evidence,

@@ -32,7 +32,7 @@ pub(super) fn is_accepted(objects: &Objects) -> Outcome {
             return Outcome::failed(
                 "there is no CredentialIssuer with a status, which the webhook that leads writes",
                 format!(
-                    "look for its error: kubectl -n {} logs -l app.kubernetes.io/component=webhook --tail=50",
+                    "look for its error: `kubectl -n {} logs -l app.kubernetes.io/component=webhook --tail=50`",
                     objects.namespace
                 ),
             );
@@ -51,12 +51,12 @@ pub(super) fn is_accepted(objects: &Objects) -> Outcome {
             }
             (StrategyStatus::Error, StrategyReason::Pending) => Outcome::warning(
                 told,
-                "run haulout doctor again in half a minute: a new webhook looks first",
+                "run `haulout doctor` again in half a minute: a new webhook looks first",
             ),
             (StrategyStatus::Error, StrategyReason::ErrorDuringSetup) => Outcome::failed(
                 told,
                 format!(
-                    "give the agent the pair that kube-controller-manager signs with, which haulout agent-values prints; the API \
+                    "give the agent the pair that kube-controller-manager signs with, which `haulout agent-values` prints; the API \
                      server's --client-ca-file has to hold it ({DOCS})"
                 ),
             ),

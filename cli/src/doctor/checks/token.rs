@@ -9,6 +9,7 @@ use super::super::report::{Name, Outcome};
 use super::Done;
 use super::api_server::describe;
 use super::authenticators::subject;
+use super::is_plain;
 
 /// What the webhook leaves a token that is not valid yet, in seconds.
 const NOT_BEFORE_LEEWAY: i64 = 60;
@@ -147,22 +148,27 @@ fn unfit(claims: &Claims, objects: &Objects, seen: &Observations) -> Option<Outc
         return Some(Outcome::failed(
             format!("the token ({claims}) is of an issuer that no JWTAuthenticator has: {others}"),
             format!(
-                "get the token from another issuer; or copy its issuer, as it is spelled there, into spec.issuer: kubectl edit \
-                 {resource}"
+                "get the token from another issuer; or copy its issuer, as it is spelled there, into spec.issuer: `kubectl edit \
+                 {resource}`"
             ),
         ));
     };
     let wanted = listed(|spec| &spec.audience, &same_issuer);
-    let audience = claims.audiences.first().map_or("AUDIENCE", String::as_str);
-    let patch = serde_json::json!({ "spec": { "audience": audience } });
+    let change = match claims.audiences.first() {
+        Some(audience) if is_plain(audience) => format!(
+            "`kubectl patch {resource} {} --type=merge -p '{}'`",
+            first.name,
+            serde_json::json!({ "spec": { "audience": audience } })
+        ),
+        _ => format!("`kubectl edit {resource} {}`", first.name),
+    };
     Some(Outcome::failed(
         format!(
             "the token ({claims}) has another audience than the JWTAuthenticator of its issuer: {wanted}"
         ),
         format!(
-            "have the client ask for audience \"{}\"; or, if the token is meant for this cluster alone: kubectl patch {resource} {} \
-             --type=merge -p '{patch}'",
-            first.spec.audience, first.name
+            "have the client ask for audience \"{}\"; or, if the token is meant for this cluster alone: {change}",
+            first.spec.audience
         ),
     ))
 }
@@ -183,7 +189,7 @@ fn refused(login: &TokenLogin, token: &Token, objects: &Objects) -> Outcome {
             Outcome::failed(
                 format!("{what} does not log in by {by}: {said} (Audit-ID {id})"),
                 format!(
-                    "look for the reason: kubectl -n {} logs -l app.kubernetes.io/component=webhook --tail=-1 | grep {id} \
+                    "look for the reason: `kubectl -n {} logs -l app.kubernetes.io/component=webhook --tail=-1 | grep {id}` \
                      (docs/authenticators.md)",
                     objects.namespace
                 ),
@@ -191,7 +197,7 @@ fn refused(login: &TokenLogin, token: &Token, objects: &Objects) -> Outcome {
         }
         Err(fault) => Outcome::failed(
             format!("{what} cannot be tried by {by}: {}", describe(fault)),
-            "run haulout doctor again; if it stays so, look at the webhook's log",
+            "run `haulout doctor` again; if it stays so, look at the webhook's log",
         ),
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn pods(objects: &Objects) -> Outcome {
         if wanted == 0 {
             return Outcome::failed(
                 format!("Deployment {namespace}/{WEBHOOK} is scaled to 0 pods"),
-                format!("kubectl -n {namespace} scale deployment/{WEBHOOK} --replicas=2"),
+                format!("`kubectl -n {namespace} scale deployment/{WEBHOOK} --replicas=2`"),
             );
         }
         let pods = objects.webhook_pods.iter().flatten();
@@ -53,8 +53,8 @@ pub(super) fn explained(
     component: &str,
 ) -> (String, String) {
     let look = format!(
-        "kubectl -n {namespace} describe pods -l app.kubernetes.io/component={component}; kubectl -n {namespace} logs -l \
-         app.kubernetes.io/component={component} --tail=50"
+        "`kubectl -n {namespace} describe pods -l app.kubernetes.io/component={component}`; `kubectl -n {namespace} logs -l \
+         app.kubernetes.io/component={component} --tail=50`"
     );
     let Some(Waiting { reason, message }) = waiting else {
         return (String::new(), look);
@@ -62,7 +62,7 @@ pub(super) fn explained(
     let remedy = match reason {
         "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
             format!(
-                "push the image, and set where it is: {UPGRADE} --set image.registry=REGISTRY,image.tag=TAG"
+                "push the image, and set where it is: `{UPGRADE} --set image.registry=REGISTRY,image.tag=TAG`"
             )
         }
         _ => look,
@@ -135,7 +135,7 @@ fn fault(name: &str, service: Option<&APIService>) -> Option<(String, String)> {
     let Some(service) = service else {
         return Some((
             format!("there is no APIService {name}"),
-            format!("make it again: {UPGRADE}, or kubectl apply of what you installed"),
+            format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
         ));
     };
     let spec = service.spec.as_ref();
@@ -146,7 +146,7 @@ fn fault(name: &str, service: Option<&APIService>) -> Option<(String, String)> {
     if target != SERVICE {
         return Some((
             format!("APIService {name} leads to Service \"{target}\", which is not Haulout's"),
-            "haulout migrate prints the way from Pinniped's Concierge; else name the suffix of the installation by \
+            "`haulout migrate` prints the way from Pinniped's Concierge; else name the suffix of the installation by \
              --api-group-suffix"
                 .to_owned(),
         ));
@@ -163,14 +163,14 @@ fn fault(name: &str, service: Option<&APIService>) -> Option<(String, String)> {
         _ if !has_ca => Some((
             format!("APIService {name} has no caBundle, which the webhook that leads writes"),
             format!(
-                "look for its error: kubectl -n haulout-system logs -l app.kubernetes.io/component=webhook --tail=50; it \
+                "look for its error: `kubectl -n haulout-system logs -l app.kubernetes.io/component=webhook --tail=50`; it \
                  needs the right to patch apiservices/{name}"
             ),
         )),
         Some(condition) => Some(unavailable(name, condition)),
         None => Some((
             format!("the API server has not looked at APIService {name} yet"),
-            "run haulout doctor again in some seconds".to_owned(),
+            "run `haulout doctor` again in some seconds".to_owned(),
         )),
     }
 }
@@ -179,10 +179,10 @@ fn unavailable(name: &str, condition: &APIServiceCondition) -> (String, String) 
     let reason = condition.reason.as_deref().unwrap_or_default();
     let message = condition.message.as_deref().unwrap_or_default();
     let remedy = match reason {
-        "ServiceNotFound" => format!("make the Service again: {UPGRADE}"),
+        "ServiceNotFound" => format!("make the Service again: `{UPGRADE}`"),
         "MissingEndpoints" | "EndpointsNotFound" => {
-            "compare the labels that Service haulout-api selects with those of the pods: kubectl -n haulout-system describe \
-             service haulout-api"
+            "compare the labels that Service haulout-api selects with those of the pods: `kubectl -n haulout-system describe \
+             service haulout-api`"
                 .to_owned()
         }
         _ => "let the API server reach the webhook's pods on port 10250: kube-proxy on control plane nodes, NetworkPolicy, \

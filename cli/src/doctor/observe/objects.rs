@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use haulout_api::authenticator::WebhookAuthenticatorSpec;
 use haulout_api::controller_manager::{NAMESPACE, is_controller_manager};
-use haulout_api::group::{ApiGroupSuffix, VERSION};
+use haulout_api::group::{ApiGroupSuffix, VERSION, is_dns1123_subdomain};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope, Resource};
@@ -34,6 +34,8 @@ impl Objects {
         let leads_to = login_service.as_ref().ok().and_then(Option::as_ref);
         let leads_to = leads_to.and_then(|service| service.spec.as_ref()?.service.as_ref());
         let namespace = leads_to.and_then(|service| service.namespace.clone());
+        // Nobody has checked it, and it is to stand in commands.
+        let namespace = namespace.filter(|namespace| is_dns1123_subdomain(namespace));
         let namespace = namespace.unwrap_or_else(|| SYSTEM_NAMESPACE.to_owned());
         Self {
             deployment: reader.get_in(&namespace, WEBHOOK).await,

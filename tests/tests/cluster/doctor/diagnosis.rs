@@ -22,6 +22,15 @@ pub(super) struct Check {
     pub(super) waits_for: String,
 }
 
+impl Check {
+    /// The commands of its remedy, one on each line.
+    pub(super) fn commands(&self) -> String {
+        let quoted: Vec<_> = self.remedy.split('`').skip(1).step_by(2).collect();
+        assert!(!quoted.is_empty(), "{self:?}");
+        quoted.join("\n")
+    }
+}
+
 impl Diagnosis {
     /// Reads it, and sees that it gives nothing away.
     pub(super) fn read(stdout: &[u8], stderr: &[u8], code: i32, token: &str) -> Self {

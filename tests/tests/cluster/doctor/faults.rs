@@ -1,12 +1,13 @@
-//! What is made wrong, and made good again.
+//! What is made wrong, and what is to be said of it.
 
-/// A fault, and what is to be said of it.
+/// A fault.
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) cause: Cause,
     pub(crate) check: &'static str,
     pub(crate) verdict: &'static str,
+    /// Part of the evidence.
     pub(crate) evidence: &'static str,
     /// Part of the remedy.
     pub(crate) remedy: &'static str,
@@ -17,21 +18,12 @@ pub(crate) struct Fault {
 pub(crate) enum Cause {
     /// kube-apiserver runs with these arguments in place of that for anonymous requests.
     Anonymous(&'static [&'static str]),
-    /// These commands of kubectl, and those that take it back.
-    Kubectl {
-        inject: &'static [&'static [&'static str]],
-        heal: &'static [&'static [&'static str]],
-    },
-    /// The chart with these values; an agent that runs is deleted. It is taken back by the values from before.
-    Values(&'static str),
-    /// The object is deleted, and made again by Helm.
-    Deleted(&'static str),
+    /// An administrator runs these commands. They are made good by those that the remedy has.
+    Commands(&'static str),
     /// `kube-public/cluster-info` has the CA of another cluster.
     ForeignClusterInfo,
-    /// A further authenticator whose issuer is not there.
+    /// A further authenticator has an issuer that is not there.
     UnreachableIssuer,
-    /// The authenticator has this audience.
-    Audience(&'static str),
 }
 
 impl Fault {
@@ -39,8 +31,6 @@ impl Fault {
         matches!(self.cause, Cause::Anonymous(["--anonymous-auth=false"]))
     }
 }
-
-const MANAGER: &str = "kube-controller-manager-node-1";
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
@@ -61,7 +51,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "APIService absent",
-        cause: Cause::Deleted("apiservice/v1alpha1.login.concierge.pinniped.dev"),
+        cause: Cause::Commands("kubectl delete apiservice v1alpha1.login.concierge.pinniped.dev"),
         check: "api-service",
         verdict: "failed",
         evidence: "there is no APIService v1alpha1.login.concierge.pinniped.dev",
@@ -69,128 +59,58 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "webhook down",
-        cause: Cause::Kubectl {
-            inject: &[&[
-                "-n",
-                "haulout-system",
-                "scale",
-                "deployment/haulout-webhook",
-                "--replicas=0",
-            ]],
-            heal: &[&[
-                "-n",
-                "haulout-system",
-                "scale",
-                "deployment/haulout-webhook",
-                "--replicas=2",
-            ]],
-        },
+        cause: Cause::Commands("kubectl -n haulout-system scale deployment/haulout-webhook --replicas=0
+            kubectl -n haulout-system wait pods --all --for=delete --timeout=55s"),
         check: "webhook",
         verdict: "failed",
         evidence: "Deployment haulout-system/haulout-webhook is scaled to 0 pods",
-        remedy: "kubectl -n haulout-system scale deployment/haulout-webhook --replicas=2",
+        remedy: "`kubectl -n haulout-system scale deployment/haulout-webhook --replicas=2`",
     },
     Fault {
         name: "agent down",
-        cause: Cause::Kubectl {
-            inject: &[&[
-                "label",
-                "node",
-                "node-1",
-                "node-role.kubernetes.io/control-plane-",
-            ]],
-            heal: &[&[
-                "label",
-                "node",
-                "node-1",
-                "node-role.kubernetes.io/control-plane=",
-            ]],
-        },
+        cause: Cause::Commands("kubectl label node node-1 node-role.kubernetes.io/control-plane-
+            kubectl -n haulout-agent wait pods --all --for=delete --timeout=55s"),
         check: "agent",
         verdict: "failed",
         evidence: "no node has all of the labels kubernetes.io/os=linux, node-role.kubernetes.io/control-plane=",
-        remedy: "kubectl label node NODE node-role.kubernetes.io/control-plane=",
+        remedy: "`kubectl label node NODE node-role.kubernetes.io/control-plane=`",
     },
     Fault {
         name: "key unreadable",
-        cause: Cause::Values(
-            "--set=agent.preset=custom,agent.runAsUser=1000,agent.runAsGroup=1000,\
-             agent.certFile=/system/secrets/kubernetes/kube-controller-manager/ca.crt,\
-             agent.keyFile=/system/secrets/kubernetes/kube-controller-manager/ca.key",
+        // The agent from before would sign until its successor is ready, which that never is.
+        cause: Cause::Commands(
+            "FOLDER=/system/secrets/kubernetes/kube-controller-manager
+            helm upgrade haulout manifests/helm/haulout -n haulout-system --reset-then-reuse-values \\
+                --set agent.preset=custom,agent.certFile=$FOLDER/ca.crt,agent.keyFile=$FOLDER/ca.key \\
+                --set agent.runAsUser=1000,agent.runAsGroup=1000
+            kubectl -n haulout-agent delete pods --all --wait=false",
         ),
         check: "signing-key",
         verdict: "failed",
         evidence: "it runs as user 1000, group 1000, and the key \
                    /system/secrets/kubernetes/kube-controller-manager/ca.key is for user 65535, group 65535",
-        remedy: "agent.runAsUser=65535,agent.runAsGroup=65535",
+        remedy: "agent.runAsUser=65535,agent.runAsGroup=65535`",
     },
     Fault {
         name: "namespace not labelled",
-        cause: Cause::Kubectl {
-            inject: &[
-                &[
-                    "label",
-                    "namespace",
-                    "haulout-agent",
-                    "pod-security.kubernetes.io/enforce-",
-                ],
-                &[
-                    "-n",
-                    "haulout-agent",
-                    "delete",
-                    "pods",
-                    "--all",
-                    "--wait=false",
-                ],
-            ],
-            heal: &[
-                &[
-                    "label",
-                    "namespace",
-                    "haulout-agent",
-                    "pod-security.kubernetes.io/enforce=privileged",
-                ],
-                &[
-                    "-n",
-                    "haulout-agent",
-                    "rollout",
-                    "restart",
-                    "daemonset/haulout-agent",
-                ],
-            ],
-        },
+        cause: Cause::Commands(
+            "kubectl label namespace haulout-agent pod-security.kubernetes.io/enforce-
+            kubectl -n haulout-agent delete pods --all --wait=false",
+        ),
         check: "namespaces",
         verdict: "failed",
         evidence: "namespace haulout-agent: pod-security.kubernetes.io/enforce: no label",
-        remedy: "kubectl label --overwrite namespace haulout-agent pod-security.kubernetes.io/enforce=privileged; \
-                 kubectl -n haulout-agent rollout restart daemonset/haulout-agent",
+        remedy: "`kubectl label --overwrite namespace haulout-agent pod-security.kubernetes.io/enforce=privileged`",
     },
     Fault {
         name: "controller-manager without either label",
-        cause: Cause::Kubectl {
-            inject: &[&[
-                "-n",
-                "kube-system",
-                "label",
-                "pod",
-                MANAGER,
-                "component-",
-                "k8s-app-",
-            ]],
-            heal: &[&[
-                "-n",
-                "kube-system",
-                "label",
-                "pod",
-                MANAGER,
-                "component=kube-controller-manager",
-                "k8s-app=kube-controller-manager",
-            ]],
-        },
+        cause: Cause::Commands(
+            "kubectl -n kube-system label pod kube-controller-manager-node-1 component- k8s-app-",
+        ),
         check: "controller-manager",
         verdict: "failed",
         evidence: "has neither the label component=kube-controller-manager nor k8s-app=kube-controller-manager",
-        remedy: "kubectl -n kube-system label pod kube-controller-manager-node-1 component=kube-controller-manager",
+        remedy: "`kubectl -n kube-system label pod kube-controller-manager-node-1 component=kube-controller-manager`",
     },
     Fault {
         name: "CA not the API server's",
@@ -210,10 +130,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "authenticator with the wrong audience",
-        cause: Cause::Audience("another-cluster"),
+        cause: Cause::Commands(
+            r#"kubectl patch jwtauthenticator test-issuer --type=merge -p '{"spec":{"audience":"another-cluster"}}'"#,
+        ),
         check: "token",
         verdict: "failed",
-        evidence: "has another audience than the JWTAuthenticator of its issuer",
-        remedy: r#"-p '{"spec":{"audience":"#,
+        evidence: r#"has another audience than the JWTAuthenticator of its issuer: test-issuer has "another-cluster""#,
+        remedy: r#"test-issuer --type=merge -p '{"spec":{"audience":"local-cluster"}}'`"#,
     },
 ];

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_operate::clock::Clock;
-use haulout_tests::cluster::{
-    AUDIENCE, AUTHENTICATOR, Component, Products, Profile, TOKEN_VARIABLE,
-};
+use haulout_tests::cluster::{AUDIENCE, Component, Products, Profile, TOKEN_VARIABLE};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -21,8 +19,6 @@ use crate::installed::Installed;
 /// For a fault to show, and for its end to show.
 const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
-const PRESET: &str = "--set=agent.preset=talos";
-const AWAY: &str = "jwtauthenticator/away";
 
 pub(super) struct Patient {
     pub(super) installed: Installed,
@@ -153,52 +149,34 @@ impl Patient {
     pub(super) async fn inject(&mut self, fault: &Fault) {
         match fault.cause {
             Cause::Anonymous(arguments) => self.restart_api_server(Some(arguments)).await,
-            Cause::Kubectl { inject, .. } => self.run_all(inject).await,
-            Cause::Values(values) => {
-                self.installed
-                    .installation
-                    .install(&[values])
-                    .await
-                    .unwrap();
-                // It would sign until its successor is ready, and that will not be.
-                let ready = [
-                    "-n",
-                    "haulout-agent",
-                    "delete",
-                    "pods",
-                    "--all",
-                    "--wait=false",
-                ];
-                self.run_all(&[&ready]).await;
-            }
-            Cause::Deleted(object) => self.run_all(&[&["delete", object]]).await,
+            Cause::Commands(commands) => self.follow(commands).await,
             Cause::ForeignClusterInfo => {
                 let foreign = self.installed.cluster.pki().foreign_authority().unwrap();
                 self.tell_clients(&foreign.certificate).await;
             }
             Cause::UnreachableIssuer => self.apply(&self.away()).await,
-            Cause::Audience(audience) => self.set_audience(audience).await,
         }
     }
 
-    pub(super) async fn heal(&mut self, fault: &Fault) {
+    /// Follows the remedy of the one check that has found something.
+    pub(super) async fn heal(&mut self, fault: &Fault, diagnosis: &Diagnosis) {
         match fault.cause {
             Cause::Anonymous(_) => self.restart_api_server(None).await,
-            Cause::Kubectl { heal, .. } => self.run_all(heal).await,
-            Cause::Values(_) | Cause::Deleted(_) => {
-                self.installed
-                    .installation
-                    .install(&[PRESET])
-                    .await
-                    .unwrap();
+            Cause::Commands(_) => {
+                let commands = diagnosis.found()[0].commands();
+                self.follow(&commands.replace("NODE", "node-1")).await;
             }
             Cause::ForeignClusterInfo => {
                 let ca = self.installed.cluster.ca_certificate();
                 self.tell_clients(&ca).await;
             }
-            Cause::UnreachableIssuer => self.run_all(&[&["delete", AWAY]]).await,
-            Cause::Audience(_) => self.set_audience(AUDIENCE).await,
+            Cause::UnreachableIssuer => self.follow("kubectl delete jwtauthenticator away").await,
         }
+    }
+
+    /// As an administrator, in a checkout.
+    async fn follow(&self, commands: &str) {
+        self.installed.shell().run(commands).await.unwrap();
     }
 
     /// With these arguments in place of the one for anonymous requests; `None`: as it was.
@@ -214,12 +192,6 @@ impl Patient {
         let api_server = cluster.process(Component::ApiServer).unwrap();
         *api_server.arguments_mut() = arguments;
         cluster.restart(Component::ApiServer).await.unwrap();
-    }
-
-    async fn run_all(&self, commands: &[&[&str]]) {
-        for command in commands {
-            self.installed.kubectl().run(*command).await.unwrap();
-        }
     }
 
     async fn apply(&self, object: &Value) {
@@ -248,13 +220,6 @@ impl Patient {
             "data": { "kubeconfig": kubeconfig.to_string() },
         }))
         .await;
-    }
-
-    async fn set_audience(&self, audience: &str) {
-        let name = format!("jwtauthenticator/{AUTHENTICATOR}");
-        let patch = json!({ "spec": { "audience": audience } }).to_string();
-        let patch = ["patch", &name, "--type=merge", "-p", &patch];
-        self.run_all(&[&patch]).await;
     }
 
     /// An authenticator at whose issuer's address nothing listens.

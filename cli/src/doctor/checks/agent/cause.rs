@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::super::super::observations::{AGENT, AGENT_NAMESPACE, Objects};
 use super::super::super::report::Finding;
+use super::super::is_plain;
 use super::super::webhook::{UPGRADE, explained, is_ready, waiting};
 use super::TRY_AGAIN;
 
@@ -48,7 +49,7 @@ impl Cause {
             Some(pod) => Self::of_pod(pod, objects, daemon_set),
             None => Self::Other(Finding::new(
                 "a pod is not there yet",
-                format!("kubectl -n {AGENT_NAMESPACE} describe daemonset {AGENT}"),
+                format!("`kubectl -n {AGENT_NAMESPACE} describe daemonset {AGENT}`"),
             )),
         })
     }
@@ -71,8 +72,8 @@ impl Cause {
         Self::Other(Finding::new(
             format!("no node has all of the labels {}", labels.join(", ")),
             format!(
-                "kubectl label node NODE {CONTROL_PLANE_LABEL}={value} for each control plane node; or, where they have another \
-                 value, set the helm value agent.nodeSelector, which haulout agent-values prints"
+                "`kubectl label node NODE {CONTROL_PLANE_LABEL}={value}` for each control plane node; or, where they have another \
+                 value, set the helm value agent.nodeSelector, which `haulout agent-values` prints"
             ),
         ))
     }
@@ -94,7 +95,7 @@ impl Cause {
             Self::Other(Finding::new(
                 evidence,
                 format!(
-                    "mend what refuses them; if it is a policy of Haulout, {UPGRADE} puts DaemonSet and policy in step"
+                    "mend what refuses them; if it is a policy of Haulout, `{UPGRADE}` puts DaemonSet and policy in step"
                 ),
             ))
         }
@@ -117,13 +118,13 @@ impl Cause {
                     fault,
                     format!(
                         "the webhook that leads fills Secret {AGENT_NAMESPACE}/haulout-agent-tls: look at its log; if there is no \
-                         such Secret, {UPGRADE}"
+                         such Secret, `{UPGRADE}`"
                     ),
                 ))
             } else {
                 Self::Key(Finding::new(
                     format!("pod {name} does not get its files: {fault}"),
-                    "set agent.preset, or agent.certFile and agent.keyFile, to what haulout agent-values prints",
+                    "set agent.preset, or agent.certFile and agent.keyFile, to what `haulout agent-values` prints",
                 ))
             };
         }
@@ -139,7 +140,7 @@ impl Cause {
         if let Some(strategy) = told.filter(|_| is_created) {
             return Self::Key(Finding::new(
                 strategy.message.as_str(),
-                "give the agent the pair that kube-controller-manager signs with, and its user: haulout agent-values prints the \
+                "give the agent the pair that kube-controller-manager signs with, and its user: `haulout agent-values` prints the \
                  values",
             ));
         }
@@ -213,13 +214,19 @@ fn misplaced(objects: &Objects, daemon_set: &DaemonSet) -> Option<Finding> {
     } else {
         return None;
     };
+    let (certificate, key) = (certificate.host_path, key.host_path);
+    let remedy = if is_plain(&certificate) && is_plain(&key) {
+        format!(
+            "`{UPGRADE} --set agent.preset=custom,agent.certFile={certificate},agent.keyFile={key},agent.runAsUser={},\
+             agent.runAsGroup={}`; or a preset, if `haulout agent-values` prints one",
+            right.user, right.group
+        )
+    } else {
+        "set the values that `haulout agent-values` prints".to_owned()
+    };
     Some(Finding::new(
         format!("the agent cannot read the key of kube-controller-manager: {differs}"),
-        format!(
-            "{UPGRADE} --set agent.preset=custom,agent.certFile={},agent.keyFile={},agent.runAsUser={},agent.runAsGroup={}; \
-             or a preset, if haulout agent-values prints one",
-            certificate.host_path, key.host_path, right.user, right.group
-        ),
+        remedy,
     ))
 }
 

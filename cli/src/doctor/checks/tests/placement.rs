@@ -29,7 +29,7 @@ fn an_agent_that_has_no_place_is_found() {
     report.has_only_failed(
         Name::Agent,
         "no node has all of the labels node-role.kubernetes.io/control-plane=",
-        "kubectl label node NODE node-role.kubernetes.io/control-plane= for",
+        "kubectl label node NODE node-role.kubernetes.io/control-plane=`",
     );
     report.wait(&SIGNERS, Name::Agent);
     report.wait(&[Name::SigningKey, Name::Token], Name::Agent);
@@ -114,7 +114,11 @@ fn a_key_that_cannot_be_read_is_found_by_what_differs() {
         let report = with_unready(pod("a", false), |objects| {
             objects.daemon_set = Ok(Some(object(daemon_set.clone())));
         });
-        report.has_only_failed(Name::SigningKey, evidence, "agent.runAsUser=65535");
+        report.has_only_failed(
+            Name::SigningKey,
+            evidence,
+            "agent.runAsUser=65535,agent.runAsGroup=65535`",
+        );
         report.wait(&[Name::Agent, Name::Signing, Name::Token], Name::SigningKey);
 
         // Where the others go on, people log in.
@@ -345,6 +349,9 @@ fn a_token_that_no_authenticator_takes_is_compared_with_all() {
          has \"this-cluster\"",
         remedy,
     );
+    // What a shell would run is not put into a command.
+    let report = with_claims(claims("https://i", "a'; reboot #"));
+    report.has_only_failed(Name::Token, "reboot", "`kubectl edit jwtauthenticators");
     // One character makes another issuer.
     let report = with_claims(claims("https://i/", "this-cluster"));
     report.has_only_failed(Name::Token, "company has \"https://i\"", "kubectl edit");
