@@ -60,7 +60,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "webhook down",
         cause: Cause::Commands("kubectl -n haulout-system scale deployment/haulout-webhook --replicas=0
-            kubectl -n haulout-system wait pods --all --for=delete --timeout=55s"),
+            kubectl -n haulout-system delete pods --all --now"),
         check: "webhook",
         verdict: "failed",
         evidence: "Deployment haulout-system/haulout-webhook is scaled to 0 pods",
@@ -69,7 +69,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "agent down",
         cause: Cause::Commands("kubectl label node node-1 node-role.kubernetes.io/control-plane-
-            kubectl -n haulout-agent wait pods --all --for=delete --timeout=55s"),
+            kubectl -n haulout-agent delete pods --all --now"),
         check: "agent",
         verdict: "failed",
         evidence: "no node has all of the labels kubernetes.io/os=linux, node-role.kubernetes.io/control-plane=",
