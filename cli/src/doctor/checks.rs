@@ -38,11 +38,13 @@ pub(super) fn judge(observations: &Observations) -> Report {
     done.check(AnonymousAccess, &[ApiServer], |_| {
         login_path::opens_no_more(seen)
     });
-    done.check_objects(Namespaces, &[], seen, agent::namespaces);
+    done.check_objects(Namespaces, &[], seen, |objects, _| {
+        agent::namespaces(objects)
+    });
     done.check_objects(ControllerManager, &[], seen, |objects, _| {
         agent::controller_manager(objects)
     });
-    done.check_objects(Agent, &[], seen, agent::pods);
+    done.check_objects(Agent, &[], seen, |objects, _| agent::pods(objects));
     done.check_objects(SigningKey, &[], seen, agent::signing_key);
     let signs = [Webhook, ApiService, Agent, SigningKey];
     done.check_objects(Signing, &signs, seen, |objects, _| {

@@ -16,7 +16,7 @@ const PRIVILEGED: &str = "privileged";
 /// A DaemonSet whose pods were refused is tried again later and later.
 const TRY_AGAIN: &str = "`kubectl -n haulout-agent rollout restart daemonset/haulout-agent`";
 
-pub(super) fn namespaces(objects: &Objects, _: &Done) -> Outcome {
+pub(super) fn namespaces(objects: &Objects) -> Outcome {
     judged(&objects.agent_namespace, |namespace| {
         let Some(namespace) = namespace else {
             return if matches!(objects.deployment, Ok(None)) {
@@ -41,13 +41,14 @@ pub(super) fn namespaces(objects: &Objects, _: &Done) -> Outcome {
             // Pods that are there stay, and not every cluster enforces a level where no label asks for one.
             return match Cause::of(objects) {
                 Some(Cause::PodSecurity(_)) => {
-                    Outcome::failed(evidence, format!("{remedy}; {TRY_AGAIN}"))
+                    let remedy = format!("{remedy}; {TRY_AGAIN}");
+                    weighed(ready(objects), Finding::new(evidence, remedy))
                 }
                 _ => Outcome::warning(evidence, remedy),
             };
         }
         let system = &objects.namespace;
-        match webhooks_level(&objects.system_namespace) {
+        match known_level(&objects.system_namespace) {
             Some(PRIVILEGED) => Outcome::warning(
                 format!("namespace {system}: {ENFORCE}: {PRIVILEGED}; nothing there needs it"),
                 format!("`kubectl label --overwrite namespace {system} {ENFORCE}=restricted`"),
@@ -64,7 +65,7 @@ fn level(namespace: &Namespace) -> Option<&str> {
     labels.get(ENFORCE).map(String::as_str)
 }
 
-fn webhooks_level(namespace: &Seen<Option<Namespace>>) -> Option<&str> {
+fn known_level(namespace: &Seen<Option<Namespace>>) -> Option<&str> {
     namespace.as_ref().ok()?.as_ref().and_then(level)
 }
 
@@ -126,7 +127,7 @@ pub(super) fn controller_manager(objects: &Objects) -> Outcome {
     })
 }
 
-pub(super) fn pods(objects: &Objects, done: &Done) -> Outcome {
+pub(super) fn pods(objects: &Objects) -> Outcome {
     judged(&objects.daemon_set, |daemon_set| {
         let Some(daemon_set) = daemon_set else {
             return match objects.deployment {
@@ -137,41 +138,50 @@ pub(super) fn pods(objects: &Objects, done: &Done) -> Outcome {
                 ),
             };
         };
-        let status = daemon_set.status.clone().unwrap_or_default();
-        let (ready, wanted) = (status.number_ready, status.desired_number_scheduled);
+        let status = daemon_set.status.as_ref();
+        let wanted = status.map_or(0, |status| status.desired_number_scheduled);
+        let ready = ready(objects);
         let evidence =
             format!("{ready} of {wanted} pods of DaemonSet {AGENT_NAMESPACE}/{AGENT} are ready");
         let Some(cause) = Cause::of(objects) else {
             return Outcome::ok(evidence);
         };
-        match cause {
-            Cause::PodSecurity(_) if done.failed(&[Name::Namespaces]).is_some() => {
-                Outcome::Waits(Name::Namespaces)
+        let told_by = match &cause {
+            Cause::PodSecurity(_) if known_level(&objects.agent_namespace) != Some(PRIVILEGED) => {
+                Some(Name::Namespaces)
             }
-            // Told of by the check of the key.
-            Cause::Key(_) => Outcome::Waits(Name::SigningKey),
-            Cause::PodSecurity(finding) | Cause::Other(finding) => {
-                let evidence = format!("{evidence}; {}", finding.evidence);
-                weighed(ready, Finding::new(evidence, finding.remedy))
+            Cause::Key(_) => Some(Name::SigningKey),
+            Cause::PodSecurity(_) | Cause::Other(_) => None,
+        };
+        match told_by {
+            Some(other) if ready == 0 => Outcome::Waits(other),
+            Some(_) => Outcome::ok(evidence),
+            None => {
+                let Finding {
+                    evidence: why,
+                    remedy,
+                } = cause.into_finding();
+                weighed(ready, Finding::new(format!("{evidence}; {why}"), remedy))
             }
         }
     })
 }
 
 pub(super) fn signing_key(objects: &Objects, done: &Done) -> Outcome {
-    judged(&objects.daemon_set, |daemon_set| {
-        let status = daemon_set
-            .as_ref()
-            .and_then(|daemon_set| daemon_set.status.as_ref());
-        let ready = status.map_or(0, |status| status.number_ready);
-        match Cause::of(objects) {
-            Some(Cause::Key(finding)) => weighed(ready, finding),
-            _ => match done.obstacle(&[Name::Agent]) {
-                Some(obstacle) => Outcome::Waits(obstacle),
-                None => Outcome::ok("each agent that is ready has read the key"),
-            },
-        }
+    judged(&objects.daemon_set, |_| match Cause::of(objects) {
+        Some(Cause::Key(finding)) => weighed(ready(objects), finding),
+        _ => match done.obstacle(&[Name::Agent]) {
+            Some(obstacle) => Outcome::Waits(obstacle),
+            None => Outcome::ok("each agent that is ready has read the key"),
+        },
     })
+}
+
+/// How many agents are ready.
+fn ready(objects: &Objects) -> i32 {
+    let daemon_set = objects.daemon_set.iter().flatten().next();
+    let status = daemon_set.and_then(|daemon_set| daemon_set.status.as_ref());
+    status.map_or(0, |status| status.number_ready)
 }
 
 /// Where some agents are ready, people log in.

@@ -59,13 +59,12 @@ pub(super) fn explained(
     let Some(Waiting { reason, message }) = waiting else {
         return (String::new(), look);
     };
-    let remedy = match reason {
-        "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
-            format!(
-                "push the image, and set where it is: `{UPGRADE} --set image.registry=REGISTRY,image.tag=TAG`"
-            )
-        }
-        _ => look,
+    let remedy = if waiting.is_some_and(Waiting::is_for_image) {
+        format!(
+            "push the image, and set where it is: `{UPGRADE} --set image.registry=REGISTRY,image.tag=TAG`"
+        )
+    } else {
+        look
     };
     let colon = if message.is_empty() { "" } else { ": " };
     (format!("; {reason}{colon}{message}"), remedy)
@@ -76,6 +75,18 @@ pub(super) fn explained(
 pub(super) struct Waiting<'a> {
     pub(super) reason: &'a str,
     pub(super) message: &'a str,
+}
+
+impl Waiting<'_> {
+    pub(super) fn is_for_image(self) -> bool {
+        let reasons = [
+            "ErrImageNeverPull",
+            "ErrImagePull",
+            "ImagePullBackOff",
+            "InvalidImageName",
+        ];
+        reasons.contains(&self.reason)
+    }
 }
 
 pub(super) fn waiting(pod: &Pod) -> Option<Waiting<'_>> {

@@ -4,13 +4,13 @@ use haulout_api::controller_manager::{
     CONTROL_PLANE_LABEL, NoneRuns, SigningFiles, choose, run_as, signing_files,
 };
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
-use k8s_openapi::api::core::v1::{Event, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, PodSpec};
 use k8s_openapi::jiff::Timestamp;
 
 use super::super::super::observations::{AGENT, AGENT_NAMESPACE, Objects};
 use super::super::super::report::Finding;
 use super::super::is_plain;
-use super::super::webhook::{UPGRADE, explained, is_ready, waiting};
+use super::super::webhook::{UPGRADE, Waiting, explained, is_ready, waiting};
 use super::TRY_AGAIN;
 
 /// How the kubelet names the volume that is no file of the node.
@@ -35,10 +35,13 @@ impl Cause {
         let status = daemon_set.status.clone().unwrap_or_default();
         let wanted = status.desired_number_scheduled;
         if wanted == 0 {
-            return Some(Self::no_node(daemon_set));
+            return Some(Self::no_node(objects, daemon_set));
         }
-        let pods: Vec<&Pod> = objects.agent_pods.iter().flatten().collect();
-        let unready = pods.iter().find(|pod| !is_ready(pod)).copied();
+        let pods: Vec<_> = objects.agent_pods.iter().flatten().collect();
+        let unready = pods.iter().copied().find(|pod| {
+            // What is on its way out is not missed.
+            !is_ready(pod) && pod.metadata.deletion_timestamp.is_none()
+        });
         if status.number_ready >= wanted && unready.is_none() {
             return None;
         }
@@ -54,7 +57,13 @@ impl Cause {
         })
     }
 
-    fn no_node(daemon_set: &DaemonSet) -> Self {
+    pub(super) fn into_finding(self) -> Finding {
+        match self {
+            Self::PodSecurity(finding) | Self::Key(finding) | Self::Other(finding) => finding,
+        }
+    }
+
+    fn no_node(objects: &Objects, daemon_set: &DaemonSet) -> Self {
         let spec = daemon_set
             .spec
             .as_ref()
@@ -65,6 +74,23 @@ impl Cause {
             .iter()
             .map(|(label, value)| format!("{label}={value}"))
             .collect();
+        let has_all = |node: &&Node| {
+            let labels = node.metadata.labels.clone().unwrap_or_default();
+            selector
+                .iter()
+                .all(|(label, value)| labels.get(label) == Some(value))
+        };
+        if let Some(node) = objects.nodes.iter().flatten().find(has_all) {
+            let name = node.metadata.name.as_deref().unwrap_or_default();
+            return Self::Other(Finding::new(
+                format!(
+                    "node {name} has the labels that it selects, but a taint that it does not tolerate"
+                ),
+                format!(
+                    "set the helm value agent.tolerations; the taints are shown by `kubectl describe node {name}`"
+                ),
+            ));
+        }
         let value = selector
             .get(CONTROL_PLANE_LABEL)
             .cloned()
@@ -128,7 +154,9 @@ impl Cause {
                 ))
             };
         }
-        if let Some(finding) = misplaced(objects, daemon_set) {
+        let waiting = waiting(pod);
+        let has_image = !waiting.is_some_and(Waiting::is_for_image);
+        if let Some(finding) = misplaced(objects, daemon_set).filter(|_| has_image) {
             return Self::Key(finding);
         }
         let mut strategies = objects
@@ -144,7 +172,7 @@ impl Cause {
                  values",
             ));
         }
-        let (why, remedy) = explained(waiting(pod), AGENT_NAMESPACE, "agent");
+        let (why, remedy) = explained(waiting, AGENT_NAMESPACE, "agent");
         Self::Other(Finding::new(
             format!("pod {name} is not ready{why}"),
             remedy,
