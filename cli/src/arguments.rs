@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
 use crate::talos::{Generation, Patch, Step};
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     /// Helps with Talos' machine configs; for an administrator.
     #[command(subcommand)]
     Talos(Talos),
+    /// Checks why logins do not work, and says what to do; changes nothing.
+    Doctor(DoctorFlags),
     /// Prints the version.
     Version,
 }
@@ -65,6 +67,36 @@ pub(crate) struct MigrateFlags {
 
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,
+}
+
+/// Flags of `doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorFlags {
+    /// Environment variable with a token of yours: looks who accepts it, and logs in with it [default: the one that the
+    /// kubeconfig's user logs in with, if that is by login static].
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) token_env: Option<String>,
+
+    /// How the result is printed.
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+
+    /// API group suffix of the installation.
+    #[arg(long, default_value = DEFAULT_SUFFIX, value_name = "SUFFIX")]
+    pub(crate) api_group_suffix: String,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+}
+
+/// Whom a result is printed for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,8 @@
-//! The program `haulout`: `login static` against a real HTTPS server, `talos patch` with real machine configs.
+//! The program `haulout`: `login static` and `doctor` against real HTTPS servers, `talos patch` with real machine configs.
 #![cfg(test)]
 
 mod cache;
+mod doctor;
 mod exchange;
 mod failures;
 mod server;

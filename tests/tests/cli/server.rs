@@ -49,7 +49,21 @@ impl Server {
         versions: &[&'static SupportedProtocolVersion],
         answers: impl IntoIterator<Item = R>,
     ) -> Self {
-        let (config, ca_pem) = tls(versions);
+        Self::start_as(tls(versions, |_| {}), answers)
+    }
+
+    /// With this change to its certificate.
+    pub(crate) fn start_certified<R: IntoResponse>(
+        change: impl FnOnce(&mut CertificateParams),
+        answers: impl IntoIterator<Item = R>,
+    ) -> Self {
+        Self::start_as(tls(&[&rustls::version::TLS13], change), answers)
+    }
+
+    fn start_as<R: IntoResponse>(
+        (config, ca_pem): (RustlsConfig, String),
+        answers: impl IntoIterator<Item = R>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -148,15 +162,17 @@ async fn respond(
     answer.unwrap_or_else(|| with_headers(500, [], "asked more often than expected"))
 }
 
-fn tls(versions: &[&'static SupportedProtocolVersion]) -> (RustlsConfig, String) {
+fn tls(
+    versions: &[&'static SupportedProtocolVersion],
+    change: impl FnOnce(&mut CertificateParams),
+) -> (RustlsConfig, String) {
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()])
-        .unwrap()
-        .signed_by(&key, &ca)
-        .unwrap();
+    let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    change(&mut leaf);
+    let leaf = leaf.signed_by(&key, &ca).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)

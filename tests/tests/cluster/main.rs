@@ -10,6 +10,7 @@ mod crashes;
 mod crds;
 mod credential_issuer;
 mod direct_endpoint;
+mod doctor;
 mod door;
 mod explain;
 mod flood;

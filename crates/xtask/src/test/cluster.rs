@@ -16,6 +16,8 @@ pub(super) enum Group {
     Node,
     /// Logins through faults.
     Faults,
+    /// `haulout doctor`.
+    Doctor,
     /// Of the chart.
     Chart,
     /// Tokens of oidc-provider.
@@ -31,7 +33,7 @@ pub(super) enum Group {
 }
 
 /// The modules of the test binary, each with all below it but what is named itself.
-const MODULES: [(Group, &[&str]); 9] = [
+const MODULES: [(Group, &[&str]); 10] = [
     (
         Group::Processes,
         &[
@@ -59,6 +61,7 @@ const MODULES: [(Group, &[&str]); 9] = [
     ),
     (Group::Node, &["installation", "node"]),
     (Group::Faults, &["reliability"]),
+    (Group::Doctor, &["doctor"]),
     (Group::Chart, &["chart"]),
     (Group::OidcProvider, &["providers"]),
     (Group::Keycloak, &["providers::keycloak"]),

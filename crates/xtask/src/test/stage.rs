@@ -72,6 +72,7 @@ enum Kind {
     Cluster,
     Node,
     Faults,
+    Doctor,
     Providers,
     Keycloak,
     Demo,
@@ -162,6 +163,14 @@ pub(super) const STAGES: &[Stage] = &[
             "faults",
             "logins while something is killed, paused or replaced",
             Kind::Faults,
+        )
+    },
+    Stage {
+        needs: Needs::Pods,
+        ..with_kubernetes(
+            "doctor",
+            "haulout doctor, where something is really wrong",
+            Kind::Doctor,
         )
     },
     Stage {
@@ -277,6 +286,7 @@ impl Stage {
             Kind::Node => on_nodes(Group::Node, &[]).await,
             // Its tables are printed also if they are as demanded.
             Kind::Faults => on_nodes(Group::Faults, &["--show-output"]).await,
+            Kind::Doctor => on_nodes(Group::Doctor, &[]).await,
             Kind::Providers => {
                 find_or_install_oidc_provider().await?;
                 cluster::run(Group::OidcProvider, &[], &[]).await
