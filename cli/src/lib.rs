@@ -11,6 +11,7 @@ mod credential_cache;
 mod doctor;
 mod exchange;
 mod exec_credential;
+mod installation;
 mod login_static;
 mod migrate;
 mod protection;

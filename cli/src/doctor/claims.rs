@@ -53,10 +53,7 @@ impl Claims {
             .decode(payload)
             .map_err(|_| ClaimsError::NotJson)?;
         let payload: Payload = serde_json::from_slice(&json).map_err(|_| ClaimsError::NotJson)?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a fraction of a second decides nothing here, and what is out of range becomes the nearest"
-        )]
+        // A fraction of a second decides nothing here, and what is out of range becomes the nearest.
         let time = |seconds: f64| Timestamp::from_second(seconds as i64).ok();
         Ok(Self {
             issuer: payload.iss.ok_or(ClaimsError::NoIssuer)?,

@@ -10,17 +10,6 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use super::claims::{Claims, ClaimsError};
 
-/// Where the webhook runs unless the APIService says otherwise.
-pub(super) const SYSTEM_NAMESPACE: &str = "haulout-system";
-/// Where the agents run.
-pub(super) const AGENT_NAMESPACE: &str = "haulout-agent";
-/// Name of the webhook's Deployment.
-pub(super) const WEBHOOK: &str = "haulout-webhook";
-/// Name of the agents' DaemonSet.
-pub(super) const AGENT: &str = "haulout-agent";
-/// Name of the Service that logins are led to.
-pub(super) const SERVICE: &str = "haulout-api";
-
 /// Everything that is judged.
 #[derive(Clone, Debug)]
 pub(super) struct Observations {

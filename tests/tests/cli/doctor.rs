@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{CertificateParams, SanType, date_time_ymd};
 use serde_json::{Value, json};
 
 use crate::server::{self, Server, with_headers};
-use crate::{Machine, TOKEN};
+use crate::{Machine, NOW, TOKEN, success};
 
 const LOGIN_PATH: &str = "/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests";
 /// Of the kubeconfig's user.
@@ -40,8 +42,16 @@ fn account() -> Response {
 
 /// Runs it with a kubeconfig for `server`, changed so.
 fn examine(server: &Server, change: impl FnOnce(&mut Value)) -> (ExitCode, Value) {
+    examine_with(server, TOKEN, change)
+}
+
+fn examine_with(
+    server: &Server,
+    token: &str,
+    change: impl FnOnce(&mut Value),
+) -> (ExitCode, Value) {
     let mut machine = Machine::new();
-    machine.set("T", TOKEN);
+    machine.set("T", token);
     let mut cluster = json!({
         "server": server.url(), "certificate-authority-data": server.ca_base64(),
     });
@@ -57,7 +67,7 @@ fn examine(server: &Server, change: impl FnOnce(&mut Value)) -> (ExitCode, Value
     let path = format!("--kubeconfig={}", path.display());
     let outcome = machine.run(&["doctor", "--output=json", "--token-env=T", &path]);
     assert_eq!(outcome.stderr, "");
-    for secret in [TOKEN, ACCOUNT_TOKEN] {
+    for secret in [token, ACCOUNT_TOKEN] {
         assert!(!outcome.stdout.contains(secret), "{}", outcome.stdout);
     }
     (outcome.code, serde_json::from_str(&outcome.stdout).unwrap())
@@ -179,6 +189,96 @@ fn a_token_goes_nowhere_while_no_door_is_open() {
     for request in received.iter() {
         let body = String::from_utf8_lossy(&request.body);
         assert!(!body.contains(TOKEN), "{}", request.uri);
+    }
+}
+
+/// A token that nobody has signed, for the audience `here`.
+fn token() -> String {
+    let claims = json!({"iss": "https://i", "aud": "here", "exp": NOW + 60}).to_string();
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+}
+
+/// An API server without an open login path, which tells of another door.
+fn closed(direct: &Server) -> Server {
+    let endpoint =
+        json!({"endpoint": direct.url(), "certificateAuthorityData": direct.ca_base64()});
+    let strategy = |type_: &str, reason: &str, frontend: Value| {
+        json!({
+            "type": type_, "status": "Success", "reason": reason, "message": "m",
+            "lastUpdateTime": "2026-11-18T11:06:40Z", "frontend": frontend,
+        })
+    };
+    let strategies = [
+        strategy(
+            "KubeClusterSigningCertificate",
+            "FetchedKey",
+            json!({"type": "TokenCredentialRequestAPI"}),
+        ),
+        strategy(
+            "DirectEndpoint",
+            "Listening",
+            json!({"type": "DirectEndpoint", "directEndpointInfo": endpoint}),
+        ),
+    ];
+    let list = |kind: &str, object: Value| json!({"kind": format!("{kind}List"), "apiVersion": "g/v1alpha1", "metadata": {}, "items": [object]});
+    let issuers = list(
+        "CredentialIssuer",
+        json!({
+            "metadata": {"name": "haulout"}, "status": {"strategies": strategies},
+        }),
+    );
+    let authenticator = |name: &str, audience: &str| {
+        json!({
+            "metadata": {"name": name}, "spec": {"issuer": "https://i", "audience": audience},
+            "status": {"phase": "Ready"},
+        })
+    };
+    let mut authenticators = list("JWTAuthenticator", authenticator("company", "here"));
+    let items = authenticators["items"].as_array_mut().unwrap();
+    items.push(authenticator("other", "there"));
+    Server::start_by(move |request| match request.uri.path().rsplit('/').next() {
+        Some("version") => version(),
+        Some("tokencredentialrequests") => status(401, "Unauthorized"),
+        Some("selfsubjectreviews") => account(),
+        Some("credentialissuers") => server::json(200, &issuers),
+        Some("jwtauthenticators") => server::json(200, &authenticators),
+        _ => status(403, "no"),
+    })
+}
+
+#[test]
+fn a_token_goes_to_the_direct_endpoint_where_that_is_the_open_door() {
+    let direct = Server::start([
+        status(422, "token must be supplied"),
+        server::json(201, &success()),
+    ]);
+    let server = closed(&direct);
+    let token = token();
+    let (code, diagnosis) = examine_with(&server, &token, |_| {});
+    assert_eq!(code, ExitCode::SUCCESS, "{diagnosis:#}");
+    let verdict = |name: &str| {
+        let mut checks = diagnosis["checks"].as_array().unwrap().iter();
+        let check = checks.find(|check| check["name"] == name).unwrap();
+        check["verdict"].as_str().unwrap()
+    };
+    for name in ["login-path", "direct-endpoint", "token"] {
+        assert_eq!(verdict(name), "ok", "{diagnosis:#}");
+    }
+
+    let received = direct.received();
+    let [empty, login] = received.as_slice() else {
+        panic!("{}", received.len());
+    };
+    for request in [empty, login] {
+        assert_eq!(request.uri, LOGIN_PATH);
+        assert!(!request.headers.contains_key("authorization"));
+    }
+    let body: Value = serde_json::from_slice(&login.body).unwrap();
+    assert_eq!(body["spec"]["token"], token);
+    assert_eq!(body["spec"]["authenticator"]["name"], "company");
+    for request in server.received().iter() {
+        let body = String::from_utf8_lossy(&request.body);
+        assert!(!body.contains(&token), "{}", request.uri);
     }
 }
 

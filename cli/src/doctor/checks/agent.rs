@@ -6,10 +6,11 @@ use haulout_api::controller_manager::{LABEL_SELECTORS, node_name, signing_files}
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 
 use self::cause::Cause;
-use super::super::observations::{AGENT, AGENT_NAMESPACE, Objects, Seen};
-use super::super::report::{Finding, Name, Outcome};
 use super::webhook::UPGRADE;
 use super::{Done, judged};
+use crate::doctor::observations::{Objects, Seen};
+use crate::doctor::report::{Finding, Name, Outcome};
+use crate::installation::{AGENT, AGENT_NAMESPACE};
 
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const PRIVILEGED: &str = "privileged";

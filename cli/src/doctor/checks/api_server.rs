@@ -1,8 +1,8 @@
 //! The API server, this computer's clock, and the kubeconfig's user.
 
-use super::super::observations::{AccountFault, Observations, Unreachable};
-use super::super::report::{Name, Outcome};
 use super::Done;
+use crate::doctor::observations::{AccountFault, Observations, Unreachable};
+use crate::doctor::report::{Name, Outcome};
 
 /// Clocks that differ by more than so many seconds are told of.
 const CLOCKS_DIFFER: i64 = 30;

@@ -3,8 +3,8 @@
 use haulout_api::authenticator::{AuthenticatorPhase, AuthenticatorStatus, JwtAuthenticatorSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::super::observations::{Authenticator, Observations, Seen};
-use super::super::report::{Name, Outcome};
+use crate::doctor::observations::{Authenticator, Observations, Seen};
+use crate::doctor::report::{Name, Outcome};
 
 /// What summarises the others.
 const READY: &str = "Ready";

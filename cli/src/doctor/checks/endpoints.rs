@@ -4,11 +4,11 @@ use haulout_api::issuer::{
     DirectEndpointInfo, StrategyReason, StrategyStatus, StrategyType, TokenCredentialRequestApiInfo,
 };
 
-use super::super::observations::{Issuer, Objects, Observations, Unreachable};
-use super::super::report::{Name, Outcome};
 use super::api_server::{ROOT_CA, describe, out_of_time_remedy};
 use super::judged;
 use super::webhook::UPGRADE;
+use crate::doctor::observations::{Issuer, Objects, Observations, Unreachable};
+use crate::doctor::report::{Name, Outcome};
 
 impl Observations {
     fn issuer(&self) -> Option<&Issuer> {
@@ -16,13 +16,13 @@ impl Observations {
     }
 
     /// Address and CA of the API server that clients are told.
-    pub(in super::super) fn advertised_info(&self) -> Option<&TokenCredentialRequestApiInfo> {
+    pub(in crate::doctor) fn advertised_info(&self) -> Option<&TokenCredentialRequestApiInfo> {
         let frontend = self.issuer()?.signing()?.frontend.as_ref()?;
         frontend.token_credential_request_info.as_ref()
     }
 
     /// Address and CA of the direct endpoint, if there is one.
-    pub(in super::super) fn direct_info(&self) -> Option<&DirectEndpointInfo> {
+    pub(in crate::doctor) fn direct_info(&self) -> Option<&DirectEndpointInfo> {
         let strategy = self.issuer()?.strategy(StrategyType::DirectEndpoint)?;
         strategy.frontend.as_ref()?.direct_endpoint_info.as_ref()
     }

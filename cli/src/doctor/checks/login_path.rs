@@ -3,10 +3,10 @@
 use haulout_api::credential::PLURAL;
 use haulout_api::group::VERSION;
 
-use super::super::observations::{Answer, Body, Observations, Unreachable};
-use super::super::report::{Name, Outcome};
 use super::Done;
 use super::api_server::describe;
+use crate::doctor::observations::{Answer, Body, Observations, Unreachable};
+use crate::doctor::report::{Name, Outcome};
 
 /// What the webhook says to a login with an empty token.
 const TOKEN_MISSING: &str = "token must be supplied";
@@ -33,7 +33,7 @@ impl Observations {
     }
 
     /// Whether a login by the API server reaches the webhook. One that is too many at the moment has reached it.
-    pub(in super::super) fn login_path_is_open(&self) -> bool {
+    pub(in crate::doctor) fn login_path_is_open(&self) -> bool {
         let Some(Ok(answer)) = &self.login else {
             return false;
         };
@@ -41,7 +41,7 @@ impl Observations {
     }
 
     /// Whether a login by the direct endpoint does.
-    pub(in super::super) fn direct_endpoint_is_open(&self) -> bool {
+    pub(in crate::doctor) fn direct_endpoint_is_open(&self) -> bool {
         matches!(&self.direct, Some(Ok(answer)) if answer.is_webhooks())
     }
 }

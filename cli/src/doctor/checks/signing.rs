@@ -2,9 +2,9 @@
 
 use haulout_api::issuer::{Strategy, StrategyReason, StrategyStatus, StrategyType};
 
-use super::super::observations::{Issuer, Objects};
-use super::super::report::Outcome;
 use super::judged;
+use crate::doctor::observations::{Issuer, Objects};
+use crate::doctor::report::Outcome;
 
 /// How the status tells of agents that cannot be used, while others can.
 const NOT_EVERY_AGENT: &str = "not every agent can be used";

@@ -8,13 +8,13 @@ use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::super::claims::Claims;
-use super::super::observations::{
+use super::judge;
+use crate::doctor::claims::Claims;
+use crate::doctor::observations::{
     AccountFault, Answer, Authenticator, Body, ControllerManagers, Issuer, Objects, Observations,
     Token, TokenLogin, Unreachable, Unseen,
 };
-use super::super::report::{Name, Outcome, Report};
-use super::judge;
+use crate::doctor::report::{Name, Outcome, Report};
 
 const NOW: &str = "2026-11-26T08:00:00Z";
 const KEY: &str = "/system/secrets/kubernetes/kube-controller-manager/ca.key";

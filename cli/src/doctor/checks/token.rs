@@ -3,20 +3,20 @@
 use haulout_api::authenticator::JwtAuthenticatorSpec;
 use k8s_openapi::jiff::Timestamp;
 
-use super::super::claims::Claims;
-use super::super::observations::{Authenticator, Body, Objects, Observations, Token, TokenLogin};
-use super::super::report::{Name, Outcome};
 use super::Done;
 use super::api_server::describe;
 use super::authenticators::subject;
 use super::is_plain;
+use crate::doctor::claims::Claims;
+use crate::doctor::observations::{Authenticator, Body, Objects, Observations, Token, TokenLogin};
+use crate::doctor::report::{Name, Outcome};
 
 /// What the webhook leaves a token that is not valid yet, in seconds.
 const NOT_BEFORE_LEEWAY: i64 = 60;
 
 impl Claims {
     /// Whether an authenticator may take a token that says this.
-    pub(in super::super) fn fit(&self, spec: &JwtAuthenticatorSpec) -> bool {
+    pub(in crate::doctor) fn fit(&self, spec: &JwtAuthenticatorSpec) -> bool {
         self.issuer == spec.issuer && self.audiences.contains(&spec.audience)
     }
 

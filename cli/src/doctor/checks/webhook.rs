@@ -6,9 +6,10 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{
     APIService, APIServiceCondition,
 };
 
-use super::super::observations::{Objects, Observations, SERVICE, WEBHOOK};
-use super::super::report::Outcome;
 use super::judged;
+use crate::doctor::observations::{Objects, Observations};
+use crate::doctor::report::Outcome;
+use crate::installation::{SERVICE, WEBHOOK};
 
 pub(super) const UPGRADE: &str =
     "helm upgrade haulout manifests/helm/haulout -n haulout-system --reset-then-reuse-values";

@@ -13,12 +13,12 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::observations::{
-    AGENT, AGENT_NAMESPACE, Authenticator, ControllerManagers, Issuer, Objects, SYSTEM_NAMESPACE,
-    Seen, Unseen, WEBHOOK,
-};
 use crate::chain;
 use crate::cluster::{Cluster, ClusterError};
+use crate::doctor::observations::{
+    Authenticator, ControllerManagers, Issuer, Objects, Seen, Unseen,
+};
+use crate::installation::{self, AGENT, AGENT_NAMESPACE, WEBHOOK};
 
 /// What the chart gives the pods of each.
 const WEBHOOK_PODS: &str = "app.kubernetes.io/name=haulout,app.kubernetes.io/component=webhook";
@@ -36,7 +36,7 @@ impl Objects {
         let namespace = leads_to.and_then(|service| service.namespace.clone());
         // Nobody has checked it, and it is to stand in commands.
         let namespace = namespace.filter(|namespace| is_dns1123_subdomain(namespace));
-        let namespace = namespace.unwrap_or_else(|| SYSTEM_NAMESPACE.to_owned());
+        let namespace = namespace.unwrap_or_else(|| installation::NAMESPACE.to_owned());
         Self {
             deployment: reader.get_in(&namespace, WEBHOOK).await,
             webhook_pods: reader.list_in(&namespace, WEBHOOK_PODS).await,

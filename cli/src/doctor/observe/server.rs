@@ -15,7 +15,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Proxy, RequestBuilder, Url};
 use rustls::CertificateError;
 use serde::Deserialize;
 
-use super::super::observations::{Answer, Body, Unreachable};
+use crate::doctor::observations::{Answer, Body, Unreachable};
 use crate::exchange::{self, Request};
 use crate::transport::TransportFault;
 

@@ -7,11 +7,12 @@ use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Event, Node, Pod, PodSpec};
 use k8s_openapi::jiff::Timestamp;
 
-use super::super::super::observations::{AGENT, AGENT_NAMESPACE, Objects};
-use super::super::super::report::Finding;
-use super::super::is_plain;
-use super::super::webhook::{UPGRADE, Waiting, explained, is_ready, waiting};
 use super::TRY_AGAIN;
+use crate::doctor::checks::is_plain;
+use crate::doctor::checks::webhook::{UPGRADE, Waiting, explained, is_ready, waiting};
+use crate::doctor::observations::Objects;
+use crate::doctor::report::Finding;
+use crate::installation::{AGENT, AGENT_NAMESPACE};
 
 /// How the kubelet names the volume that is no file of the node.
 const TLS_VOLUME: &str = "volume \"tls\"";
