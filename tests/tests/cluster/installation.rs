@@ -1,5 +1,6 @@
 //! The chart on a real node: from an empty cluster to a login, and the pages that lead there.
 
+mod direct_endpoint;
 mod migration;
 mod pages;
 
