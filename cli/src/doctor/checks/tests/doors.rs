@@ -370,7 +370,12 @@ fn what_is_not_installed_is_found_once() {
     });
     report.has_only_failed(Name::Webhook, "there is no Deployment", "docs/install.md");
     report.wait(
-        &[Name::LoginPath, Name::Agent, Name::Namespaces],
+        &[
+            Name::LoginPath,
+            Name::Agent,
+            Name::SigningKey,
+            Name::Namespaces,
+        ],
         Name::Webhook,
     );
 }
@@ -419,4 +424,42 @@ fn an_address_that_clients_cannot_use_is_found() {
         "broken source",
         "advertise.server=",
     );
+}
+
+#[test]
+fn programs_that_are_no_pods_are_not_missed() {
+    let processes = |objects: &mut Objects| {
+        objects.deployment = Ok(None);
+        objects.webhook_pods = Ok(Vec::new());
+        objects.agent_namespace = Ok(None);
+        objects.daemon_set = Ok(None);
+        objects.agent_pods = Ok(Vec::new());
+        objects.controller_managers = Ok(ControllerManagers::default());
+    };
+    let report = with_objects(processes);
+    report.is_good();
+    let of_agents = [
+        Name::Namespaces,
+        Name::ControllerManager,
+        Name::Agent,
+        Name::SigningKey,
+    ];
+    for name in of_agents {
+        assert!(
+            matches!(report.outcome(name), Outcome::Unseen(_)),
+            "{report}"
+        );
+    }
+    for name in [Name::Webhook, Name::Signing, Name::Token] {
+        assert!(matches!(report.outcome(name), Outcome::Ok(_)), "{report}");
+    }
+    // One that does not answer is.
+    let report = with_objects(|objects| {
+        processes(objects);
+        let mut service = api_service("login");
+        service["status"]["conditions"][0]["status"] = json!("False");
+        objects.login_service = Ok(Some(object(service)));
+    });
+    report.has_only_failed(Name::Webhook, "there is no Deployment", "docs/processes.md");
+    report.wait(&of_agents, Name::Webhook);
 }
