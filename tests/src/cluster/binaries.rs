@@ -74,7 +74,7 @@ impl KubernetesBinaries {
 ///
 /// # Errors
 /// The Go module does not say.
-pub(super) fn kubernetes_version() -> anyhow::Result<&'static str> {
+pub fn kubernetes_version() -> anyhow::Result<&'static str> {
     KUBERNETES.version()
 }
 
