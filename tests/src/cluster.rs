@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-pub use self::binaries::{HelmVersion, KubernetesBinaries, NodePrograms, kubernetes_version};
+pub use self::binaries::{HelmVersion, KubernetesBinaries, NodePrograms};
 pub(crate) use self::binaries::{
     find_or_build_oidc, find_or_build_talos_arguments, find_or_build_talos_machinery,
 };

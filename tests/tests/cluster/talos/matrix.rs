@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use haulout_tests::cluster::{kubernetes_version, workspace_root};
+use haulout_tests::cluster::{KubernetesBinaries, workspace_root};
 use haulout_tests::talos::{Broken, Generation, State, Version};
 
 use super::patches::Meant;
@@ -170,7 +170,7 @@ fn parse(page: &str) -> BTreeMap<String, String> {
 
 /// What stands before the sections.
 fn introduction() -> String {
-    let kubernetes = kubernetes_version().unwrap();
+    let kubernetes = KubernetesBinaries::version().unwrap();
     format!(
         "\
 Each patch on a config that Talos' own code generated. *for it*: whether the patch is meant for this version. *valid*: that code took
