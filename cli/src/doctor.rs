@@ -18,7 +18,7 @@ use self::observe::{Clock, observe};
 use crate::Environment;
 use crate::arguments::{DoctorFlags, OutputFormat};
 use crate::cluster::{Cluster, ClusterError};
-use crate::login_static::{LoginError, token_of, token_of_stanza};
+use crate::login_static::{LoginError, Stanza, token_of};
 
 /// Why no check could be made.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +54,8 @@ pub(crate) fn run(
             .exec
             .as_ref()
             .and_then(|exec| exec.args.as_deref());
-        let token = token.or_else(|| token_of_stanza(stanza?, environment));
-        observe(config, suffix, token.as_ref(), &clock).await
+        let stanza = stanza.and_then(|arguments| Stanza::read(arguments, environment));
+        observe(config, suffix, stanza.as_ref(), token.as_ref(), &clock).await
     })?;
     let report = judge(&observations);
     let text = match flags.output {

@@ -126,20 +126,33 @@ fn token(login: &StaticLogin, environment: Environment<'_>) -> Result<SecretStri
     token_of(&login.token_env, environment)
 }
 
-/// The token that a kubeconfig's exec stanza with these arguments exchanges, if it is one of `login static`.
-pub(crate) fn token_of_stanza(
-    arguments: &[String],
-    environment: Environment<'_>,
-) -> Option<SecretString> {
-    let arguments = ["haulout"]
-        .into_iter()
-        .chain(arguments.iter().map(String::as_str));
-    match Arguments::try_parse_from(arguments).ok()?.command {
-        Command::Login(Login::Static(login)) => {
-            let token = token(&login, environment).ok()?;
-            (!token.expose_secret().is_empty()).then_some(token)
+/// What a kubeconfig's user exchanges, and where.
+#[derive(Debug)]
+pub(crate) struct Stanza {
+    pub(crate) parameters: Parameters,
+    /// `None` where it is not set here.
+    pub(crate) token: Option<SecretString>,
+}
+
+impl Stanza {
+    /// That of an exec stanza with these arguments, if it is one of `login static` that exchanges its token.
+    pub(crate) fn read(arguments: &[String], environment: Environment<'_>) -> Option<Self> {
+        let arguments = ["haulout"]
+            .into_iter()
+            .chain(arguments.iter().map(String::as_str));
+        let Command::Login(Login::Static(login)) =
+            Arguments::try_parse_from(arguments).ok()?.command
+        else {
+            return None;
+        };
+        if !login.concierge.enable_concierge {
+            return None;
         }
-        _ => None,
+        let token = token(&login, environment).ok();
+        Some(Self {
+            parameters: Parameters::parse(&login.concierge).ok()?,
+            token: token.filter(|token| !token.expose_secret().is_empty()),
+        })
     }
 }
 
@@ -209,24 +222,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stanzas_tell_their_token() {
+    fn stanzas_tell_what_they_exchange_and_where() {
         let environment = |name: &str| (name == "T").then(|| OsString::from("secret"));
-        let cases: [(&[&str], Option<&str>); 6] = [
+        let exchange = [
+            "--enable-concierge",
+            "--concierge-endpoint=https://k",
+            "--concierge-authenticator-type=webhook",
+            "--concierge-authenticator-name=n",
+        ];
+        let read = |first: &[&str], rest: &[&str]| {
+            let arguments: Vec<_> = [first, rest]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+            Stanza::read(&arguments, &environment)
+        };
+        let cases: [(&[&str], Option<&str>); 4] = [
             (&["login", "static", "--token-env=T"], Some("secret")),
-            (
-                &["login", "static", "--token=other", "--enable-concierge"],
-                Some("other"),
-            ),
+            (&["login", "static", "--token=other"], Some("other")),
             (&["login", "static", "--token-env=NOT_SET"], None),
             (&["login", "static"], None),
-            (&["login", "oidc", "--issuer=https://i"], None),
-            (&["version"], None),
         ];
         for (arguments, expected) in cases {
-            let arguments: Vec<_> = arguments.iter().copied().map(str::to_owned).collect();
-            let token = token_of_stanza(&arguments, &environment);
-            let token = token.as_ref().map(ExposeSecret::expose_secret);
+            let stanza = read(arguments, &exchange).unwrap();
+            let token = stanza.token.as_ref().map(ExposeSecret::expose_secret);
             assert_eq!(token, expected, "{arguments:?}");
+            assert_eq!(stanza.parameters.endpoint.as_str(), "https://k/");
+            assert_eq!(stanza.parameters.authenticator_kind, "WebhookAuthenticator");
         }
+        // The token itself is then the credential, and goes to no login.
+        let static_ = ["login", "static", "--token-env=T"];
+        assert!(read(&static_, &exchange[1..]).is_none());
+        assert!(read(&static_, &["--enable-concierge"]).is_none());
+        assert!(read(&["login", "oidc", "--issuer=https://i"], &[]).is_none());
+        assert!(read(&["version"], &[]).is_none());
     }
 }

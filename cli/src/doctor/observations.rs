@@ -34,7 +34,16 @@ pub(super) struct Observations {
     pub(super) advertised: Option<Result<Answer, Unreachable>>,
     /// The same login at the direct endpoint.
     pub(super) direct: Option<Result<Answer, Unreachable>>,
+    /// The same login where the kubeconfig's user logs in, if that is by `login static`.
+    pub(super) own: Option<OwnDoor>,
     pub(super) token: Option<Token>,
+}
+
+/// Where the kubeconfig says that its user logs in.
+#[derive(Clone, Debug)]
+pub(super) struct OwnDoor {
+    pub(super) endpoint: String,
+    pub(super) answer: Result<Answer, Unreachable>,
 }
 
 /// What a server answered.
@@ -156,7 +165,7 @@ pub(super) struct Authenticator<S> {
 pub(super) struct Token {
     /// What it says of itself; nobody has verified it.
     pub(super) claims: Result<Claims, ClaimsError>,
-    /// A login with it by each authenticator that may take it: kind, name, and the answer.
+    /// A login with it by each authenticator that may take it, to the first that does: kind, name, and the answer.
     pub(super) logins: Vec<TokenLogin>,
 }
 

@@ -14,11 +14,12 @@ use kube::{Api, Config};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::server::Server;
-use super::claims::{Claims, ClaimsError};
-use super::observations::{AccountFault, Objects, Observations, Token, TokenLogin};
+use super::claims::Claims;
+use super::observations::{AccountFault, Body, Objects, Observations, OwnDoor, Token, TokenLogin};
 use crate::chain;
 use crate::cluster::{Cluster, ClusterError, call};
-use crate::exchange::Request;
+use crate::exchange::{Parameters, Request};
+use crate::login_static::Stanza;
 
 /// This computer's clock, as it was read at the start, and gone on since.
 #[derive(Debug)]
@@ -45,7 +46,8 @@ impl Clock {
 pub(super) async fn observe(
     config: Config,
     suffix: ApiGroupSuffix,
-    token: Option<&SecretString>,
+    stanza: Option<&Stanza>,
+    given: Option<&SecretString>,
     clock: &Clock,
 ) -> Result<Observations, ClusterError> {
     let (door, version, date) = match Server::of_kubeconfig(&config).await {
@@ -70,11 +72,14 @@ pub(super) async fn observe(
         objects: None,
         advertised: None,
         direct: None,
+        own: None,
         token: None,
         suffix,
     };
     if let Some(door) = door {
-        observations.look_behind(&door, config, token).await?;
+        observations
+            .look_behind(&door, config, stanza, given)
+            .await?;
     }
     Ok(observations)
 }
@@ -84,9 +89,14 @@ impl Observations {
         &mut self,
         door: &Server,
         config: Config,
-        token: Option<&SecretString>,
+        stanza: Option<&Stanza>,
+        given: Option<&SecretString>,
     ) -> Result<(), ClusterError> {
         self.login = Some(door.log_in_with_nothing(&self.suffix).await);
+        let own_door = match stanza {
+            Some(stanza) => Some(self.knock_at_own_door(&stanza.parameters).await),
+            None => None,
+        };
         match account(config).await? {
             Ok((cluster, name)) => {
                 self.account = Some(Ok(name));
@@ -96,6 +106,61 @@ impl Observations {
             }
             Err(fault) => self.account = Some(Err(fault)),
         }
+        // What a server says that may be anyone's is no reason to turn to others.
+        let direct_door = if door.is_verified() {
+            self.knock_where_clients_are_told().await
+        } else {
+            None
+        };
+        self.token = match (given, stanza) {
+            (Some(token), _) => {
+                let own = own_door.flatten().filter(|_| self.own_door_is_open());
+                let api_server = Some(door).filter(|_| self.login_path_is_open());
+                let direct = direct_door.filter(|_| self.direct_endpoint_is_open());
+                let door = own.as_ref().or(api_server).or(direct.as_ref());
+                // The authenticators are those that the API server named.
+                let door = door.filter(|_| self.verifies_server);
+                let candidates = self.candidates(token.expose_secret(), stanza);
+                Some(try_token(token.expose_secret(), door, &self.suffix, candidates).await)
+            }
+            (None, Some(stanza)) => match &stanza.token {
+                Some(token) => {
+                    let own = own_door.flatten().filter(|_| self.own_door_is_open());
+                    let Parameters {
+                        suffix,
+                        authenticator_kind,
+                        authenticator_name,
+                        ..
+                    } = &stanza.parameters;
+                    let only = vec![(*authenticator_kind, authenticator_name.clone())];
+                    Some(try_token(token.expose_secret(), own.as_ref(), suffix, only).await)
+                }
+                None => None,
+            },
+            (None, None) => None,
+        };
+        Ok(())
+    }
+
+    async fn knock_at_own_door(&mut self, parameters: &Parameters) -> Option<Server> {
+        let (door, answer) = match Server::of_login(parameters) {
+            Ok(door) => {
+                let answer = door.log_in_with_nothing(&parameters.suffix).await;
+                (Some(door), answer)
+            }
+            Err(fault) => (None, Err(fault)),
+        };
+        let endpoint = parameters
+            .endpoint
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned();
+        self.own = Some(OwnDoor { endpoint, answer });
+        door
+    }
+
+    /// The door of the direct endpoint, if it has one.
+    async fn knock_where_clients_are_told(&mut self) -> Option<Server> {
         if let Some(info) = self.advertised_info() {
             let ca = Some(info.certificate_authority_data.as_str());
             self.advertised = Some(match Server::advertised(&info.server, ca) {
@@ -103,63 +168,66 @@ impl Observations {
                 Err(fault) => Err(fault),
             });
         }
-        let mut direct_door = None;
-        if let Some(info) = self.direct_info() {
-            let ca = info.certificate_authority_data.as_deref();
-            self.direct = Some(match Server::advertised(&info.endpoint, ca) {
-                Ok(server) => {
-                    let answer = server.log_in_with_nothing(&self.suffix).await;
-                    direct_door = Some(server);
-                    answer
-                }
-                Err(fault) => Err(fault),
-            });
-        }
-        if let Some(token) = token {
-            // It goes only where a login would: not to a door that is closed.
-            let door = match direct_door.as_ref() {
-                _ if self.login_path_is_open() => Some(door),
-                Some(direct) if self.direct_endpoint_is_open() => Some(direct),
-                _ => None,
-            };
-            self.token = Some(self.try_token(door, token.expose_secret()).await);
-        }
-        Ok(())
-    }
-
-    /// Logs in by each authenticator that may take the token.
-    async fn try_token(&self, door: Option<&Server>, token: &str) -> Token {
-        let claims = Claims::read(token);
-        let mut logins = Vec::new();
-        if let Some(door) = door.filter(|door| door.is_verified()) {
-            for (kind, authenticator) in self.candidates(&claims) {
-                let request = Request::new(&self.suffix, kind, &authenticator, token);
-                let answer = door.log_in(&request, &self.suffix).await;
-                logins.push(TokenLogin {
-                    kind,
-                    authenticator,
-                    answer,
-                });
+        let info = self.direct_info()?;
+        let ca = info.certificate_authority_data.as_deref();
+        match Server::advertised(&info.endpoint, ca) {
+            Ok(server) => {
+                self.direct = Some(server.log_in_with_nothing(&self.suffix).await);
+                Some(server)
+            }
+            Err(fault) => {
+                self.direct = Some(Err(fault));
+                None
             }
         }
-        Token { claims, logins }
     }
 
-    fn candidates(&self, claims: &Result<Claims, ClaimsError>) -> Vec<(&'static str, String)> {
-        let Some(objects) = &self.objects else {
-            return Vec::new();
-        };
-        let jwt = objects.jwt.iter().flatten();
+    /// Who may take a token: whoever says so of its claims, and whom the user's logins already show it.
+    fn candidates(&self, token: &str, stanza: Option<&Stanza>) -> Vec<(&'static str, String)> {
+        let claims = Claims::read(token);
+        let objects = self.objects.iter();
+        let jwt = objects.flat_map(|objects| objects.jwt.iter().flatten());
         let jwt = jwt.filter(|authenticator| {
             claims
                 .as_ref()
                 .is_ok_and(|claims| claims.fit(&authenticator.spec))
         });
         let jwt = jwt.map(|authenticator| ("JWTAuthenticator", authenticator.name.clone()));
-        let webhook = objects.webhook.iter().flatten();
+        let webhook = stanza.map(|stanza| &stanza.parameters);
+        let webhook = webhook.filter(|login| login.authenticator_kind == "WebhookAuthenticator");
         let webhook =
-            webhook.map(|authenticator| ("WebhookAuthenticator", authenticator.name.clone()));
+            webhook.map(|login| (login.authenticator_kind, login.authenticator_name.clone()));
         jwt.chain(webhook).collect()
+    }
+}
+
+/// Logs in at `door` by one authenticator after the other, until one lets the token in.
+async fn try_token(
+    token: &str,
+    door: Option<&Server>,
+    suffix: &ApiGroupSuffix,
+    candidates: Vec<(&'static str, String)>,
+) -> Token {
+    let mut logins = Vec::new();
+    if let Some(door) = door.filter(|door| door.is_verified()) {
+        for (kind, authenticator) in candidates {
+            let request = Request::new(suffix, kind, &authenticator, token);
+            let answer = door.log_in(&request, suffix).await;
+            let is_in =
+                matches!(&answer, Ok(answer) if matches!(answer.body, Body::Credential { .. }));
+            logins.push(TokenLogin {
+                kind,
+                authenticator,
+                answer,
+            });
+            if is_in {
+                break;
+            }
+        }
+    }
+    Token {
+        claims: Claims::read(token),
+        logins,
     }
 }
 

@@ -31,12 +31,12 @@ pub(crate) enum ParameterError {
 /// A checked set of Concierge flags.
 #[derive(Debug)]
 pub(crate) struct Parameters {
-    pub(super) endpoint: Url,
+    pub(crate) endpoint: Url,
     /// PEM; `None` for this system's roots.
-    pub(super) ca_bundle: Option<Vec<u8>>,
-    pub(super) authenticator_kind: &'static str,
-    pub(super) authenticator_name: String,
-    pub(super) suffix: ApiGroupSuffix,
+    pub(crate) ca_bundle: Option<Vec<u8>>,
+    pub(crate) authenticator_kind: &'static str,
+    pub(crate) authenticator_name: String,
+    pub(crate) suffix: ApiGroupSuffix,
 }
 
 impl Parameters {

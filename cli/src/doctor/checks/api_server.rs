@@ -114,7 +114,9 @@ pub(super) fn account(seen: &Observations, done: &Done) -> Outcome {
         AccountFault::NoCredentials(_) if done.failed(&[Name::Clock]).is_some() => {
             Outcome::Waits(Name::Clock)
         }
-        AccountFault::NoCredentials(_) if !seen.login_path_is_open() => {
+        AccountFault::NoCredentials(_)
+            if !seen.login_path_is_open() && !seen.own_door_is_open() =>
+        {
             Outcome::Waits(Name::LoginPath)
         }
         // The plugin's token, as far as that can be known.

@@ -4,10 +4,12 @@ use haulout_api::issuer::{
     DirectEndpointInfo, StrategyReason, StrategyStatus, StrategyType, TokenCredentialRequestApiInfo,
 };
 
+use reqwest::Url;
+
 use super::api_server::{ROOT_CA, describe, out_of_time_remedy};
 use super::judged;
 use super::webhook::UPGRADE;
-use crate::doctor::observations::{Issuer, Objects, Observations, Unreachable};
+use crate::doctor::observations::{Issuer, Objects, Observations, OwnDoor, Unreachable};
 use crate::doctor::report::{Name, Outcome};
 
 impl Observations {
@@ -27,6 +29,17 @@ impl Observations {
         strategy.frontend.as_ref()?.direct_endpoint_info.as_ref()
     }
 
+    /// Where the kubeconfig's user logs in, if that is none of the addresses that the cluster is known by.
+    fn unknown_own_door(&self) -> Option<&OwnDoor> {
+        let own = self.own.as_ref()?;
+        let advertised = self.advertised_info().map(|info| info.server.as_str());
+        let direct = self.direct_info().map(|info| info.endpoint.as_str());
+        let known = [Some(self.server.as_str()), advertised, direct];
+        let address = |text: &str| Url::parse(text.trim_end_matches('/')).ok();
+        let is_own = |text: &str| address(text) == address(&own.endpoint);
+        (!known.into_iter().flatten().any(is_own)).then_some(own)
+    }
+
     pub(super) fn has_direct_endpoint(&self) -> bool {
         let strategy = self
             .issuer()
@@ -35,11 +48,21 @@ impl Observations {
     }
 }
 
+/// An address that an unverified server names may be anyone's.
+fn not_asked() -> Outcome {
+    Outcome::Unseen(
+        "addresses are not tried that a server names whose certificate is not checked".to_owned(),
+    )
+}
+
 pub(super) fn advertised(objects: &Objects, seen: &Observations) -> Outcome {
     judged(&objects.issuer, |issuer| {
         let Some(strategy) = issuer.as_ref().and_then(Issuer::signing) else {
             return Outcome::Waits(Name::Signing);
         };
+        if !seen.verifies_server {
+            return not_asked();
+        }
         let set = format!("`{UPGRADE} --set advertise.server={}`", seen.server);
         let (Some(info), Some(answer)) = (seen.advertised_info(), &seen.advertised) else {
             return match strategy.reason {
@@ -56,6 +79,20 @@ pub(super) fn advertised(objects: &Objects, seen: &Observations) -> Outcome {
             };
         };
         let server = &info.server;
+        if answer.is_ok()
+            && let Some(own) = seen.unknown_own_door()
+        {
+            return Outcome::warning(
+                format!(
+                    "the kubeconfig's user logs in at {}, and clients are told {server}{}",
+                    own.endpoint,
+                    seen.direct_info()
+                        .map(|info| format!(" and {}", info.endpoint))
+                        .unwrap_or_default()
+                ),
+                "make sure that it is yours, or put the address that clients are told into --concierge-endpoint of the kubeconfig",
+            );
+        }
         let Err(fault) = answer else {
             return Outcome::ok(format!(
                 "clients are told {server}, which answers, with a certificate of the CA that they are told"
@@ -100,6 +137,9 @@ pub(super) fn direct(objects: &Objects, seen: &Observations) -> Outcome {
                     "do what the message says; the helm values directEndpoint set address and certificate (docs/configuration.md)",
                 );
             }
+        }
+        if !seen.verifies_server {
+            return not_asked();
         }
         let (Some(info), Some(answer)) = (seen.direct_info(), &seen.direct) else {
             return Outcome::failed(

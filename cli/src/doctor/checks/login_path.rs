@@ -18,6 +18,11 @@ impl Answer {
             && matches!(&self.body, Body::Status(message) if message.contains(TOKEN_MISSING))
     }
 
+    /// One that is too many at the moment has reached it as well.
+    fn has_reached_webhook(&self) -> bool {
+        self.is_webhooks() || self.status == 429
+    }
+
     /// Status and message.
     pub(super) fn text(&self) -> String {
         match &self.body {
@@ -32,12 +37,25 @@ impl Observations {
         format!("/apis/{}/{VERSION}/{PLURAL}", self.suffix.login_group())
     }
 
-    /// Whether a login by the API server reaches the webhook. One that is too many at the moment has reached it.
+    /// Whether a login by the API server reaches the webhook.
     pub(in crate::doctor) fn login_path_is_open(&self) -> bool {
-        let Some(Ok(answer)) = &self.login else {
+        matches!(&self.login, Some(Ok(answer)) if answer.has_reached_webhook())
+    }
+
+    /// Whether a login where the kubeconfig's user logs in does.
+    pub(in crate::doctor) fn own_door_is_open(&self) -> bool {
+        let own = self.own.as_ref();
+        own.is_some_and(|own| matches!(&own.answer, Ok(answer) if answer.has_reached_webhook()))
+    }
+
+    /// Whether nobody says where else logins go: neither the kubeconfig nor a CredentialIssuer that can be read and asked.
+    fn may_have_another_door(&self) -> bool {
+        let Some(objects) = &self.objects else {
             return false;
         };
-        answer.is_webhooks() || answer.status == 429
+        let is_known =
+            objects.issuer.is_ok() && (self.verifies_server || !self.has_direct_endpoint());
+        self.own.is_none() && !is_known
     }
 
     /// Whether a login by the direct endpoint does.
@@ -64,6 +82,19 @@ pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
         (401, _) if seen.direct_endpoint_is_open() => Outcome::ok(format!(
             "{path} is closed (401); logins go by the direct endpoint"
         )),
+        (401, _) if seen.own_door_is_open() => {
+            let endpoint = seen.own.as_ref().map(|own| own.endpoint.as_str());
+            Outcome::ok(format!(
+                "{path} is closed (401); your logins go by {}",
+                endpoint.unwrap_or_default()
+            ))
+        }
+        (401, _) if seen.may_have_another_door() => Outcome::warning(
+            format!(
+                "{evidence}; whether logins go by a direct endpoint instead cannot be seen with your rights"
+            ),
+            "ask an administrator to run `haulout doctor`, or give the kubeconfig of a user who logs in by `haulout login static`",
+        ),
         (401, _) => Outcome::failed(
             evidence,
             format!(

@@ -14,7 +14,7 @@ use super::judge;
 use crate::doctor::claims::Claims;
 use crate::doctor::observations::{
     AccountFault, Answer, Authenticator, Body, ControllerManagers, Issuer, Objects, Observations,
-    Token, TokenLogin, Unreachable, Unseen,
+    OwnDoor, Token, TokenLogin, Unreachable, Unseen,
 };
 use crate::doctor::report::{Name, Outcome, Report};
 
@@ -224,6 +224,7 @@ fn healthy() -> Observations {
         objects: Some(Box::new(objects)),
         advertised: Some(Ok(answer(401, ""))),
         direct: None,
+        own: None,
         token: Some(Token {
             claims: Ok(claims("https://i", "this-cluster")),
             logins: vec![token_login(Ok(credential))],
@@ -308,7 +309,9 @@ fn a_healthy_cluster_is_found_so() {
 
 #[test]
 fn what_must_not_be_read_is_skipped_and_keeps_nothing_up() {
-    let report = with_objects(|objects| {
+    let report = with(|seen| {
+        seen.token.as_mut().unwrap().logins.clear();
+        let objects = seen.objects.as_mut().unwrap();
         let missing = || Unseen::NoRight("get it".to_owned());
         objects.deployment = Err(missing());
         objects.webhook_pods = Err(missing());

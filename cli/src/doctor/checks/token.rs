@@ -59,25 +59,8 @@ pub(super) fn logs_in(token: &Token, seen: &Observations, done: &Done) -> Outcom
     let Some(objects) = &seen.objects else {
         return Outcome::Waits(Name::Account);
     };
-    if let Some(unseen) = objects.jwt.as_ref().err() {
-        return unseen.into();
-    }
-    // Nobody would take it, whatever else is wrong.
-    let webhooks = objects.webhook.as_deref().unwrap_or_default();
-    if webhooks.is_empty() {
-        match &token.claims {
-            Err(error) => {
-                return Outcome::failed(
-                    format!("the token is for no authenticator here: {error}"),
-                    "give the ID token, or a JWT access token, of the issuer",
-                );
-            }
-            Ok(claims) => {
-                if let Some(outcome) = unfit(claims, objects, seen) {
-                    return outcome;
-                }
-            }
-        }
+    if let Some(outcome) = by_objects(token, objects, seen) {
+        return outcome;
     }
     let ways = [
         Name::Webhook,
@@ -89,7 +72,8 @@ pub(super) fn logs_in(token: &Token, seen: &Observations, done: &Done) -> Outcom
     if let Some(obstacle) = done.obstacle(&ways) {
         return Outcome::Waits(obstacle);
     }
-    if !seen.direct_endpoint_is_open()
+    if token.logins.is_empty()
+        && !seen.direct_endpoint_is_open()
         && let Some(obstacle) = done.obstacle(&[Name::LoginPath])
     {
         return Outcome::Waits(obstacle);
@@ -116,9 +100,37 @@ pub(super) fn logs_in(token: &Token, seen: &Observations, done: &Done) -> Outcom
     match token.logins.first() {
         Some(_) if broken => Outcome::Waits(Name::Authenticator),
         Some(login) => refused(login, token, objects),
-        None => Outcome::Unseen(
+        None if !seen.verifies_server => Outcome::Unseen(
             "a token is not sent to a server whose certificate is not checked".to_owned(),
         ),
+        None => Outcome::Unseen(
+            "it is not sent: no place is open that logins of this kubeconfig go to, or it is for a WebhookAuthenticator that the \
+             kubeconfig does not name"
+                .to_owned(),
+        ),
+    }
+}
+
+/// What the authenticators alone decide about a token.
+fn by_objects(token: &Token, objects: &Objects, seen: &Observations) -> Option<Outcome> {
+    // Where it was tried, it is known who may take it.
+    if token.logins.is_empty() {
+        let unseen = objects.jwt.as_ref().err();
+        if let Some(unseen) = unseen.or_else(|| objects.webhook.as_ref().err()) {
+            return Some(unseen.into());
+        }
+    }
+    // Nobody would take it, whatever else is wrong.
+    let has_no_webhook = matches!(objects.webhook.as_deref(), Ok([]));
+    if !has_no_webhook || objects.jwt.is_err() {
+        return None;
+    }
+    match &token.claims {
+        Err(error) => Some(Outcome::failed(
+            format!("the token is for no authenticator here: {error}"),
+            "give the ID token, or a JWT access token, of the issuer",
+        )),
+        Ok(claims) => unfit(claims, objects, seen),
     }
 }
 

@@ -16,7 +16,7 @@ use rustls::CertificateError;
 use serde::Deserialize;
 
 use crate::doctor::observations::{Answer, Body, Unreachable};
-use crate::exchange::{self, Request};
+use crate::exchange::{self, Parameters, Request};
 use crate::transport::TransportFault;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,6 +82,20 @@ impl Server {
         Ok(Self {
             client: builder.build().map_err(unusable)?,
             url: Url::parse(url).map_err(unusable)?,
+            is_verified: true,
+        })
+    }
+
+    /// Where `login static` sends its token, by the CA that it trusts.
+    pub(super) fn of_login(parameters: &Parameters) -> Result<Self, Unreachable> {
+        let mut builder = builder();
+        if let Some(pem) = &parameters.ca_bundle {
+            let roots = Certificate::from_pem_bundle(pem).map_err(unusable)?;
+            builder = builder.tls_certs_only(roots);
+        }
+        Ok(Self {
+            client: builder.build().map_err(unusable)?,
+            url: parameters.endpoint.clone(),
             is_verified: true,
         })
     }

@@ -162,7 +162,11 @@ fn each_answer_at_the_login_path_has_its_meaning() {
         (answer(302, ""), "302", "something else than Haulout"),
     ];
     for (answer, evidence, remedy) in cases {
-        let report = with(|seen| seen.login = Some(Ok(answer)));
+        let report = with(|seen| {
+            seen.login = Some(Ok(answer));
+            // It is sent to no door that is closed.
+            seen.token.as_mut().unwrap().logins.clear();
+        });
         report.has_only_failed(Name::LoginPath, evidence, remedy);
         report.wait(&[Name::Token], Name::LoginPath);
     }
@@ -229,6 +233,38 @@ fn a_closed_login_path_is_good_where_logins_go_by_the_direct_endpoint() {
     );
     let report = with_direct(direct("Error", "Pending"), Ok(from_webhook()));
     report.only_warns(Name::DirectEndpoint, "Pending: m", "again");
+}
+
+#[test]
+fn a_closed_login_path_is_no_fault_where_another_door_may_be_open() {
+    let closed = |seen: &mut Observations| {
+        seen.login = Some(Ok(answer(401, "Unauthorized")));
+        let unseen = Unseen::NoRight("list them".to_owned());
+        seen.objects.as_mut().unwrap().issuer = Err(unseen);
+    };
+    with(closed).only_warns(Name::LoginPath, "cannot be seen", "administrator");
+
+    let own = |answer| OwnDoor {
+        endpoint: "https://login.example.com".to_owned(),
+        answer,
+    };
+    let report = with(|seen| {
+        closed(seen);
+        seen.own = Some(own(Ok(from_webhook())));
+    });
+    report.is_good();
+    let report = with(|seen| {
+        closed(seen);
+        seen.own = Some(own(Err(Unreachable::TimedOut)));
+    });
+    report.has_only_failed(Name::LoginPath, "401", "open exactly this path");
+    // The cluster knows nothing of that address.
+    let report = with(|seen| seen.own = Some(own(Ok(from_webhook()))));
+    report.only_warns(
+        Name::AdvertisedEndpoint,
+        "logs in at https://login.example.com, and clients are told https://k.example.com:6443",
+        "--concierge-endpoint",
+    );
 }
 
 #[test]
