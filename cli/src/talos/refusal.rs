@@ -61,6 +61,12 @@ pub(crate) enum Refusal {
     )]
     GateOff,
     #[error(
+        "cluster.apiServer.extraArgs has {}, which is the same flag to the API server as with hyphens, and another to Talos: the \
+         patch would not replace it, and both would count; write it with hyphens (`talosctl -n NODE edit machineconfig`)",
+        flags.join(", ")
+    )]
+    Underscores { flags: Vec<String> },
+    #[error(
         "the API server does not start with {} beside --authentication-config: that issuer has to become an entry of jwt in the file \
          of --step file (--talos-version without a machine config prints it), and those flags have to go in the same change that adds \
          those of --step flags; talos-patches/README.md shows how", flags.join(", ")
