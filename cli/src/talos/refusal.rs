@@ -14,7 +14,7 @@ pub(crate) enum Refusal {
     )]
     Worker,
     #[error(
-        "Talos {0} is older than 1.7, the oldest that these patches were tried with; upgrade it"
+        "Talos {0} is older than 1.7, the oldest that these patches are meant for (the oldest tried is 1.11.6); upgrade it"
     )]
     TalosTooOld(Version),
     #[error(
