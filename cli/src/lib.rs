@@ -12,6 +12,7 @@ mod doctor;
 mod exchange;
 mod exec_credential;
 mod installation;
+mod local_host;
 mod login_static;
 mod migrate;
 mod protection;

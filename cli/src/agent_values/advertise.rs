@@ -1,11 +1,11 @@
 //! The address that clients are told, where the cluster itself does not say it. No I/O.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use http::Uri;
 
 use super::values::quoted;
+use crate::local_host::is_local_host;
 
 /// What the chart's value `advertise.server` should be. Its text is YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +27,7 @@ impl Advertise {
         let url = server.to_string();
         let url = url.trim_end_matches('/').to_owned();
         let host = server.host().unwrap_or_default();
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        let is_local = match address {
-            Ok(address) => address.is_loopback() || address.is_unspecified(),
-            Err(_) => host == "localhost" || host.ends_with(".localhost"),
-        };
-        if is_local || host.is_empty() {
+        if is_local_host(host) || host.is_empty() {
             Self::Unknown(url)
         } else {
             Self::Server(url)

@@ -1,13 +1,13 @@
 //! What `kube-public/cluster-info` says: the API server's address and CA.
 
-use std::net::IpAddr;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+
+use crate::local_host::is_local_host;
 
 /// Why clients cannot be told this address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,8 +33,7 @@ pub(crate) fn parse_server(text: &str) -> Result<String, ServerError> {
     if url.scheme() != "https" || !is_plain || url.query().is_some() || url.fragment().is_some() {
         return Err(ServerError::NotHttps);
     }
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
-    if host == "localhost" || address.is_ok_and(|address: IpAddr| address.is_loopback()) {
+    if is_local_host(host) {
         return Err(ServerError::Loopback);
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
@@ -101,6 +100,7 @@ mod tests {
             ("https://127.0.0.1:7445", Err(ServerError::Loopback)),
             ("https://[::1]:7445", Err(ServerError::Loopback)),
             ("https://localhost:7445", Err(ServerError::Loopback)),
+            ("https://0.0.0.0:6443", Err(ServerError::Loopback)),
             ("http://cp.example.com", Err(ServerError::NotHttps)),
             ("https://a:b@cp.example.com", Err(ServerError::NotHttps)),
             ("https://cp.example.com/#x", Err(ServerError::NotHttps)),

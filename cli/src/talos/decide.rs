@@ -205,6 +205,12 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Refuses flags that a patch would stand beside, where it means to replace them.
+    fn refuse_underscores(&mut self, legacy: &Legacy) {
+        let flags = legacy.underscored.clone();
+        self.refuse_if(!flags.is_empty(), Refusal::Underscores { flags });
+    }
+
     fn generation(&self) -> Result<Generation, Missing> {
         self.target.generation.ok_or(Missing::Generation)
     }
@@ -212,13 +218,12 @@ impl<'a> Draft<'a> {
     fn anonymous_auth(&mut self) -> Result<Variant, Missing> {
         let generation = self.generation()?;
         self.refuse_if(generation == Generation::MultiDoc, Refusal::FlagOnMultiDoc);
-        let file = self
-            .target
-            .legacy()
-            .and_then(|legacy| legacy.authentication_config.clone())
-            .filter(|file| !file.is_empty());
-        if let Some(file) = file {
-            self.refusals.push(Refusal::FlagBesideFile(file));
+        if let Some(legacy) = self.target.legacy() {
+            self.refuse_underscores(legacy);
+            let file = legacy.authentication_config.clone();
+            if let Some(file) = file.filter(|file| !file.is_empty()) {
+                self.refusals.push(Refusal::FlagBesideFile(file));
+            }
         }
         let is_new = self.target.talos.is_some_and(|version| {
             version.minor() == 13 || version.is_since(14, Stage::Candidate(1))

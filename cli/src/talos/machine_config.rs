@@ -105,6 +105,8 @@ pub(crate) struct Legacy {
     pub(crate) feature_gates: Option<String>,
     /// Names of the `oidc-*` flags.
     pub(crate) oidc_flags: Vec<String>,
+    /// Names of flags that a patch sets, written with underscores; their values are not read.
+    pub(crate) underscored: Vec<String>,
     pub(crate) mounts_folder: bool,
     /// Namespaces that PodSecurity leaves alone, if it is configured.
     pub(crate) exempt: Option<Vec<String>>,
@@ -140,6 +142,18 @@ pub(crate) enum Anonymous {
     Everywhere,
     Nowhere,
     Paths(Vec<String>),
+}
+
+impl Legacy {
+    /// Where callers without credentials are let in, from Talos 1.13 on.
+    pub(crate) fn anonymous(&self) -> Anonymous {
+        match (self.anonymous_auth.as_deref(), &self.own_file) {
+            // Talos drops an empty flag, and the file decides, or the API server's default.
+            (Some(""), Some(file)) => file.anonymous.clone(),
+            (Some("" | "1" | "t" | "T" | "true" | "TRUE" | "True"), _) => Anonymous::Everywhere,
+            (Some(_) | None, _) => Anonymous::Nowhere,
+        }
+    }
 }
 
 impl Authentication {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Kinds of the installation whose objects are in no namespace.
-const CLUSTER_KINDS: [&str; 11] = [
+const CLUSTER_KINDS: [&str; 12] = [
     "APIService",
     "ClusterRole",
     "ClusterRoleBinding",
@@ -15,6 +15,7 @@ const CLUSTER_KINDS: [&str; 11] = [
     "PriorityLevelConfiguration",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
+    "WebhookAuthenticator",
 ];
 /// Where the rendered manifests have images until somebody puts his registry there.
 const NO_REGISTRY: &str = "registry.invalid";
@@ -99,6 +100,31 @@ mod tests {
         assert_eq!(check_manifest(text), Err(ManifestError::NoRegistry));
         let text = text.replace("registry.invalid", "registry.example.com");
         assert_eq!(check_manifest(&text), Ok(()));
+    }
+
+    #[test]
+    fn kinds_without_a_namespace_are_known() {
+        let text = include_str!("../../../manifests/install-talos.yaml");
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! { max_buffered_comment_events: 100_000 },
+        };
+        let objects: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options).unwrap();
+        let objects = || objects.iter().filter(|object| !object.is_null());
+        let bare = objects()
+            .filter(|object| object.pointer("/metadata/namespace").is_none())
+            .map(|object| &object["kind"]);
+        let defined = objects()
+            .filter(|object| {
+                object
+                    .pointer("/spec/scope")
+                    .is_some_and(|scope| scope == "Cluster")
+            })
+            .map(|object| &object["spec"]["names"]["kind"]);
+        let kinds: Vec<_> = bare.chain(defined).filter_map(Value::as_str).collect();
+        assert!(kinds.contains(&"Namespace") && kinds.contains(&"CredentialIssuer"));
+        for kind in kinds {
+            assert!(CLUSTER_KINDS.contains(&kind), "{kind}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::machine_config::AUTHENTICATION_FILE;
 use super::version::Version;
 
 /// A remark on a patch and the machine config that it is for.
@@ -13,6 +14,8 @@ pub(crate) enum Note {
     JwtCarried(usize),
     /// Paths that are open already stay so.
     PathsCarried(Vec<String>),
+    /// The file of step 1 opens more than the login.
+    FileOpensMore(Vec<String>),
     /// Everything was open.
     WasOpen,
     /// Nothing was open, not even for probes.
@@ -50,8 +53,14 @@ impl fmt::Display for Note {
                 "These paths are open to callers without credentials already, and stay so: {}.",
                 paths.join(", ")
             ),
+            Self::FileOpensMore(paths) => write!(
+                f,
+                "{AUTHENTICATION_FILE} in machine.files opens more than the path of a login, and this step switches that on: {}. \
+                 Take out what nobody needs, and reboot the node, before you apply it.",
+                paths.join(", ")
+            ),
             Self::WasOpen => f.write_str(
-                "As it is, this machine config opens EVERY path to callers without credentials; the patch ends that.",
+                "As it is, this machine config opens EVERY path to callers without credentials; the patch (step 2 of two) ends that.",
             ),
             Self::WasClosed => f.write_str(
                 "As it is, this machine config opens no path at all; the patch opens the three health paths too.",

@@ -14,7 +14,7 @@ pub(crate) enum Refusal {
     )]
     Worker,
     #[error(
-        "Talos {0} is older than 1.7, the oldest that these patches were tried with; upgrade it"
+        "Talos {0} is older than 1.7, the oldest that these patches are meant for (the oldest tried is 1.11.6); upgrade it"
     )]
     TalosTooOld(Version),
     #[error(
@@ -60,6 +60,12 @@ pub(crate) enum Refusal {
         "feature-gates switches AnonymousAuthConfigurableEndpoints off, and the API server would not start; remove that"
     )]
     GateOff,
+    #[error(
+        "cluster.apiServer.extraArgs has {}, which is the same flag to the API server as with hyphens, and another to Talos: the \
+         patch would not replace it, and both would count; write it with hyphens (`talosctl -n NODE edit machineconfig`)",
+        flags.join(", ")
+    )]
+    Underscores { flags: Vec<String> },
     #[error(
         "the API server does not start with {} beside --authentication-config: that issuer has to become an entry of jwt in the file \
          of --step file (--talos-version without a machine config prints it), and those flags have to go in the same change that adds \

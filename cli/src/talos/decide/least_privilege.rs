@@ -57,16 +57,24 @@ impl<'a> Draft<'a> {
         authentication: &Authentication,
         known: &[&str],
     ) -> (Vec<String>, Vec<Value>) {
-        let keys = authentication.unknown_keys.clone();
-        self.refuse_if(!keys.is_empty(), Refusal::UnknownKeys { keys });
-        let login = login_path(&self.wishes.suffix);
-        let paths = authentication.paths().iter();
-        let is_new = |path: &&String| **path != login && !known.contains(&path.as_str());
-        let paths: Vec<_> = paths.filter(is_new).cloned().collect();
+        self.refuse_unknown_keys(authentication);
+        let mut paths = self.paths_beside_login(authentication);
+        paths.retain(|path| !known.contains(&path.as_str()));
         let jwt = authentication.jwt.clone();
         self.note_if(!paths.is_empty(), Note::PathsCarried(paths.clone()));
         self.note_if(!jwt.is_empty(), Note::JwtCarried(jwt.len()));
         (paths, jwt)
+    }
+
+    fn refuse_unknown_keys(&mut self, authentication: &Authentication) {
+        let keys = authentication.unknown_keys.clone();
+        self.refuse_if(!keys.is_empty(), Refusal::UnknownKeys { keys });
+    }
+
+    fn paths_beside_login(&self, authentication: &Authentication) -> Vec<String> {
+        let login = login_path(&self.wishes.suffix);
+        let paths = authentication.paths().iter();
+        paths.filter(|path| **path != login).cloned().collect()
     }
 
     fn two_steps(&mut self) -> Result<Variant, Missing> {
@@ -87,6 +95,8 @@ impl<'a> Draft<'a> {
         let legacy = self.target.legacy().cloned().unwrap_or_default();
         self.refuse_flags(&legacy);
         self.note_if(legacy.has_authentication_document, Note::IgnoredDocument);
+        let was_open = legacy.anonymous() == Anonymous::Everywhere;
+        self.note_if(was_open, Note::WasOpen);
         match self.step(talos)? {
             Step::File => {
                 self.refuse_if(self.file().is_some(), Refusal::FileIsThere);
@@ -122,6 +132,7 @@ impl<'a> Draft<'a> {
 
     /// Refuses what neither step can stand beside.
     fn refuse_flags(&mut self, legacy: &Legacy) {
+        self.refuse_underscores(legacy);
         let flags = legacy.oidc_flags.clone();
         self.refuse_if(!flags.is_empty(), Refusal::OidcFlags { flags });
         let gates = legacy.feature_gates.as_deref().unwrap_or_default();
@@ -141,9 +152,8 @@ impl<'a> Draft<'a> {
                 let login = login_path(&self.wishes.suffix);
                 match &legacy.own_file {
                     None => self.refusals.push(Refusal::UnknownFile(other)),
-                    Some(own) => {
-                        let is_open = own.paths().contains(&login)
-                            && legacy.anonymous_auth.as_deref() == Some("");
+                    Some(_) => {
+                        let is_open = matches!(legacy.anonymous(), Anonymous::Paths(paths) if paths.contains(&login));
                         self.refuse_if(is_open, Refusal::OpenByOwnFile(other.clone()));
                         self.notes.push(Note::ReplacesFile(other));
                     }
@@ -163,15 +173,20 @@ impl<'a> Draft<'a> {
                     self.refuse_if(lacks > 0, Refusal::FileLacksJwt(lacks));
                     let is_open = file.paths().contains(&login);
                     self.refuse_if(!is_open, Refusal::FileOpensOther(login));
+                    self.refuse_unknown_keys(file);
+                    let more_paths = self.paths_beside_login(file);
+                    self.note_if(!more_paths.is_empty(), Note::FileOpensMore(more_paths));
                 }
             }
         }
         let is_in_use = legacy.authentication_config.as_deref() == Some(AUTHENTICATION_FILE);
         self.refuse_if(legacy.mounts_folder && !is_in_use, Refusal::FolderMounted);
-        match legacy.anonymous_auth.as_deref() {
-            Some("") => self.notes.push(Note::WasOpen),
-            Some(value) => self.notes.push(Note::ReplacesFlag(value.to_owned())),
-            None => {}
+        if let Some(value) = legacy
+            .anonymous_auth
+            .clone()
+            .filter(|value| !value.is_empty())
+        {
+            self.notes.push(Note::ReplacesFlag(value));
         }
     }
 

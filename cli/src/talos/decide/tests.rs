@@ -284,6 +284,10 @@ fn the_flag_is_refused_beside_a_file() {
     let own = with_arguments(LEGACY, &["authentication-config: /a.yaml"]);
     let refusal = Refusal::FlagBesideFile("/a.yaml".to_owned());
     refused(&wish(Patch::AnonymousAuth), &own, &[refusal]);
+    let underscored = with_arguments(LEGACY, &["anonymous_auth: \"true\""]);
+    let flags = vec!["anonymous_auth".to_owned()];
+    let refusal = Refusal::Underscores { flags };
+    refused(&wish(Patch::AnonymousAuth), &underscored, &[refusal]);
     let plan = plan(&wish(Patch::AnonymousAuth), LEGACY);
     assert_eq!(plan.variant, Variant::AnonymousAuth);
     assert_eq!(plan.notes, [Note::LeastPrivilegeIsPossible]);
@@ -325,13 +329,20 @@ fn what_is_wrong_today_is_said() {
         [Note::IgnoredDocument]
     );
     let done = with_file(LEGACY, LOGIN);
-    for (value, expected) in [
-        ("\"\"", Note::WasOpen),
-        ("\"true\"", Note::ReplacesFlag("true".to_owned())),
-        ("false", Note::ReplacesFlag("false".to_owned())),
+    let replaces = |value: &str| Note::ReplacesFlag(value.to_owned());
+    for (value, first, second) in [
+        ("\"\"", vec![Note::WasOpen], vec![Note::WasOpen]),
+        (
+            "\"true\"",
+            vec![Note::WasOpen],
+            vec![Note::WasOpen, replaces("true")],
+        ),
+        ("false", vec![], vec![replaces("false")]),
     ] {
-        let config = with_arguments(&done, &[&format!("anonymous-auth: {value}")]);
-        assert_eq!(plan(&talos("1.13"), &config).notes, [expected]);
+        for (config, expected) in [(LEGACY, first), (&done, second)] {
+            let config = with_arguments(config, &[&format!("anonymous-auth: {value}")]);
+            assert_eq!(plan(&talos("1.13"), &config).notes, expected, "{value}");
+        }
     }
 }
 

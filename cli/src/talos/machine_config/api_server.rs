@@ -13,11 +13,18 @@ pub(super) fn legacy(documents: &Documents) -> Result<Legacy, ConfigError> {
         ..Legacy::default()
     };
     for (name, value) in main.get_map("cluster.apiServer.extraArgs")? {
-        match name {
+        // To the API server an underscore in a flag's name is a hyphen; to Talos it is another name.
+        let normalized = name.replace('_', "-");
+        match normalized.as_str() {
+            normalized if normalized.starts_with("oidc-") => {
+                legacy.oidc_flags.push(name.to_owned());
+            }
+            "anonymous-auth" | "authentication-config" | "feature-gates" if normalized != name => {
+                legacy.underscored.push(name.to_owned());
+            }
             "anonymous-auth" => legacy.anonymous_auth = Some(value.flag()?),
             "authentication-config" => legacy.authentication_config = Some(value.flag()?),
             "feature-gates" => legacy.feature_gates = Some(value.flag()?),
-            name if name.starts_with("oidc-") => legacy.oidc_flags.push(name.to_owned()),
             _ => {}
         }
     }

@@ -111,6 +111,17 @@ fn what_was_patched_before_is_seen() {
     let legacy = legacy_of(&LEGACY.replace("    apiServer:\n", unquoted));
     assert_eq!(legacy.anonymous_auth.as_deref(), Some("true"));
 
+    let underscores = "    apiServer:\n        extraArgs:\n            anonymous_auth: true\n            \
+                       authentication_config: /a.yaml\n            feature-gates: A=true\n            oidc_issuer_url: https://x\n";
+    let legacy = legacy_of(&LEGACY.replace("    apiServer:\n", underscores));
+    assert_eq!(
+        legacy.underscored,
+        ["anonymous_auth", "authentication_config"]
+    );
+    assert_eq!(legacy.oidc_flags, ["oidc_issuer_url"]);
+    assert_eq!(legacy.feature_gates.as_deref(), Some("A=true"));
+    assert_eq!(legacy.anonymous_auth, None);
+
     // So Talos 1.13 keeps an empty value.
     let null = "    apiServer:\n        extraArgs:\n            anonymous-auth: null\n";
     let legacy = legacy_of(&LEGACY.replace("    apiServer:\n", null));

@@ -27,6 +27,17 @@ fn in_file(text: &str) -> Value {
 }
 
 #[test]
+fn a_url_takes_the_place_of_the_example() {
+    let url = "https://files.example.org/a.yaml".to_owned();
+    for is_document in [false, true] {
+        let url = url.clone();
+        let text = text(Variant::InstallExternal { is_document, url });
+        assert!(text.contains("https://files.example.org/a.yaml"), "{text}");
+        assert!(!text.contains(EXAMPLE_URL), "{text}");
+    }
+}
+
+#[test]
 fn without_anything_to_fill_in_a_patch_is_its_file() {
     let (more_paths, jwt) = (Vec::new(), Vec::new());
     let document = Variant::Document { more_paths, jwt };

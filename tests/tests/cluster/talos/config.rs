@@ -182,17 +182,19 @@ fn manifests(document: &Value) -> Vec<String> {
 }
 
 /// Kinds without a namespace.
-const CLUSTER_SCOPED: [&str; 10] = [
+const CLUSTER_SCOPED: [&str; 12] = [
     "APIService",
     "ClusterRole",
     "ClusterRoleBinding",
     "CredentialIssuer",
     "CustomResourceDefinition",
     "FlowSchema",
+    "JWTAuthenticator",
     "Namespace",
     "PriorityLevelConfiguration",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
+    "WebhookAuthenticator",
 ];
 
 fn is_an_object(object: &Value, file: &str) {

@@ -171,6 +171,21 @@ fn what_authenticates_users_already_is_not_put_aside() {
         refused(&wishes, &oidc, &[Refusal::OidcFlags { flags }]);
         refused(&wishes, &own, &[Refusal::UnknownFile("/a.yaml".to_owned())]);
     }
+    // To the API server `_` is `-`; to Talos it is another key, which our patch would leave there.
+    let spelled = with_arguments(
+        LEGACY,
+        &["feature_gates: A=true", "oidc_issuer_url: https://x"],
+    );
+    let flags = vec!["feature_gates".to_owned()];
+    let oidc_flags = vec!["oidc_issuer_url".to_owned()];
+    refused(
+        &step(Step::File),
+        &spelled,
+        &[
+            Refusal::Underscores { flags },
+            Refusal::OidcFlags { flags: oidc_flags },
+        ],
+    );
     // An unknown key stops the API server, and dropping it may be wrong too.
     let unknown = changed(MULTI_DOC, "    jwt: []", "    jwt: []\n    jwts: []");
     let keys = vec!["jwts".to_owned()];
@@ -252,6 +267,66 @@ fn what_a_file_of_the_users_own_has_is_carried_into_ours() {
     let unknown = with_own_file(LEGACY, "{jwts: []}", &[]);
     let keys = vec!["jwts".to_owned()];
     refused(&talos("1.13"), &unknown, &[Refusal::UnknownKeys { keys }]);
+}
+
+/// Step 2 is what makes a file count, whoever changed it since step 1.
+#[test]
+fn what_the_file_opens_besides_is_said_before_it_counts() {
+    let with = |content: &str| {
+        let file = format!(
+            "machine:\n    files:\n        - {{path: {AUTHENTICATION_FILE}, content: '{content}'}}\n"
+        );
+        changed(LEGACY, "machine:\n", &file)
+    };
+    let anonymous = format!(
+        "anonymous: {{enabled: true, conditions: [{{path: /api}}, {{path: {LOGIN}}}, {{path: /a}}]}}"
+    );
+    let paths = vec!["/api".to_owned(), "/a".to_owned()];
+    let more = plan(&talos("1.13"), &with(&format!("{{{anonymous}}}")));
+    assert_eq!(more.notes, [Note::FileOpensMore(paths)]);
+    let keys = vec!["jwts".to_owned()];
+    refused(
+        &talos("1.13"),
+        &with(&format!("{{{anonymous}, jwts: []}}")),
+        &[Refusal::UnknownKeys { keys }],
+    );
+    let all = with("{anonymous: {enabled: true}}");
+    let refusal = Refusal::FileOpensOther(LOGIN.to_owned());
+    refused(&talos("1.13"), &all, &[refusal]);
+}
+
+/// An empty flag leaves it to the file that the API server reads what is open.
+#[test]
+fn what_is_open_today_is_a_matter_of_flag_and_file() {
+    let limited = "{anonymous: {enabled: true, conditions: [{path: /livez}]}}";
+    let closed = "{anonymous: {enabled: false}}";
+    let open = "{anonymous: {enabled: true}}";
+    let ours = |config: &str| {
+        let content = format!("{{anonymous: {{enabled: true, conditions: [{{path: {LOGIN}}}]}}}}");
+        let entry = format!(
+            "    files:\n        - {{path: {AUTHENTICATION_FILE}, content: '{content}'}}\n"
+        );
+        changed(config, "    files:\n", &entry)
+    };
+    for (content, flag, is_open) in [
+        (limited, &["anonymous-auth: \"\""][..], false),
+        (closed, &["anonymous-auth: \"\""], false),
+        (open, &["anonymous-auth: \"\""], true),
+        ("{jwt: []}", &["anonymous-auth: \"\""], true),
+        ("{jwt: []}", &["anonymous-auth: \"true\""], true),
+        ("{jwt: []}", &["anonymous-auth: \"false\""], false),
+        ("{jwt: []}", &[], false),
+    ] {
+        let first = with_own_file(LEGACY, content, flag);
+        for config in [&first, &ours(&first)] {
+            let notes = plan(&talos("1.13"), config).notes;
+            assert_eq!(
+                notes.contains(&Note::WasOpen),
+                is_open,
+                "{content} {flag:?}"
+            );
+        }
+    }
 }
 
 #[test]
