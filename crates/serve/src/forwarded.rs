@@ -7,14 +7,15 @@ use http::{HeaderMap, HeaderName};
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The addresses in `X-Forwarded-For`, the nearest first; `None` for what is no address. Each proxy
-/// adds the peer that it sees at the end, so what a client sends itself comes last here.
+/// adds the peer that it sees at the end, so what a client sends itself comes last here; it may be any
+/// bytes, and takes nothing from what proxies have added to it.
 pub fn forwarded_for(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     headers
         .get_all(FORWARDED_FOR)
         .into_iter()
         .rev()
-        .flat_map(|value| value.to_str().unwrap_or_default().rsplit(','))
-        .map(|entry| address(entry.trim()))
+        .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
+        .map(|entry| address(str::from_utf8(entry).ok()?.trim()))
 }
 
 /// An address as proxies write it: alone, or with a port; IPv6 also in brackets and with a zone.
@@ -28,6 +29,8 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -51,5 +54,17 @@ mod tests {
         let expected = expected.map(|text| text.map(|text| text.parse::<IpAddr>().unwrap()));
         let found: Vec<_> = forwarded_for(&headers).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_no_text_hides_no_entry_but_itself() {
+        for client_sends in [&b"\x80"[..], b"192.0.2.1\xff", "192.0.2.1é".as_bytes()] {
+            let mut headers = HeaderMap::new();
+            let line = [client_sends, b", 192.0.2.3"].concat();
+            headers.append(FORWARDED_FOR, HeaderValue::from_bytes(&line).unwrap());
+            let found: Vec<_> = forwarded_for(&headers).collect();
+            let nearest = "192.0.2.3".parse().unwrap();
+            assert_eq!(found, [Some(nearest), None], "{line:?}");
+        }
     }
 }
