@@ -106,10 +106,12 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
     {
         ensure_node_js().await?;
     }
-    if stages.iter().any(|stage| stage.needs == Needs::Pods) {
+    let runs_pods = |needs| matches!(needs, Needs::Pods | Needs::PodsAndGo);
+    if stages.iter().any(|stage| runs_pods(stage.needs)) {
         ensure_pods().await?;
     }
-    let go = stages.iter().any(|stage| stage.needs == Needs::Go);
+    let wants_go = |needs| matches!(needs, Needs::Go | Needs::PodsAndGo);
+    let go = stages.iter().any(|stage| wants_go(stage.needs));
     let kubernetes = stages.iter().any(|stage| stage.needs != Needs::Nothing);
     let given = ["HAULOUT_KUBE_BIN", "KUBEBUILDER_ASSETS"]
         .into_iter()
@@ -188,7 +190,7 @@ fn programs(needs: Needs) -> &'static [Requirement] {
     match needs {
         Needs::Nothing | Needs::Kubernetes | Needs::Go => &[],
         Needs::KubernetesAndProxy => &PROXY,
-        Needs::Pods => &PODS,
+        Needs::Pods | Needs::PodsAndGo => &PODS,
         Needs::KubernetesAndNodeJs => &NODE_JS,
         Needs::KubernetesAndJava => &JAVA,
     }

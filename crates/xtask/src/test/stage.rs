@@ -39,6 +39,8 @@ pub(super) enum Needs {
     Kubernetes,
     /// The same, root, and what runs pods.
     Pods,
+    /// The same, and Go in any case.
+    PodsAndGo,
     /// The Kubernetes programs, and a reverse proxy.
     KubernetesAndProxy,
     /// The Kubernetes programs, and what runs oidc-provider.
@@ -150,7 +152,7 @@ pub(super) const STAGES: &[Stage] = &[
         )
     },
     Stage {
-        needs: Needs::Pods,
+        needs: Needs::PodsAndGo,
         ..with_kubernetes(
             "node",
             "real nodes, and the chart installed there, both profiles",
@@ -283,7 +285,13 @@ impl Stage {
             Kind::Integration => integration().await,
             Kind::Property => property().await,
             Kind::Cluster => cluster::run(Group::Processes, &AT_ONCE, &[]).await,
-            Kind::Node => on_nodes(Group::Node, &[]).await,
+            Kind::Node => {
+                // For the page on Talos; built here, where it can say so.
+                for version in Version::DEFAULT {
+                    Talos::find_or_build(version).await?;
+                }
+                on_nodes(Group::Node, &[]).await
+            }
             // Its tables are printed also if they are as demanded.
             Kind::Faults => on_nodes(Group::Faults, &["--show-output"]).await,
             Kind::Doctor => on_nodes(Group::Doctor, &[]).await,

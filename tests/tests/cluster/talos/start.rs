@@ -4,7 +4,7 @@ mod requests;
 
 use std::time::Duration;
 
-use haulout_tests::cluster::{Component, Profile, StackOptions};
+use haulout_tests::cluster::{Access, Component, Profile, StackOptions};
 use haulout_tests::talos::{Broken, Cause, Rendered, State, Talos, Version};
 use serde_json::{Value, json};
 
@@ -18,12 +18,6 @@ use crate::running::Running;
 
 /// It ends within seconds if it cannot start.
 const END: Duration = Duration::from_secs(60);
-const OWN_ARGUMENTS: [&str; 4] = [
-    "--admission-control-config-file=",
-    "--anonymous-auth=",
-    "--authentication-config=",
-    "--oidc-",
-];
 
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
@@ -52,9 +46,7 @@ pub(crate) struct Seen(Vec<(Key, Observation)>);
 /// All that matters of a rendering to kube-apiserver.
 #[derive(Debug, PartialEq)]
 struct Key {
-    flags: Vec<String>,
-    authentication: Option<Value>,
-    admission: Value,
+    access: Access,
     mount_paths: Vec<String>,
 }
 
@@ -122,36 +114,8 @@ impl Observer {
     }
 
     fn restart_with(&mut self, key: &Key) {
-        let folder = self.running.cluster.folder().to_owned();
-        let number = self.seen.0.len();
-        let file = |name: &str, content: &Value| {
-            let path = folder.join(format!("{name}-{number}.json"));
-            std::fs::write(&path, content.to_string()).unwrap();
-            path
-        };
-        let admission = file("admission", &key.admission);
-        let mut arguments = vec![format!("{}{}", OWN_ARGUMENTS[0], admission.display())];
-        for flag in &key.flags {
-            // A file that Talos would not have put there is not there.
-            let path = flag.strip_prefix(OWN_ARGUMENTS[2]).map(|path| {
-                let content = key.authentication.as_ref();
-                content.map_or_else(|| path.into(), |content| file("authentication", content))
-            });
-            arguments.push(path.map_or_else(
-                || flag.clone(),
-                |path| format!("{}{}", OWN_ARGUMENTS[2], path.display()),
-            ));
-        }
-        let process = self.running.cluster.process(Component::ApiServer).unwrap();
-        // What it says next is told apart from what it said before.
-        std::fs::write(process.log(), "").unwrap();
-        let old = process.arguments_mut();
-        old.retain(|argument| {
-            let argument = argument.to_str().unwrap();
-            !OWN_ARGUMENTS.iter().any(|own| argument.starts_with(own))
-        });
-        old.extend(arguments.into_iter().map(Into::into));
-        process.restart().unwrap();
+        let cluster = &mut self.running.cluster;
+        cluster.restart_api_server(&key.access).unwrap();
     }
 
     /// No kubelet is there to refuse the static pod; the API server judges a pod by the same rules.
@@ -230,9 +194,7 @@ fn last_words(cause: Cause) -> &'static str {
 impl Key {
     fn of(rendered: &Rendered) -> Self {
         Self {
-            flags: rendered.arguments.clone().unwrap_or_default(),
-            authentication: rendered.authentication.clone(),
-            admission: rendered.admission.clone(),
+            access: rendered.access(),
             mount_paths: rendered.mount_paths.clone(),
         }
     }
