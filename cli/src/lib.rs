@@ -6,6 +6,7 @@
 
 mod agent_values;
 mod arguments;
+mod cache_file;
 mod cluster;
 mod credential_cache;
 mod exchange;
@@ -13,6 +14,7 @@ mod exec_credential;
 mod login_static;
 mod migrate;
 mod protection;
+mod session_cache;
 
 use std::error::Error;
 use std::ffi::OsString;
