@@ -13,6 +13,7 @@ mod exchange;
 mod exec_credential;
 mod login_static;
 mod migrate;
+mod oidc;
 mod protection;
 mod session_cache;
 
