@@ -7,15 +7,18 @@
 mod agent_values;
 mod arguments;
 mod cache_file;
+mod clock;
 mod cluster;
 mod credential_cache;
 mod exchange;
 mod exec_credential;
+mod login_oidc;
 mod login_static;
 mod migrate;
 mod oidc;
 mod protection;
 mod session_cache;
+mod terminal;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -28,6 +31,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use agent_values::AgentValuesError;
 use arguments::{Arguments, Command, Login};
+use clock::Clock;
+use login_oidc::OidcLoginError;
 use login_static::LoginError;
 use migrate::MigrateError;
 
@@ -45,6 +50,8 @@ enum CommandError {
     #[error(transparent)]
     Login(#[from] LoginError),
     #[error(transparent)]
+    LoginOidc(#[from] OidcLoginError),
+    #[error(transparent)]
     AgentValues(#[from] AgentValuesError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -57,6 +64,7 @@ impl CommandError {
     fn is_usage(&self) -> bool {
         match self {
             Self::Login(error) => error.is_usage(),
+            Self::LoginOidc(error) => error.is_usage(),
             Self::Migrate(error) => error.is_usage(),
             Self::AgentValues(_) | Self::Print(_) => false,
         }
@@ -85,6 +93,14 @@ pub fn run(
                 now,
             };
             login_static::run(&login, &surroundings, stdout, stderr).map_err(Into::into)
+        }
+        Command::Login(Login::Oidc(login)) => {
+            let surroundings = login_oidc::Surroundings {
+                arguments: arguments.get(1..).unwrap_or_default(),
+                environment,
+                clock: Clock::starting_at(now),
+            };
+            login_oidc::run(&login, &surroundings, stdout, stderr).map_err(Into::into)
         }
         Command::AgentValues(cluster) => agent_values::run(&cluster, stdout).map_err(Into::into),
         Command::Migrate(flags) => migrate::run(&flags, stdout).map_err(Into::into),

@@ -106,7 +106,11 @@ pub(crate) fn run(
         .unwrap_or_default();
     let credential = match parameters {
         Some(parameters) => cached_or(login, surroundings, &token, &info, stderr, || {
-            exchange::exchange(&parameters, &token, surroundings.now)
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(ExchangeError::Runtime)?;
+            runtime.block_on(exchange::exchange(&parameters, &token, surroundings.now))
         })?,
         None => CredentialStatus::from_token(token.expose_secret()),
     };
@@ -161,8 +165,12 @@ fn cached_or(
             drop(writeln!(stderr, "Debug: {}", crate::chain(error)));
         }
     };
-    let key = credential_cache::static_login_key(arguments, token.expose_secret(), info.cluster.as_deref())
-        .map_err(LoginError::Encode)?;
+    let key = credential_cache::static_login_key(
+        arguments,
+        token.expose_secret(),
+        info.cluster.as_deref(),
+    )
+    .map_err(LoginError::Encode)?;
     match cache.get(&key, now) {
         Ok(Some(credential)) => return Ok(credential),
         Ok(None) => {}

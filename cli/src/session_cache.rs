@@ -128,7 +128,11 @@ impl SessionCache {
     ) -> Result<Option<Tokens>, CacheError> {
         let mut sessions = self.0.get()?;
         sessions.prune(now);
-        let Some(entry) = sessions.sessions.into_iter().find(|entry| entry.key == *key) else {
+        let Some(entry) = sessions
+            .sessions
+            .into_iter()
+            .find(|entry| entry.key == *key)
+        else {
             return Ok(None);
         };
         if time(&entry.last_used_timestamp) + USE_INTERVAL < now {
@@ -212,11 +216,18 @@ pub(crate) fn timestamp(time: SystemTime) -> Result<Time, CacheError> {
     Ok(Time(whole))
 }
 
-impl fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tokens")
-    }
+/// The kind of token alone.
+macro_rules! debug_without_secrets {
+    ($($type:ident),*) => {
+        $(impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($type))
+            }
+        })*
+    };
 }
+
+debug_without_secrets!(Tokens, AccessToken, IdToken, RefreshToken);
 
 #[cfg(test)]
 mod tests;

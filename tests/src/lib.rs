@@ -9,6 +9,7 @@ pub mod logins;
 pub mod oidc;
 pub mod pages;
 pub mod probe;
+pub mod supervisor;
 pub mod token_review_server;
 
 /// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it

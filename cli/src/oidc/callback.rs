@@ -97,7 +97,10 @@ pub(crate) fn judge(request: &Request<'_>, attempt: &Attempt) -> Verdict {
 
 fn preflight(request: &Request<'_>) -> Verdict {
     if !request.has_origin {
-        return other(StatusCode::BAD_REQUEST, "this request needs an Origin header");
+        return other(
+            StatusCode::BAD_REQUEST,
+            "this request needs an Origin header",
+        );
     }
     let mut reply = reply(StatusCode::NO_CONTENT, "");
     let fixed = [

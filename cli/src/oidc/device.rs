@@ -129,7 +129,10 @@ mod tests {
             assert_eq!(again, expected.map(seconds), "{code}");
         }
         let expired = next(refused("expired_token"), seconds(5));
-        assert!(matches!(expired, Next::Failed(OidcError::DeviceCodeExpired)));
+        assert!(matches!(
+            expired,
+            Next::Failed(OidcError::DeviceCodeExpired)
+        ));
         let answer = serde_json::from_str(r#"{"access_token": "a", "expires_in": "60"}"#).unwrap();
         assert!(matches!(next(Ok(answer), seconds(5)), Next::Done(_)));
     }
@@ -141,6 +144,9 @@ mod tests {
         )
         .unwrap();
         let text = format!("{code:?}");
-        assert!(text.contains("ABCD-EFGH") && !text.contains("very-secret"), "{text}");
+        assert!(
+            text.contains("ABCD-EFGH") && !text.contains("very-secret"),
+            "{text}"
+        );
     }
 }

@@ -50,7 +50,10 @@ pub(crate) enum OidcError {
     Client(#[source] ClientError),
     #[error("{what} is no URL: \"{}\"", foreign(url))]
     NoUrl { what: &'static str, url: String },
-    #[error("{what} must be an https URL, but had scheme \"{}\" instead", foreign(scheme))]
+    #[error(
+        "{what} must be an https URL, but had scheme \"{}\" instead",
+        foreign(scheme)
+    )]
     NotHttps { what: &'static str, scheme: String },
     #[error("failed to {step}")]
     Call { step: Step, source: CallError },
@@ -61,7 +64,10 @@ pub(crate) enum OidcError {
         status: http::StatusCode,
         text: String,
     },
-    #[error("failed to {step}: {url} refused with \"{code}\"{}", after_colon(description))]
+    #[error(
+        "failed to {step}: {url} refused with \"{code}\"{}",
+        after_colon(description)
+    )]
     Refused {
         step: Step,
         url: String,
@@ -80,11 +86,17 @@ pub(crate) enum OidcError {
     OtherIssuer { asked: String, found: String },
     #[error("response_modes_supported in the issuer's discovery document is no list")]
     ResponseModes,
-    #[error("the issuer \"{issuer}\" has its list of identity providers elsewhere, at \"{}\"; that is not trusted", foreign(url))]
+    #[error(
+        "the issuer \"{issuer}\" has its list of identity providers elsewhere, at \"{}\"; that is not trusted",
+        foreign(url)
+    )]
     ForeignIdentityProviders { issuer: String, url: String },
     #[error("failed to {step}: the answer has no {field}")]
     Missing { step: Step, field: &'static str },
-    #[error("failed to {step}: the answer has {field} \"{}\", not \"{expected}\"", foreign(found))]
+    #[error(
+        "failed to {step}: the answer has {field} \"{}\", not \"{expected}\"",
+        foreign(found)
+    )]
     Unexpected {
         step: Step,
         field: &'static str,

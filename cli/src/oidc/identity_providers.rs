@@ -152,7 +152,12 @@ mod tests {
     fn the_first_flow_counts_unless_another_is_asked_for() {
         for (name, type_, flow, expected) in [
             ("my-ldap", "ldap", None, "cli_password"),
-            ("my-ldap", "ldap", Some("browser_authcode"), "browser_authcode"),
+            (
+                "my-ldap",
+                "ldap",
+                Some("browser_authcode"),
+                "browser_authcode",
+            ),
             ("my-oidc 🦭", "oidc", None, "browser_authcode"),
         ] {
             assert_eq!(choose(name, type_, flow).as_deref(), Ok(expected), "{name}");
@@ -162,10 +167,25 @@ mod tests {
     #[test]
     fn each_wrong_choice_has_its_own_text() {
         for (name, type_, flow, expected) in [
-            ("x", "github", None, "does not support identity providers of the type \"github\""),
-            ("my-ldap", "oidc", None, "no identity provider \"my-ldap\" of the type \"oidc\"; it has [{"),
+            (
+                "x",
+                "github",
+                None,
+                "does not support identity providers of the type \"github\"",
+            ),
+            (
+                "my-ldap",
+                "oidc",
+                None,
+                "no identity provider \"my-ldap\" of the type \"oidc\"; it has [{",
+            ),
             ("x", "oidc", None, "no identity provider \"x\""),
-            ("my-oidc 🦭", "oidc", Some("cli_password"), "does not offer the flow \"cli_password\"; it offers [\"browser_authcode\"]"),
+            (
+                "my-oidc 🦭",
+                "oidc",
+                Some("cli_password"),
+                "does not offer the flow \"cli_password\"; it offers [\"browser_authcode\"]",
+            ),
             ("old", "oidc", None, "offers no flow"),
         ] {
             let error = choose(name, type_, flow).unwrap_err();

@@ -119,16 +119,44 @@ mod tests {
     fn anything_else_is_an_error_of_its_own() {
         let state = "07".repeat(16);
         for (status, location, expected) in [
-            (200, String::new(), "expected to be redirected, but response status was 200 OK"),
+            (
+                200,
+                String::new(),
+                "expected to be redirected, but response status was 200 OK",
+            ),
             (307, format!("{REDIRECT_URI}?code=c&state={state}"), "307"),
             (302, String::new(), "redirected to the wrong location"),
-            (302, format!("http://127.0.0.1:1/callback?code=c&state={state}"), "redirected to the wrong location"),
-            (302, format!("https://evil.example.com/callback?code=c&state={state}"), "redirected to the wrong location"),
-            (302, format!("{REDIRECT_URI}?code=c&state=other"), "missing or invalid state parameter"),
-            (302, format!("{REDIRECT_URI}?code=c"), "missing or invalid state parameter"),
+            (
+                302,
+                format!("http://127.0.0.1:1/callback?code=c&state={state}"),
+                "redirected to the wrong location",
+            ),
+            (
+                302,
+                format!("https://evil.example.com/callback?code=c&state={state}"),
+                "redirected to the wrong location",
+            ),
+            (
+                302,
+                format!("{REDIRECT_URI}?code=c&state=other"),
+                "missing or invalid state parameter",
+            ),
+            (
+                302,
+                format!("{REDIRECT_URI}?code=c"),
+                "missing or invalid state parameter",
+            ),
             (302, format!("{REDIRECT_URI}?state={state}"), "no code"),
-            (302, format!("{REDIRECT_URI}?error=access_denied&error_description=wrong%20password"), "login failed with code \"access_denied\": wrong password"),
-            (302, format!("{REDIRECT_URI}?error=access_denied"), "login failed with code \"access_denied\""),
+            (
+                302,
+                format!("{REDIRECT_URI}?error=access_denied&error_description=wrong%20password"),
+                "login failed with code \"access_denied\": wrong password",
+            ),
+            (
+                302,
+                format!("{REDIRECT_URI}?error=access_denied"),
+                "login failed with code \"access_denied\"",
+            ),
         ] {
             let error = read_from(status, &location).unwrap_err();
             assert!(error.contains(expected), "{error}");

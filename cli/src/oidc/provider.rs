@@ -108,7 +108,10 @@ fn read(issuer: &str, body: &[u8]) -> Result<Provider, OidcError> {
         });
     }
     Ok(Provider {
-        authorization_endpoint: optional("authorization_endpoint", &document.authorization_endpoint)?,
+        authorization_endpoint: optional(
+            "authorization_endpoint",
+            &document.authorization_endpoint,
+        )?,
         token_endpoint: https("token_endpoint", &document.token_endpoint)?,
         jwks_uri: https("jwks_uri", &document.jwks_uri)?,
         device_authorization_endpoint: optional(
@@ -182,15 +185,37 @@ mod tests {
 
     #[test]
     fn documents_that_lead_astray_are_refused() {
-        let supervisor = json!({"pinniped_identity_providers_endpoint": "https://other.example.com/list"});
+        let supervisor =
+            json!({"pinniped_identity_providers_endpoint": "https://other.example.com/list"});
         let cases = [
-            (with("issuer", json!("https://other.example.com")), "calls itself"),
-            (with("authorization_endpoint", json!("http://login.example.com/a")), "authorization_endpoint"),
-            (with("token_endpoint", json!("http://login.example.com/t")), "token_endpoint"),
+            (
+                with("issuer", json!("https://other.example.com")),
+                "calls itself",
+            ),
+            (
+                with(
+                    "authorization_endpoint",
+                    json!("http://login.example.com/a"),
+                ),
+                "authorization_endpoint",
+            ),
+            (
+                with("token_endpoint", json!("http://login.example.com/t")),
+                "token_endpoint",
+            ),
             (with("token_endpoint", json!("")), "token_endpoint"),
-            (with("jwks_uri", json!("ftp://login.example.com/k")), "jwks_uri"),
-            (with("response_modes_supported", json!("form_post")), "response_modes_supported"),
-            (with("discovery.supervisor.pinniped.dev/v1alpha1", supervisor), "https://other.example.com/list"),
+            (
+                with("jwks_uri", json!("ftp://login.example.com/k")),
+                "jwks_uri",
+            ),
+            (
+                with("response_modes_supported", json!("form_post")),
+                "response_modes_supported",
+            ),
+            (
+                with("discovery.supervisor.pinniped.dev/v1alpha1", supervisor),
+                "https://other.example.com/list",
+            ),
             (json!([]), "discovery"),
         ];
         for (document, expected) in cases {

@@ -106,10 +106,7 @@ impl TokenEndpoint<'_> {
         device_code: &SecretString,
     ) -> Result<TokenAnswer, OidcError> {
         let form = [
-            (
-                "grant_type",
-                "urn:ietf:params:oauth:grant-type:device_code",
-            ),
+            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", device_code.expose_secret()),
         ];
         self.ask(Step::Device, &form).await
@@ -195,7 +192,10 @@ impl TokenEndpoint<'_> {
                 }
             }
         }
-        let answer = self.https.post_form(url.clone(), headers, body.finish()).await;
+        let answer = self
+            .https
+            .post_form(url.clone(), headers, body.finish())
+            .await;
         let answer = answer.map_err(|source| OidcError::Call { step, source })?;
         match answer.status {
             StatusCode::OK => Ok(answer),
@@ -204,7 +204,8 @@ impl TokenEndpoint<'_> {
     }
 
     async fn post(&self, step: Step, form: &[(&str, &str)]) -> Result<Answer, OidcError> {
-        self.post_to(&self.provider.token_endpoint, step, form).await
+        self.post_to(&self.provider.token_endpoint, step, form)
+            .await
     }
 
     async fn ask(&self, step: Step, form: &[(&str, &str)]) -> Result<TokenAnswer, OidcError> {
@@ -224,9 +225,8 @@ fn read(step: Step, answer: &Answer) -> Result<TokenAnswer, OidcError> {
 
 /// RFC 6749, 2.3.1: both parts are encoded as in a form first.
 fn basic(id: &str, secret: &SecretString) -> HeaderValue {
-    let encode = |text: &str| -> String {
-        url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-    };
+    let encode =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
     let pair = format!("{}:{}", encode(id), encode(secret.expose_secret()));
     let value = format!("Basic {}", BASE64_STANDARD.encode(pair));
     // Base64 is always fit for a header.

@@ -1,14 +1,16 @@
-//! `haulout login static` against a real HTTPS server.
+//! `haulout login static` and `haulout login oidc` against real HTTPS servers.
 #![cfg(test)]
 
 mod cache;
 mod exchange;
 mod failures;
+mod login_oidc;
 mod server;
 mod usage;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -71,23 +73,20 @@ impl Machine {
         self.home.path().join(".config/pinniped/credentials.yaml")
     }
 
+    /// The same machine once more, for another thread; its home stays this one's.
+    fn copy(&self) -> Copy {
+        Copy {
+            variables: self.variables.clone(),
+            now: self.now,
+        }
+    }
+
     fn run(&self, flags: &[&str]) -> Outcome {
-        let arguments: Vec<OsString> = ["haulout"]
-            .iter()
-            .chain(flags)
-            .map(OsString::from)
-            .collect();
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let code = haulout::run(
-            &arguments,
-            &|name| self.variables.get(name).cloned(),
-            SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
-            &mut stdout,
-            &mut stderr,
-        );
+        let mut stderr = Vec::new();
+        let (code, stdout) = self.copy().run_on(flags, &mut stderr);
         Outcome {
             code,
-            stdout: String::from_utf8(stdout).unwrap(),
+            stdout,
             stderr: String::from_utf8(stderr).unwrap(),
         }
     }
@@ -109,6 +108,29 @@ impl Machine {
             &token,
         ];
         self.run(&[&flags[..], more].concat())
+    }
+}
+
+/// What of a machine a program sees.
+struct Copy {
+    variables: HashMap<&'static str, OsString>,
+    now: u64,
+}
+
+impl Copy {
+    /// Runs the program, and gives its exit code and what it printed.
+    fn run_on(&self, flags: &[&str], mut stderr: impl Write) -> (ExitCode, String) {
+        let arguments = ["haulout"].iter().chain(flags);
+        let arguments: Vec<OsString> = arguments.map(OsString::from).collect();
+        let mut stdout = Vec::new();
+        let code = haulout::run(
+            &arguments,
+            &|name| self.variables.get(name).cloned(),
+            SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
+            &mut stdout,
+            &mut stderr,
+        );
+        (code, String::from_utf8(stdout).unwrap())
     }
 }
 

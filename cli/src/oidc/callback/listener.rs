@@ -116,7 +116,9 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let is = |name, prefix: &str| {
-        let value = headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let value = headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok());
         value.is_some_and(|value| value.contains(prefix))
     };
     let request = Request {

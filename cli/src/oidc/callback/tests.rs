@@ -162,8 +162,15 @@ async fn the_browser_is_told_what_became_of_the_login() {
         let origin = answer.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
         assert_eq!(origin.unwrap(), "https://login.example.com");
         let page = answer.text().await.unwrap();
-        let expected = if is_success { "may now close this tab" } else { "Your terminal says why" };
+        let expected = if is_success {
+            "may now close this tab"
+        } else {
+            "Your terminal says why"
+        };
         assert!(page.contains(expected), "{page}");
-        assert!(client.get(&url).send().await.is_err(), "nobody listens any more");
+        assert!(
+            client.get(&url).send().await.is_err(),
+            "nobody listens any more"
+        );
     }
 }
