@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
+use crate::talos::{Generation, Patch, Step};
+
 /// kubectl with your company login.
 #[derive(Debug, Parser)]
 #[command(
@@ -27,6 +29,13 @@ pub(crate) enum Command {
     AgentValues(ClusterFlags),
     /// Prints the steps from Pinniped's Concierge to Haulout, and runs none; for an administrator.
     Migrate(MigrateFlags),
+    /// Helps with Talos' machine configs; for an administrator.
+    #[command(subcommand)]
+    Talos(Talos),
+    /// Checks why logins do not work, and says what to do; changes nothing.
+    Doctor(DoctorFlags),
+    /// Forgets your sessions and credentials, and has the issuers revoke them.
+    Logout(LogoutFlags),
     /// Prints the version.
     Version,
 }
@@ -60,6 +69,90 @@ pub(crate) struct MigrateFlags {
 
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,
+}
+
+/// Flags of `doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorFlags {
+    /// Environment variable with a token of yours: looks who accepts it, and logs in with it [default: the one that the
+    /// kubeconfig's user logs in with, if that is by login static].
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) token_env: Option<String>,
+
+    /// How the result is printed.
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+
+    /// API group suffix of the installation.
+    #[arg(long, default_value = DEFAULT_SUFFIX, value_name = "SUFFIX")]
+    pub(crate) api_group_suffix: String,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+}
+
+/// Whom a result is printed for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Talos {
+    /// Prints the patch of a machine config that fits a cluster, or says why another would break it.
+    #[command(args_override_self = true)]
+    Patch(Box<TalosPatchFlags>),
+}
+
+/// Flags of `talos patch`.
+#[derive(Args, Debug)]
+pub(crate) struct TalosPatchFlags {
+    /// Machine config of a control plane node: a file, or - for stdin. Nothing secret of it is printed.
+    pub(crate) config: Option<PathBuf>,
+
+    /// What the patch is for.
+    #[arg(long, value_enum, default_value_t = Patch::LeastPrivilege)]
+    pub(crate) patch: Patch,
+
+    /// Half of the patch that takes two steps [default: the one that the machine config lacks].
+    #[arg(long, value_enum)]
+    pub(crate) step: Option<Step>,
+
+    /// Talos that the node runs, such as 1.13.6 [default: that of the machine config's installer].
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) talos_version: Option<String>,
+
+    /// Kind of the machine config, where none is given: multi-doc if it has a KubeAPIServerConfig.
+    #[arg(long, value_enum)]
+    pub(crate) generation: Option<Generation>,
+
+    /// Kubernetes that the API server is of [default: that of its image].
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes_version: Option<String>,
+
+    /// API group suffix of the installation.
+    #[arg(long, default_value = DEFAULT_SUFFIX, value_name = "SUFFIX")]
+    pub(crate) api_group_suffix: String,
+
+    /// For cluster-info: the API server as clients reach it [default: the machine config's endpoint].
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+
+    /// For cluster-info: PEM file with the Kubernetes CA [default: the machine config's].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate_authority: Option<PathBuf>,
+
+    /// For install-external: where the nodes get the manifest.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+
+    /// For install-inline: a file with all objects.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,13 +209,8 @@ pub(crate) struct OidcLogin {
     )]
     pub(crate) request_audience: String,
 
-    /// File with CA certificates, PEM, that may sign the issuer's certificate, in place of this system's; may be repeated.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_bundle: Vec<PathBuf>,
-
-    /// The same as base64 of PEM; may be repeated.
-    #[arg(long, value_name = "BASE64")]
-    pub(crate) ca_bundle_data: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ca: CaFlags,
 
     /// File that keeps tokens; empty for none [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared with
     /// the pinniped command].
@@ -157,6 +245,37 @@ pub(crate) struct OidcLogin {
 
     #[command(flatten)]
     pub(crate) concierge: ConciergeFlags,
+}
+
+/// Where CA certificates come from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CaFlags {
+    /// File with CA certificates, PEM, that may sign the issuer's certificate, in place of this system's; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_bundle: Vec<PathBuf>,
+
+    /// The same as base64 of PEM; may be repeated.
+    #[arg(long, value_name = "BASE64")]
+    pub(crate) ca_bundle_data: Vec<String>,
+}
+
+/// Flags of `logout`.
+#[derive(Args, Debug)]
+pub(crate) struct LogoutFlags {
+    /// Only the sessions of this issuer [default: all].
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) ca: CaFlags,
+
+    /// File that keeps tokens [default: as login oidc].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) session_cache: Option<String>,
+
+    /// File that keeps credentials [default: as login oidc].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_cache: Option<String>,
 }
 
 /// Flags of `login oidc` that are on or off.

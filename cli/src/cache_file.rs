@@ -120,6 +120,21 @@ impl<C: Contents> CacheFile<C> {
         self.replace(contents)
     }
 
+    /// Changes what the file holds, if there is one.
+    pub(crate) fn change_existing<T: Default>(
+        &self,
+        change: impl FnOnce(&mut C) -> T,
+    ) -> Result<T, CacheError> {
+        let mut result = T::default();
+        if self.path.exists() {
+            self.update(|contents| {
+                result = change(contents);
+                Ok(())
+            })?;
+        }
+        Ok(result)
+    }
+
     fn open_lock(&self) -> Result<File, CacheError> {
         let path = with_extension(&self.path, "lock");
         private(OpenOptions::new().write(true).create(true))

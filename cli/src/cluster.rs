@@ -57,31 +57,25 @@ impl Cluster {
         flags: &ClusterFlags,
         work: impl AsyncFnOnce(&Self) -> Result<T, E>,
     ) -> Result<T, E> {
+        Self::with_config(flags, async |config| work(&Self::connect(config)?).await)
+    }
+
+    /// The same before a client is made, and a credential plugin is run for it.
+    pub(crate) fn with_config<T, E: From<ClusterError>>(
+        flags: &ClusterFlags,
+        work: impl AsyncFnOnce(Config) -> Result<T, E>,
+    ) -> Result<T, E> {
         // A second call finds it installed, which is as good.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(ClusterError::Runtime)?;
-        runtime.block_on(async { work(&Self::connect(flags).await?).await })
+        runtime.block_on(async { work(read(flags).await?).await })
     }
 
-    async fn connect(flags: &ClusterFlags) -> Result<Self, ClusterError> {
-        let failed = |source| ClusterError::Kubeconfig {
-            path: flags.kubeconfig.clone(),
-            source: Box::new(source),
-        };
-        let file = match &flags.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path),
-            None => Kubeconfig::read(),
-        };
-        let options = KubeConfigOptions {
-            context: flags.context.clone(),
-            ..KubeConfigOptions::default()
-        };
-        let config = Config::from_custom_kubeconfig(file.map_err(failed)?, &options)
-            .await
-            .map_err(failed)?;
+    /// Runs the credential plugin of the kubeconfig, if it has one.
+    pub(crate) fn connect(config: Config) -> Result<Self, ClusterError> {
         let client = connect(config.clone())?;
         Ok(Self { client, config })
     }
@@ -146,6 +140,24 @@ impl Cluster {
             other => other.map(Some),
         }
     }
+}
+
+async fn read(flags: &ClusterFlags) -> Result<Config, ClusterError> {
+    let failed = |source| ClusterError::Kubeconfig {
+        path: flags.kubeconfig.clone(),
+        source: Box::new(source),
+    };
+    let file = match &flags.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let options = KubeConfigOptions {
+        context: flags.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    Config::from_custom_kubeconfig(file.map_err(failed)?, &options)
+        .await
+        .map_err(failed)
 }
 
 /// All pages that `list` gives.

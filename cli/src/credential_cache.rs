@@ -65,6 +65,12 @@ impl CredentialCache {
         Ok(good.map(|entry| entry.credential))
     }
 
+    /// Forgets all credentials.
+    pub(crate) fn clear(&self) -> Result<(), CacheError> {
+        self.0
+            .change_existing(|contents| contents.credentials.clear())
+    }
+
     /// Keeps `credential` under `key` and drops what has expired.
     pub(crate) fn put(
         &self,

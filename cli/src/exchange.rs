@@ -6,7 +6,7 @@ mod parameters;
 use std::time::{Duration, SystemTime};
 
 use haulout_api::credential::{ClusterCredential, KIND, PLURAL, TokenCredentialRequestStatus};
-use haulout_api::group::VERSION;
+use haulout_api::group::{ApiGroupSuffix, VERSION};
 use haulout_https::{BodyError, read_body};
 use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Client, StatusCode, Url};
@@ -26,9 +26,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// An answer holds a certificate and a key; one with 300 groups has 30 kB.
 const MAX_BYTES: usize = 1 << 20;
 
+/// A `TokenCredentialRequest` that is sent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Request<'a> {
+pub(crate) struct Request<'a> {
     kind: &'static str,
     api_version: String,
     metadata: Empty,
@@ -51,6 +52,31 @@ struct Authenticator<'a> {
     api_group: String,
     kind: &'static str,
     name: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// A request to exchange `token` by the authenticator of this kind and name.
+    pub(crate) fn new(
+        suffix: &ApiGroupSuffix,
+        kind: &'static str,
+        name: &'a str,
+        token: &'a str,
+    ) -> Self {
+        Self {
+            kind: KIND,
+            api_version: format!("{}/{VERSION}", suffix.login_group()),
+            metadata: Empty {},
+            spec: Spec {
+                token,
+                authenticator: Authenticator {
+                    api_group: suffix.authentication_group(),
+                    kind,
+                    name,
+                },
+            },
+            status: Empty {},
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -123,22 +149,13 @@ async fn attempt(
     parameters: &Parameters,
     token: &SecretString,
 ) -> Result<ClusterCredential, ExchangeError> {
-    let group = parameters.suffix.login_group();
-    let request = Request {
-        kind: KIND,
-        api_version: format!("{group}/{VERSION}"),
-        metadata: Empty {},
-        spec: Spec {
-            token: token.expose_secret(),
-            authenticator: Authenticator {
-                api_group: parameters.suffix.authentication_group(),
-                kind: parameters.authenticator_kind,
-                name: &parameters.authenticator_name,
-            },
-        },
-        status: Empty {},
-    };
-    let url = url(&parameters.endpoint, &group);
+    let request = Request::new(
+        &parameters.suffix,
+        parameters.authenticator_kind,
+        &parameters.authenticator_name,
+        token.expose_secret(),
+    );
+    let url = url(&parameters.endpoint, &parameters.suffix.login_group());
     let response = client
         .post(url)
         .header(ACCEPT, "application/json")
@@ -161,7 +178,8 @@ async fn attempt(
     }
 }
 
-fn url(endpoint: &Url, group: &str) -> Url {
+/// Where the requests of an API group go.
+pub(crate) fn url(endpoint: &Url, group: &str) -> Url {
     let mut url = endpoint.clone();
     let path = format!(
         "{}/apis/{group}/{VERSION}/{PLURAL}",
@@ -224,7 +242,7 @@ fn refusal(
 }
 
 /// The identifier by which the cluster's administrator finds this login in the logs, if it looks like one.
-fn audit_id(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn audit_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get("audit-id")?.to_str().ok()?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (!id.is_empty() && id.len() <= 64 && id.bytes().all(allowed)).then(|| id.to_owned())

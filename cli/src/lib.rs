@@ -10,19 +10,24 @@ mod cache_file;
 mod clock;
 mod cluster;
 mod credential_cache;
+mod doctor;
 mod exchange;
 mod exec_credential;
+mod installation;
 mod login_oidc;
 mod login_static;
+mod logout;
 mod migrate;
 mod oidc;
 mod protection;
 mod session_cache;
+mod talos;
 mod terminal;
+mod transport;
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -30,11 +35,14 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use agent_values::AgentValuesError;
-use arguments::{Arguments, Command, Login};
+use arguments::{Arguments, Command, Login, Talos};
 use clock::Clock;
+use doctor::DoctorError;
 use login_oidc::OidcLoginError;
 use login_static::LoginError;
+use logout::LogoutError;
 use migrate::MigrateError;
+use talos::patch::PatchError;
 
 pub use protection::protect_memory;
 
@@ -52,32 +60,48 @@ enum CommandError {
     #[error(transparent)]
     LoginOidc(#[from] OidcLoginError),
     #[error(transparent)]
+    Logout(#[from] LogoutError),
+    #[error(transparent)]
     AgentValues(#[from] AgentValuesError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    #[error(transparent)]
+    TalosPatch(#[from] PatchError),
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
 
 impl CommandError {
-    /// Whether the command line is at fault.
-    fn is_usage(&self) -> bool {
-        match self {
+    fn exit_code(&self) -> ExitCode {
+        let is_usage = match self {
             Self::Login(error) => error.is_usage(),
             Self::LoginOidc(error) => error.is_usage(),
             Self::Migrate(error) => error.is_usage(),
-            Self::AgentValues(_) | Self::Print(_) => false,
+            Self::TalosPatch(error) => error.is_usage(),
+            // 1 says that it ran, and that a check failed.
+            Self::Doctor(_) => true,
+            Self::AgentValues(_) | Self::Logout(_) | Self::Print(_) => false,
+        };
+        if is_usage {
+            ExitCode::from(USAGE)
+        } else {
+            ExitCode::FAILURE
         }
     }
 }
 
-/// Runs the program: `arguments` with the program's name first, results to `stdout`, everything else to `stderr`.
+/// Runs the program: `arguments` with the program's name first, results to `stdout`, everything else to `stderr`. `stdin` is read
+/// where a file is named `-`.
 ///
-/// The exit code is 0 when it worked, 1 when it did not, 2 when it was called wrongly.
+/// The exit code is 0 when it worked, 1 when it did not, 2 when it was called wrongly. Of `doctor`, 1 says that a check failed,
+/// and 2 that none could be made.
 pub fn run(
     arguments: &[OsString],
     environment: Environment<'_>,
     now: SystemTime,
+    stdin: &mut dyn Read,
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> ExitCode {
@@ -85,14 +109,16 @@ pub fn run(
         Ok(parsed) => parsed,
         Err(error) => return explain_usage(&error, stdout, stderr),
     };
-    let result: Result<(), CommandError> = match parsed.command {
+    let done = |()| ExitCode::SUCCESS;
+    let result: Result<ExitCode, CommandError> = match parsed.command {
         Command::Login(Login::Static(login)) => {
             let surroundings = login_static::Surroundings {
                 arguments: arguments.get(1..).unwrap_or_default(),
                 environment,
                 now,
             };
-            login_static::run(&login, &surroundings, stdout, stderr).map_err(Into::into)
+            let login = login_static::run(&login, &surroundings, stdout, stderr);
+            login.map(done).map_err(Into::into)
         }
         Command::Login(Login::Oidc(login)) => {
             let surroundings = login_oidc::Surroundings {
@@ -100,24 +126,36 @@ pub fn run(
                 environment,
                 clock: Clock::starting_at(now),
             };
-            login_oidc::run(&login, &surroundings, stdout, stderr).map_err(Into::into)
+            let login = login_oidc::run(&login, &surroundings, stdout, stderr);
+            login.map(done).map_err(Into::into)
         }
-        Command::AgentValues(cluster) => agent_values::run(&cluster, stdout).map_err(Into::into),
-        Command::Migrate(flags) => migrate::run(&flags, stdout).map_err(Into::into),
-        Command::Version => {
-            writeln!(stdout, "haulout {}", env!("CARGO_PKG_VERSION")).map_err(CommandError::Print)
+        Command::Logout(flags) => {
+            let logout = logout::run(&flags, environment, now, stdout, stderr);
+            logout.map(done).map_err(Into::into)
         }
+        Command::AgentValues(cluster) => {
+            let values = agent_values::run(&cluster, stdout);
+            values.map(done).map_err(Into::into)
+        }
+        Command::Migrate(flags) => {
+            let steps = migrate::run(&flags, stdout);
+            steps.map(done).map_err(Into::into)
+        }
+        Command::Talos(Talos::Patch(flags)) => {
+            let patch = talos::patch::run(&flags, stdin, stdout, stderr);
+            patch.map(done).map_err(Into::into)
+        }
+        Command::Doctor(flags) => doctor::run(&flags, environment, now, stdout).map_err(Into::into),
+        Command::Version => writeln!(stdout, "haulout {}", env!("CARGO_PKG_VERSION"))
+            .map(done)
+            .map_err(CommandError::Print),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nobody is left to tell when stderr is closed.
             drop(writeln!(stderr, "Error: {}", printable(&chain(&error))));
-            if error.is_usage() {
-                ExitCode::from(USAGE)
-            } else {
-                ExitCode::FAILURE
-            }
+            error.exit_code()
         }
     }
 }
@@ -202,6 +240,7 @@ mod tests {
             &arguments.map(OsString::from),
             &|_| None,
             SystemTime::UNIX_EPOCH,
+            &mut io::empty(),
             &mut stdout,
             &mut stderr,
         );

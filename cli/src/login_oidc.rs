@@ -36,9 +36,10 @@ use crate::session_cache::{
     AccessToken, IdToken, RefreshToken, SessionCache, SessionKey, Tokens, timestamp,
 };
 
-pub(crate) use error::OidcLoginError;
+pub(crate) use error::{CaError, OidcLoginError};
 use lock::LoginLock;
 use settings::Settings;
+pub(crate) use settings::trust_roots;
 use step::Step;
 
 /// What the command takes from around it.

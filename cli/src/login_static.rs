@@ -5,11 +5,12 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
+use clap::Parser;
 use haulout_api::credential::ClusterCredential;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Environment;
-use crate::arguments::StaticLogin;
+use crate::arguments::{Arguments, Command, Login, StaticLogin};
 use crate::cache_file::CacheError;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exchange::{self, ExchangeError, ParameterError, Parameters};
@@ -127,8 +128,33 @@ fn token(login: &StaticLogin, environment: Environment<'_>) -> Result<SecretStri
     if login.token_env.is_empty() {
         return Ok(login.token.clone().into());
     }
-    let variable = || Variable::new(&login.token_env);
-    let value = environment(&login.token_env)
+    token_of(&login.token_env, environment)
+}
+
+/// The token that a kubeconfig's exec stanza with these arguments exchanges, if it is one of `login static`.
+pub(crate) fn token_of_stanza(
+    arguments: &[String],
+    environment: Environment<'_>,
+) -> Option<SecretString> {
+    let arguments = ["haulout"]
+        .into_iter()
+        .chain(arguments.iter().map(String::as_str));
+    match Arguments::try_parse_from(arguments).ok()?.command {
+        Command::Login(Login::Static(login)) => {
+            let token = token(&login, environment).ok()?;
+            (!token.expose_secret().is_empty()).then_some(token)
+        }
+        _ => None,
+    }
+}
+
+/// The token in the variable that `--token-env` names.
+pub(crate) fn token_of(
+    name: &str,
+    environment: Environment<'_>,
+) -> Result<SecretString, LoginError> {
+    let variable = || Variable::new(name);
+    let value = environment(name)
         .ok_or_else(|| LoginError::VariableNotSet(variable()))?
         .into_string()
         .map_err(|_| LoginError::VariableNotText(variable()))?;
@@ -181,4 +207,31 @@ fn cached_or(
         report(&error);
     }
     Ok(credential)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stanzas_tell_their_token() {
+        let environment = |name: &str| (name == "T").then(|| OsString::from("secret"));
+        let cases: [(&[&str], Option<&str>); 6] = [
+            (&["login", "static", "--token-env=T"], Some("secret")),
+            (
+                &["login", "static", "--token=other", "--enable-concierge"],
+                Some("other"),
+            ),
+            (&["login", "static", "--token-env=NOT_SET"], None),
+            (&["login", "static"], None),
+            (&["login", "oidc", "--issuer=https://i"], None),
+            (&["version"], None),
+        ];
+        for (arguments, expected) in cases {
+            let arguments: Vec<_> = arguments.iter().copied().map(str::to_owned).collect();
+            let token = token_of_stanza(&arguments, &environment);
+            let token = token.as_ref().map(ExposeSecret::expose_secret);
+            assert_eq!(token, expected, "{arguments:?}");
+        }
+    }
 }

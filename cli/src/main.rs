@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         &arguments,
         &|name| std::env::var_os(name),
         now,
+        &mut std::io::stdin().lock(),
         &mut std::io::stdout().lock(),
         &mut std::io::stderr().lock(),
     )

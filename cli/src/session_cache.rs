@@ -148,6 +148,21 @@ impl SessionCache {
         Ok(Some(entry.tokens))
     }
 
+    /// Forgets the sessions of this issuer, or all; gives those that could still be used.
+    pub(crate) fn remove(
+        &self,
+        issuer: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
+        self.0.change_existing(|contents| {
+            contents.prune(now);
+            let is_meant =
+                |entry: &mut Entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer);
+            let removed = contents.sessions.extract_if(.., is_meant);
+            removed.map(|entry| (entry.key, entry.tokens)).collect()
+        })
+    }
+
     /// Keeps the tokens of a session, and forgets what has expired of others.
     pub(crate) fn put(
         &self,

@@ -6,6 +6,7 @@
 //!
 //! With [`ClusterOptions::nodes`] it has nodes that run pods too.
 
+mod access;
 mod binaries;
 mod cluster_info;
 mod control_plane;
@@ -23,6 +24,7 @@ mod process;
 mod profile;
 mod progress;
 mod providers;
+mod reverse_proxy;
 mod state;
 
 use std::net::Ipv4Addr;
@@ -31,8 +33,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-pub(crate) use self::binaries::find_or_build_oidc;
+pub use self::access::Access;
 pub use self::binaries::{HelmVersion, KubernetesBinaries, NodePrograms};
+pub(crate) use self::binaries::{
+    find_or_build_oidc, find_or_build_talos_arguments, find_or_build_talos_machinery,
+};
 pub use self::haulout::{
     AUDIENCE, AUTHENTICATOR, Addresses, Agent, HauloutStack, Products, Replica, StackOptions,
     TARGET, TOKEN_VARIABLE, target_folder,
@@ -48,6 +53,7 @@ pub use self::ports::free_ports;
 pub use self::process::{Launch, Process};
 pub use self::profile::{Anonymous, LOGIN_PATH, Profile};
 pub use self::providers::{Provider, find_or_install_keycloak, find_or_install_oidc_provider};
+pub use self::reverse_proxy::{ReverseProxy, ServerAuthority, ServerPair};
 pub use self::state::{end_kept_cluster, kept_cluster_folder, kept_clusters, sweep_lost_clusters};
 use cluster_info::cluster_info;
 use control_plane::ControlPlane;
@@ -308,6 +314,14 @@ impl Cluster {
     /// It did not become ready within a minute.
     pub async fn restart(&mut self, component: Component) -> anyhow::Result<()> {
         self.process(component)?.restart()?;
+        self.wait_until_ready().await
+    }
+
+    /// Waits until kube-apiserver is ready.
+    ///
+    /// # Errors
+    /// It did not become ready within a minute, or it has ended.
+    pub async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let parts = &mut [&mut self.etcd, &mut self.api_server];
         wait_for("kube-apiserver ready", READY_LIMIT, parts, async || {
             self.kubectl.run(["get", "--raw", "/readyz"]).await

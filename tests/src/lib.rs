@@ -1,8 +1,9 @@
 //! Helpers for tests that cross crates, and for `cargo xtask`: the local cluster, the test issuer, a TokenReview
-//! server, load, logins through faults and their tables, commands in pages.
+//! server, load, logins through faults and their tables, commands in pages, Talos' own code.
 
 pub mod cluster;
 pub mod fault_table;
+mod go_program;
 pub mod issuer;
 pub mod load;
 pub mod logins;
@@ -10,6 +11,7 @@ pub mod oidc;
 pub mod pages;
 pub mod probe;
 pub mod supervisor;
+pub mod talos;
 pub mod token_review_server;
 
 /// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it

@@ -1,19 +1,13 @@
 //! Kubernetes' own OIDC authenticator, to compare ours with: the program of `tests/cluster/oidc`.
 
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
 use haulout_api::identity::UserInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 
 use crate::cluster::find_or_build_oidc;
-
-const LIMIT: Duration = Duration::from_secs(120);
+use crate::go_program::ask;
 
 /// What is judged.
 #[derive(Clone, Debug, Serialize)]
@@ -56,30 +50,7 @@ impl KubernetesOidc {
     /// # Errors
     /// The program failed: it could not read a case.
     pub async fn judge(&self, cases: &[Case]) -> anyhow::Result<Vec<Verdict>> {
-        let mut child = Command::new(&self.program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("failed to start {}", self.program.display()))?;
-        let mut input = child.stdin.take().context("it has no standard input")?;
-        let cases_text = serde_json::to_vec(cases)?;
-        let talk = async {
-            // It answers when it has read everything.
-            input.write_all(&cases_text).await?;
-            drop(input);
-            child.wait_with_output().await
-        };
-        let output = tokio::time::timeout(LIMIT, talk)
-            .await
-            .context("Kubernetes' authenticator did not end")??;
-        ensure!(
-            output.status.success(),
-            "Kubernetes' authenticator ended with {}; see above",
-            output.status
-        );
-        let answers: Vec<Answer> = serde_json::from_slice(&output.stdout)?;
-        ensure!(answers.len() == cases.len(), "it left out verdicts");
+        let answers: Vec<Answer> = ask(&self.program, cases).await?;
         answers.into_iter().map(Verdict::try_from).collect()
     }
 }

@@ -1,6 +1,6 @@
-//! Door A: the aggregated API, from a request to its answer.
+//! The doors: the aggregated API and the direct endpoint, from a request to its answer.
 //!
-//! In this order: an id for every log, a guard against panics, errors in the client's form, who
+//! In this order at door A, the aggregated API: an id for every log, a guard against panics, errors in the client's form, who
 //! calls, may they, the handler. Admission plugins and priority-and-fairness of our own there are
 //! none; the API server's stand before us.
 
@@ -8,6 +8,7 @@ mod access_review;
 mod admission;
 mod create;
 mod credential_request;
+mod direct;
 mod login;
 pub mod state;
 #[cfg(test)]
@@ -24,13 +25,15 @@ use haulout_serve::authorize::{AccessReviewer, Authorizer};
 use haulout_serve::encoding::EncodeError;
 use haulout_serve::health::Reasons;
 use haulout_serve::kinds::ServedKind;
-use haulout_serve::request::BodyReader;
+use haulout_serve::request::{BodyLimits, BodyReader};
+use haulout_serve::source::Source;
 use haulout_serve::status::{render_errors, with_fallbacks};
 use haulout_serve::{audit_id, discovery, health, openapi};
 
 pub use self::access_review::SubjectAccessReviewer;
 use self::admission::{Gate, admit, guard};
-use self::state::ApiState;
+pub use self::direct::{direct_router, listener_limits};
+use self::state::{ApiState, Logins};
 
 /// Everything that is served at door A. Its requests carry the extensions of
 /// [`haulout_serve::listener`]; without them the caller is anonymous.
@@ -52,7 +55,7 @@ pub fn router<R: AccessReviewer + 'static>(state: ApiState<R>) -> Result<Router,
     ];
     let described = discovery::router(&kinds)?.merge(openapi::router(&kinds)?);
     let [kind, who_am_i] = kinds;
-    let bodies = Arc::new(BodyReader::new());
+    let bodies = Arc::new(BodyReader::new(BodyLimits::default()));
     let who_am_i = who_am_i::Endpoint {
         kind: who_am_i,
         bodies: Arc::clone(&bodies),

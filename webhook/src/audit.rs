@@ -1,12 +1,13 @@
 //! The audit events of a login: one line for the token, one for the outcome.
 //!
 //! Names and fields are those of Pinniped's Concierge (`internal/auditevent`, `internal/plog`), so
-//! that log pipelines go on working; `x509SHA256`, `requestID` and `hint` are ours.
+//! that log pipelines go on working; `x509SHA256`, `requestID`, `sourceIP` and `hint` are ours.
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::io;
+use std::net::IpAddr;
 
 use haulout_api::credential::AuthenticatorReference;
 use haulout_api::identity::UserInfo;
@@ -44,7 +45,13 @@ pub(crate) struct RequestIds {
     pub(crate) audit: String,
     /// Made by this process, so that nobody else can choose it; the agent's lines have it.
     pub(crate) request: String,
+    /// Whom the login comes from, at the direct endpoint: no other log tells of it.
+    pub(crate) client: Option<ClientAddress>,
 }
+
+/// Request extension: where the client is, if the API server does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 /// How a login ended.
 #[derive(Debug)]
@@ -180,6 +187,7 @@ impl LoginAudit {
         let event = Event {
             audit_id,
             request_id,
+            source_ip: ids.client,
             ..event
         };
         self.log.write(message, &event).inspect_err(|error| {
@@ -196,6 +204,8 @@ struct Event<'a> {
     audit_id: &'a str,
     #[serde(rename = "requestID")]
     request_id: &'a str,
+    #[serde(rename = "sourceIP", skip_serializing_if = "Option::is_none")]
+    source_ip: Option<ClientAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     personal_info: Option<Person<'a>>,
     #[serde(rename = "tokenID", skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! The configuration file: its shape, its defaults and what is wrong with it.
 
 mod credential_issuer;
+mod direct_endpoint;
 mod error;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use serde::Deserialize;
 
 pub use self::credential_issuer::{Advertise, CredentialIssuerSettings};
 use self::credential_issuer::{AdvertiseFile, CredentialIssuerFile};
+use self::direct_endpoint::DirectEndpointFile;
+pub use self::direct_endpoint::{AdvertisedAuthority, DirectEndpoint};
 pub use self::error::{ConfigError, Fault};
 #[cfg(test)]
 pub(crate) use self::validate::MIN_LEAF_SECONDS;
@@ -35,6 +38,7 @@ struct File {
     labels: BTreeMap<String, String>,
     serving_certificate: ServingCertificateFile,
     agent: AgentFile,
+    direct_endpoint: Option<DirectEndpointFile>,
     advertise: AdvertiseFile,
     credential_issuer: CredentialIssuerFile,
     certificates: CertificatesFile,
@@ -116,6 +120,7 @@ impl Default for File {
                 .into(),
             serving_certificate: ServingCertificateFile::default(),
             agent: AgentFile::default(),
+            direct_endpoint: None,
             advertise: AdvertiseFile::default(),
             credential_issuer: CredentialIssuerFile::default(),
             certificates: CertificatesFile::default(),
@@ -196,6 +201,8 @@ pub struct Config {
     /// Client certificate, key and CA towards the agents, as files. `None` behind a Service alone: then
     /// the leader keeps them in Secrets.
     pub agent_tls: Option<AgentTls>,
+    /// Door B, if it is on.
+    pub direct_endpoint: Option<DirectEndpoint>,
     /// The API server that clients are told of, if it is configured.
     pub advertise: Option<Advertise>,
     /// The object that tells them.

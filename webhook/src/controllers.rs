@@ -7,6 +7,7 @@
 pub mod api_service;
 pub mod authenticator;
 pub mod credential_issuer;
+pub mod direct_certificate;
 pub mod front_proxy_ca;
 pub mod jwt_authenticator;
 pub mod renewal;
@@ -26,7 +27,7 @@ use haulout_operate::controller::ControllerMetrics;
 use haulout_operate::leader::Leadership;
 use haulout_operate::owner::Owner;
 use kube::Client;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::start::{Cluster, Ends, start_controllers, start_credential_issuer};
@@ -53,6 +54,13 @@ impl Environment {
     async fn wake_on_leadership(&self, wake: &Notify) {
         let mut leadership = self.leadership.clone();
         while let Some(()) = self.end.run_until_cancelled(leadership.changed()).await {
+            wake.notify_one();
+        }
+    }
+
+    /// Notifies `wake` of all `news`, until the end.
+    async fn wake_on<T>(&self, mut news: watch::Receiver<T>, wake: &Notify) {
+        while let Some(Ok(())) = self.end.run_until_cancelled(news.changed()).await {
             wake.notify_one();
         }
     }

@@ -11,6 +11,7 @@ pub mod signer;
 pub mod signing_ca;
 #[cfg(test)]
 mod tests;
+pub mod trusted_proxies;
 
 use std::io;
 use std::net::SocketAddr;
@@ -54,7 +55,9 @@ const GRACE: Duration = Duration::from_secs(8);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("failed to listen on {address}; see `listen` and `metricsListen`")]
+    #[error(
+        "failed to listen on {address}; see `listen`, `metricsListen` and `directEndpoint.listen`"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -71,12 +74,21 @@ pub enum StartError {
 pub struct Webhook {
     listener: TcpListener,
     plain: Option<TcpListener>,
+    direct: Option<DirectDoor>,
     store: Arc<ServingStore>,
     trust: PeerTrust,
     router: Router,
     plain_router: Router,
     /// Dropped when the last request is answered: ends whatever answers depend on.
     served: DropGuard,
+}
+
+/// Door B, bound.
+#[derive(Debug)]
+struct DirectDoor {
+    listener: TcpListener,
+    store: Arc<ServingStore>,
+    router: Router,
 }
 
 impl Webhook {
@@ -95,10 +107,9 @@ impl Webhook {
         shutdown: &Shutdown,
     ) -> Result<Self, StartError> {
         let listener = bind(config.listen).await?;
-        let plain = match config.metrics_listen {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
+        let plain = bind_if(config.metrics_listen).await?;
+        let direct = config.direct_endpoint.as_ref();
+        let direct_listener = bind_if(direct.map(|direct| direct.listen)).await?;
         let metrics = Metrics::new();
         let served = CancellationToken::new();
         let until_served = served.clone().drop_guard();
@@ -132,6 +143,7 @@ impl Webhook {
             signer: signer.clone(),
             guard: Arc::clone(&signing_ca),
             api_server,
+            direct_standing: cluster.direct.standing,
         };
         let tracker = &shutdown.tracker;
         start_credential_issuer(&config, environment, links, &metrics, tracker);
@@ -146,6 +158,13 @@ impl Webhook {
             clock,
             lifetime_seconds: config.certificate_lifetime_seconds,
         };
+        let direct = direct_listener
+            .zip(config.direct_endpoint)
+            .map(|(listener, direct)| DirectDoor {
+                listener,
+                store: cluster.direct.store,
+                router: api::direct_router(logins.clone(), direct.trusted_proxies),
+            });
         let router = api::router(ApiState {
             logins,
             front_proxy: cluster.front_proxy,
@@ -157,6 +176,7 @@ impl Webhook {
         Ok(Self {
             listener,
             plain,
+            direct,
             store: cluster.store,
             trust,
             router,
@@ -173,18 +193,39 @@ impl Webhook {
         self.listener.local_addr()
     }
 
+    /// Where door B listens, if it is on.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn direct_address(&self) -> io::Result<Option<SocketAddr>> {
+        let door = self.direct.as_ref();
+        door.map(|door| door.listener.local_addr()).transpose()
+    }
+
     /// All that door A serves, for requests without a socket.
     pub fn router(&self) -> Router {
         self.router.clone()
     }
 
-    /// Serves until `shutdown` drains, and until the last request is answered.
+    /// Serves all doors until `shutdown` drains, and until the last request is answered.
     pub async fn serve(self, shutdown: &Shutdown) {
         let limits = ListenerLimits::default();
         let plain = async {
             if let Some(plain) = self.plain {
                 let drain = shutdown.drain.clone();
                 serve_plain(plain, limits.clone(), self.plain_router, drain, GRACE).await;
+            }
+        };
+        let direct = async {
+            if let Some(DirectDoor {
+                listener,
+                store,
+                router,
+            }) = self.direct
+            {
+                let (nobody, limits) = (PeerTrust::nobody(), api::listener_limits());
+                let drain = shutdown.drain.clone();
+                serve_tls(listener, store, nobody, limits, router, drain, GRACE).await;
             }
         };
         let drain = shutdown.drain.clone();
@@ -197,7 +238,7 @@ impl Webhook {
             drain,
             GRACE,
         );
-        tokio::join!(door, plain);
+        tokio::join!(door, Box::pin(direct), plain);
         drop(self.served);
     }
 }
@@ -253,6 +294,13 @@ fn signer_settings(
     SignerSettings {
         agents,
         credentials,
+    }
+}
+
+async fn bind_if(address: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
     }
 }
 

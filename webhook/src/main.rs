@@ -98,6 +98,9 @@ async fn run(config: Config, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> 
     let audit = AuditLog::stderr(clock.clone());
     let webhook = Webhook::start(config, api_server, client, clock, audit, &shutdown).await?;
     tracing::info!(address = %webhook.address()?, "listening");
+    if let Some(address) = webhook.direct_address()? {
+        tracing::info!(%address, "listening, for direct logins");
+    }
     webhook.serve(&shutdown).await;
     let all_ended = shutdown.finish(FINISH).await;
     tracing::info!(all_ended, "stopped");

@@ -21,12 +21,20 @@ const BUCKETS: [f64; 13] = [
 pub struct LoginMetrics {
     requests: Family<Labels, Counter>,
     duration: Histogram,
+    direct: Family<DirectLabels, Counter>,
+    /// Whether what is counted came through the direct endpoint.
+    is_direct: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     result: &'static str,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DirectLabels {
+    result: &'static str,
 }
 
 /// How a request ended.
@@ -49,6 +57,7 @@ impl LoginMetrics {
     pub fn new(metrics: &Metrics) -> Self {
         let requests = Family::<Labels, Counter>::default();
         let duration = Histogram::new(BUCKETS);
+        let direct = Family::<DirectLabels, Counter>::default();
         metrics.register(|registry| {
             registry.register(
                 "token_credential_requests",
@@ -60,8 +69,26 @@ impl LoginMetrics {
                 "Time from a TokenCredentialRequest's arrival to its answer",
                 duration.clone(),
             );
+            registry.register(
+                "direct_endpoint_requests",
+                "Those of the TokenCredentialRequests that came through the direct endpoint, by result",
+                direct.clone(),
+            );
         });
-        Self { requests, duration }
+        Self {
+            requests,
+            duration,
+            direct,
+            is_direct: false,
+        }
+    }
+
+    /// The same metrics, for what comes through the direct endpoint.
+    pub(crate) fn of_direct_endpoint(&self) -> Self {
+        Self {
+            is_direct: true,
+            ..self.clone()
+        }
     }
 
     pub(crate) fn observe(&self, result: LoginResult, took: Duration) {
@@ -91,6 +118,10 @@ impl LoginMetrics {
             },
         };
         self.requests.get_or_create(&labels).inc();
+        if self.is_direct {
+            let result = labels.result;
+            self.direct.get_or_create(&DirectLabels { result }).inc();
+        }
         self.duration.observe(took.as_secs_f64());
     }
 }

@@ -26,7 +26,8 @@ fn api_server() -> ApiServer {
 fn config(listen: SocketAddr) -> Config {
     let text = format!(
         "{{listen: '{listen}', metricsListen: '127.0.0.1:0', agent: {{addresses: ['127.0.0.1:9'], \
-         tls: {{certFile: /nonexistent, keyFile: /nonexistent, caFile: /nonexistent}}}}}}"
+         tls: {{certFile: /nonexistent, keyFile: /nonexistent, caFile: /nonexistent}}}}, \
+         directEndpoint: {{listen: '127.0.0.1:0', externalUrl: 'https://login.example.com'}}}}"
     );
     Config::parse(&text, Path::new("webhook.yaml")).unwrap()
 }
@@ -172,7 +173,10 @@ async fn it_ends_when_drained_and_leaves_no_task() {
     shutdown.drain.cancel();
     let nobody = PeerCertificates(Arc::default());
     assert!(!webhook.trust.trusts(&nobody));
+    let direct = webhook.direct_address().unwrap().unwrap();
+    assert!(std::net::TcpStream::connect(direct).is_ok());
     webhook.serve(&shutdown).await;
+    assert!(std::net::TcpStream::connect(direct).is_err());
     assert!(shutdown.finish(Duration::from_secs(20)).await);
 }
 

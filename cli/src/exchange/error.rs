@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use haulout_api::credential::PLURAL;
 use haulout_api::group::VERSION;
-use haulout_https::causes;
 use reqwest::StatusCode;
 
 use super::Parameters;
 use super::{LONGEST_PAUSE, PAUSE};
+use crate::transport::TransportFault;
 
 /// Why an exchange failed. The words before the first colon are those of Pinniped's CLI.
 #[derive(Debug, thiserror::Error)]
@@ -100,36 +100,19 @@ impl ExchangeError {
     /// Names the cause that hides in the layers of an HTTP client's error.
     pub(super) fn from_transport(error: reqwest::Error, parameters: &Parameters) -> Self {
         let authority = parameters.authority();
-        if error.is_timeout() {
-            return Self::TimedOut { authority };
-        }
-        for cause in causes(&error) {
-            if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-                match tls {
-                    rustls::Error::InvalidCertificate(reason) => {
-                        return Self::Certificate {
-                            authority,
-                            reason: reason.to_string(),
-                        };
-                    }
-                    rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)
-                    | rustls::Error::PeerIncompatible(
-                        rustls::PeerIncompatible::ServerDoesNotSupportTls12Or13
-                        | rustls::PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-                    ) => return Self::TlsVersion { authority },
-                    _ => {}
-                }
-            }
-            if let Some(io) = cause.downcast_ref::<io::Error>()
-                && io.kind() == io::ErrorKind::ConnectionRefused
-            {
-                return Self::ConnectionRefused { authority };
-            }
-        }
-        // The URL says nothing that the authority does not.
-        Self::Transport {
-            authority,
-            source: error.without_url(),
+        match TransportFault::of(&error) {
+            TransportFault::TimedOut => Self::TimedOut { authority },
+            TransportFault::ConnectionRefused => Self::ConnectionRefused { authority },
+            TransportFault::TlsVersion => Self::TlsVersion { authority },
+            TransportFault::Certificate(reason) => Self::Certificate {
+                authority,
+                reason: reason.to_string(),
+            },
+            // The URL says nothing that the authority does not.
+            TransportFault::Other => Self::Transport {
+                authority,
+                source: error.without_url(),
+            },
         }
     }
 

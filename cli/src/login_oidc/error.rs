@@ -6,6 +6,17 @@ use std::path::PathBuf;
 use crate::exchange::{ExchangeError, ParameterError};
 use crate::oidc::OidcError;
 
+/// Why nobody knows whom to trust.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CaError {
+    #[error("could not read --ca-bundle: {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("could not read --ca-bundle: {} holds no PEM certificates", .0.display())]
+    NotPem(PathBuf),
+    #[error("could not read --ca-bundle-data: not base64 of PEM certificates")]
+    Data,
+}
+
 /// Why `login oidc` printed none.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OidcLoginError {
@@ -13,12 +24,8 @@ pub(crate) enum OidcLoginError {
     Parameters(#[source] ParameterError),
     #[error("invalid --issuer")]
     Issuer(#[source] OidcError),
-    #[error("could not read --ca-bundle: {}", path.display())]
-    ReadCa { path: PathBuf, source: io::Error },
-    #[error("could not read --ca-bundle: {} holds no PEM certificates", .0.display())]
-    CaNotPem(PathBuf),
-    #[error("could not read --ca-bundle-data: not base64 of PEM certificates")]
-    CaData,
+    #[error(transparent)]
+    Ca(#[from] CaError),
     #[error("--client-secret-env variable is not set, or is empty")]
     NoClientSecret,
     #[error(
@@ -44,10 +51,6 @@ pub(crate) enum OidcLoginError {
          given; try --flow=device_code"
     )]
     NoListener,
-    #[error(
-        "could not complete Pinniped login: kubectl does not let its user be asked anything now; run it again in a terminal"
-    )]
-    NotInteractive,
     #[error(
         "could not complete Pinniped login: stdin is not connected to a terminal; set PINNIPED_USERNAME and PINNIPED_PASSWORD"
     )]
@@ -79,7 +82,7 @@ impl OidcLoginError {
     pub(crate) fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Parameters(_) | Self::Issuer(_) | Self::CaData | Self::Flow { .. }
+            Self::Parameters(_) | Self::Issuer(_) | Self::Ca(CaError::Data) | Self::Flow { .. }
         )
     }
 }

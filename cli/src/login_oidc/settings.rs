@@ -1,5 +1,7 @@
 //! The flags of `login oidc`, checked before anything is asked.
 
+use std::path::PathBuf;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use haulout_https::TrustRoots;
@@ -7,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::SecretString;
 
-use super::error::OidcLoginError;
+use super::error::{CaError, OidcLoginError};
 use crate::Environment;
 use crate::arguments::{Flow, OidcLogin};
 use crate::exchange::Parameters;
@@ -62,7 +64,7 @@ impl Settings {
         });
         Ok(Self {
             issuer: login.issuer.clone(),
-            roots: roots(login)?,
+            roots: trust_roots(&login.ca.ca_bundle, &login.ca.ca_bundle_data)?,
             client: Client {
                 id: login.client_id.clone(),
                 secret: client_secret(login, environment)?,
@@ -157,21 +159,20 @@ fn flow(login: &OidcLogin, environment: Environment<'_>) -> Result<Option<Flow>,
     }
 }
 
-fn roots(login: &OidcLogin) -> Result<TrustRoots, OidcLoginError> {
+/// Whom the flags of CA certificates trust; the system's roots where there are none.
+pub(crate) fn trust_roots(files: &[PathBuf], data: &[String]) -> Result<TrustRoots, CaError> {
     let mut certificates = Vec::new();
-    for path in &login.ca_bundle {
-        let pem = std::fs::read(path).map_err(|source| OidcLoginError::ReadCa {
+    for path in files {
+        let pem = std::fs::read(path).map_err(|source| CaError::Read {
             path: path.clone(),
             source,
         })?;
         let parsed = certificates_of(&pem);
-        certificates.extend(parsed.ok_or_else(|| OidcLoginError::CaNotPem(path.clone()))?);
+        certificates.extend(parsed.ok_or_else(|| CaError::NotPem(path.clone()))?);
     }
-    for data in login.ca_bundle_data.iter().filter(|data| !data.is_empty()) {
-        let pem = BASE64_STANDARD
-            .decode(data)
-            .map_err(|_| OidcLoginError::CaData)?;
-        certificates.extend(certificates_of(&pem).ok_or(OidcLoginError::CaData)?);
+    for data in data.iter().filter(|data| !data.is_empty()) {
+        let pem = BASE64_STANDARD.decode(data).map_err(|_| CaError::Data)?;
+        certificates.extend(certificates_of(&pem).ok_or(CaError::Data)?);
     }
     Ok(match certificates.is_empty() {
         true => TrustRoots::System,

@@ -80,8 +80,8 @@ pub(super) fn concierge() -> Concierge {
 /// Where Haulout's logins lead.
 pub(super) fn ours() -> Service {
     Service {
-        namespace: name(super::state::NAMESPACE),
-        name: name(super::state::SERVICE),
+        namespace: name(crate::installation::NAMESPACE),
+        name: name(crate::installation::SERVICE),
     }
 }
 

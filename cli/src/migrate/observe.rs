@@ -20,13 +20,11 @@ use serde_json::Value;
 use super::MigrateError;
 use super::name::{Name, NameError};
 use super::record::{ANNOTATION, Record, RecordError};
-use super::state::{
-    AGENT_NAMESPACE, Anonymous, Authenticator, Concierge, Issuer, NAMESPACE, RELEASE, Service,
-    Source, State,
-};
+use super::state::{Anonymous, Authenticator, Concierge, Issuer, Service, Source, State};
 use super::steps::{RELEASE_NAME, RELEASE_NAMESPACE};
 use crate::agent_values;
 use crate::cluster::{Cluster, ClusterError, call};
+use crate::installation::{AGENT_NAMESPACE, NAMESPACE, RELEASE};
 
 /// Made by the chart. Unlike a namespace and what is in it, only who has its rights can make it.
 const RIGHTS: &str = "haulout-webhook";

@@ -9,15 +9,7 @@ use haulout_api::authenticator::{
 use haulout_api::group::{ApiGroupSuffix, VERSION};
 
 use super::name::Name;
-
-/// Namespace of Haulout's webhook.
-pub(super) const NAMESPACE: &str = "haulout-system";
-/// Namespace of Haulout's agents.
-pub(super) const AGENT_NAMESPACE: &str = "haulout-agent";
-/// Name of Haulout's release, in the same namespace.
-pub(super) const RELEASE: &str = "haulout";
-/// Service of Haulout's webhook.
-pub(super) const SERVICE: &str = "haulout-api";
+use crate::installation::{NAMESPACE, SERVICE};
 
 /// A Service, written `namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::record::{ANNOTATION, Record};
 use super::script::{Script, Tools, quoted};
-use super::state::{Concierge, NAMESPACE, Object, RELEASE, SERVICE, State};
+use super::state::{Concierge, Object, State};
+use crate::installation::{NAMESPACE, RELEASE, SERVICE};
 
 pub(super) use self::back::{back, restore};
 use self::carried::{copy_sources, values};

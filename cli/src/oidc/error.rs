@@ -132,13 +132,6 @@ pub(crate) enum OidcError {
     Choice(#[from] ChoiceError),
 }
 
-impl OidcError {
-    /// Whether the issuer itself said no: a further login can help, and waiting does not.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Status { .. })
-    }
-}
-
 fn after_colon(text: &str) -> String {
     if text.is_empty() {
         String::new()

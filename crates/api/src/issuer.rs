@@ -185,6 +185,9 @@ pub struct StrategyFrontend {
     /// For `ImpersonationProxy`: the proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impersonation_proxy_info: Option<ImpersonationProxyInfo>,
+    /// For `DirectEndpoint`: the endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct_endpoint_info: Option<DirectEndpointInfo>,
 }
 
 /// Which API a client speaks.
@@ -220,6 +223,19 @@ pub struct ImpersonationProxyInfo {
     /// CA of the proxy as base64 of PEM.
     #[schemars(length(min = 1))]
     pub certificate_authority_data: String,
+}
+
+/// Address and CA of the direct endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectEndpointInfo {
+    /// URL of the endpoint, which kubeconfigs name beside that of the API server.
+    #[schemars(length(min = 1), regex(pattern = "^https://"))]
+    pub endpoint: String,
+    /// CA of the endpoint as base64 of PEM; absent where its certificate is of a public CA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub certificate_authority_data: Option<String>,
 }
 
 #[cfg(test)]
@@ -272,6 +288,20 @@ mod tests {
                             },
                         },
                     },
+                    {
+                        "type": "DirectEndpoint",
+                        "status": "Success",
+                        "reason": "Listening",
+                        "message": "m",
+                        "lastUpdateTime": "2026-11-23T19:34:43Z",
+                        "frontend": {
+                            "type": "DirectEndpoint",
+                            "directEndpointInfo": {
+                                "endpoint": "https://login.example.com",
+                                "certificateAuthorityData": "Zm9v",
+                            },
+                        },
+                    },
                 ],
             },
         });
@@ -286,6 +316,16 @@ mod tests {
             spec.service.type_,
             ImpersonationProxyServiceType::LoadBalancer
         );
+    }
+
+    #[test]
+    fn an_endpoint_of_a_public_ca_names_none() {
+        let info = DirectEndpointInfo {
+            endpoint: "https://login.example.com".to_owned(),
+            certificate_authority_data: None,
+        };
+        let wire = json!({"endpoint": "https://login.example.com"});
+        assert_eq!(serde_json::to_value(info).unwrap(), wire);
     }
 
     /// Clients read the list without looking whether it is there.

@@ -8,7 +8,7 @@ mod config;
 mod tests;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
@@ -20,13 +20,12 @@ use percent_encoding::percent_decode_str;
 
 pub use self::config::{FrontProxyConfig, FrontProxyConfigError};
 use crate::client_trust::{ClientTrust, ClientTrustError};
+use crate::forwarded::forwarded_for;
 use crate::listener::PeerCertificates;
 
 const ANONYMOUS: &str = "system:anonymous";
 const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -263,15 +262,5 @@ fn text(value: &HeaderValue) -> Option<&str> {
 /// The last entry of `X-Forwarded-For`, which the front proxy itself adds; what a client sends
 /// stands to the left of it.
 fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
-    let last = headers.get_all(FORWARDED_FOR).into_iter().next_back()?;
-    address(last.to_str().ok()?.rsplit(',').next()?.trim())
-}
-
-/// An address as proxies write it: alone, or with a port; IPv6 also in brackets and with a zone.
-fn address(text: &str) -> Option<IpAddr> {
-    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let host = bracketed.map_or(text, |(host, _port)| host);
-    let host = host.split_once('%').map_or(host, |(host, _zone)| host);
-    let with_port = || Some(IpAddr::V4(*text.parse::<SocketAddrV4>().ok()?.ip()));
-    host.parse().ok().or_else(with_port)
+    forwarded_for(headers).next().flatten()
 }

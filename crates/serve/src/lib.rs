@@ -7,6 +7,7 @@ pub mod client_trust;
 pub mod discovery;
 mod document;
 pub mod encoding;
+pub mod forwarded;
 pub mod front_proxy;
 mod go_quote;
 pub mod health;

@@ -66,6 +66,11 @@ impl PeerTrust {
         Self(Arc::new(is_trusted))
     }
 
+    /// Trusts nobody: all are strangers.
+    pub fn nobody() -> Self {
+        Self::new(|_| false)
+    }
+
     /// Whether such a peer is trusted now.
     pub fn trusts(&self, peer: &PeerCertificates) -> bool {
         (self.0)(peer)

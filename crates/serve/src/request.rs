@@ -14,7 +14,7 @@ mod yaml;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
-pub use self::body::{BODY_LIMIT, BodyReader, is_late};
+pub use self::body::{BODY_LIMIT, BodyLimits, BodyReader, is_late};
 pub use self::decode::{Created, decode_create};
 pub use self::options::{CreateOptions, FieldValidation};
 

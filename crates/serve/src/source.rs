@@ -8,7 +8,7 @@ use http::Extensions;
 use crate::front_proxy::Caller;
 use crate::listener::PeerAddress;
 
-/// One who makes requests, as far as addresses tell.
+/// One who makes requests, as far as addresses tell; an extension of each request that was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// An address.
@@ -20,12 +20,17 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whose request this is, by the extensions that the front proxy's check and the listener have
-    /// set: who called the front proxy, or else who called us.
+    /// Whose request this is, as whoever let it in has found out and put into the extensions.
     pub fn of(extensions: &Extensions) -> Self {
-        let address = match extensions.get::<Caller>() {
-            Some(caller) if caller.is_vouched_for => caller.client_address,
-            _ => extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
+        extensions.get().copied().unwrap_or(Self::Unknown)
+    }
+
+    /// Whose request `caller`'s is: his who called the front proxy, or else who called us.
+    pub fn of_caller(caller: &Caller, peer: Option<PeerAddress>) -> Self {
+        let address = if caller.is_vouched_for {
+            caller.client_address
+        } else {
+            peer.map(|peer| peer.0.ip())
         };
         address.map_or(Self::Unknown, Self::from)
     }
@@ -87,32 +92,22 @@ mod tests {
     fn the_front_proxy_is_asked_first_and_only_when_it_is_one() {
         let forwarded = Source::V4(Ipv4Addr::new(192, 0, 2, 1));
         let peer = Source::V4(Ipv4Addr::new(10, 0, 0, 1));
-        let vouched = |client_address| {
-            Some(Caller {
-                is_vouched_for: true,
-                client_address,
-                ..Caller::anonymous()
-            })
+        let vouched = |client_address| Caller {
+            is_vouched_for: true,
+            client_address,
+            ..Caller::anonymous()
         };
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let cases = [
             (vouched(Some(address)), true, forwarded),
             (vouched(None), true, Source::Unknown),
-            (Some(Caller::anonymous()), true, peer),
-            (Some(Caller::anonymous()), false, Source::Unknown),
-            (None, true, peer),
-            (None, false, Source::Unknown),
+            (Caller::anonymous(), true, peer),
+            (Caller::anonymous(), false, Source::Unknown),
         ];
         for (caller, has_peer, expected) in cases {
-            let mut extensions = Extensions::new();
-            if has_peer {
-                extensions.insert(PeerAddress("10.0.0.1:1234".parse().unwrap()));
-            }
-            let what = format!("{caller:?}, {has_peer}");
-            if let Some(caller) = caller {
-                extensions.insert(caller);
-            }
-            assert_eq!(Source::of(&extensions), expected, "{what}");
+            let peer = has_peer.then(|| PeerAddress("10.0.0.1:1234".parse().unwrap()));
+            let found = Source::of_caller(&caller, peer);
+            assert_eq!(found, expected, "{caller:?}, {has_peer}");
         }
     }
 }

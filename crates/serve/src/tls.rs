@@ -1,9 +1,9 @@
 //! TLS configurations: assembled whole, checked, then swapped in one step.
 //!
 //! This module alone names [`ServerConfig`], and for peers of our own [`ClientConfig`]; calls to
-//! others are `haulout_https`'s. Both speak TLS 1.3 only, with aws-lc-rs named explicitly, and
-//! neither resumes sessions: a resumed session would skip the handshake that proves the peer's key,
-//! and would outlive the certificate that began it.
+//! others are `haulout_https`'s. Both speak TLS 1.3 only, but for the server that anybody may call,
+//! with aws-lc-rs named explicitly, and neither resumes sessions: a resumed session would skip the
+//! handshake that proves the peer's key, and would outlive the certificate that began it.
 
 mod identity;
 mod possession;
@@ -40,7 +40,18 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 /// Connections begun before a publication go on with the certificate they have seen.
 #[derive(Default)]
 pub struct ServingStore {
+    clients: Clients,
     published: ArcSwapOption<Published>,
+}
+
+/// Who is served.
+#[derive(Clone, Copy, Default)]
+enum Clients {
+    /// Parts of Kubernetes and of ours: TLS 1.3, and each is asked for a certificate.
+    #[default]
+    Peers,
+    /// Whoever comes, through whatever proxy: TLS 1.2 too, and nobody is asked for a certificate.
+    Anybody,
 }
 
 struct Published {
@@ -54,10 +65,19 @@ impl ServingStore {
         Self::default()
     }
 
+    /// A store of a server that asks no client for a certificate. It speaks TLS 1.2 as well, if the
+    /// feature `tls12` is on: nginx before 1.23.4 and some load balancers offer their backends no more.
+    pub fn for_anybody() -> Self {
+        Self {
+            clients: Clients::Anybody,
+            ..Self::default()
+        }
+    }
+
     /// Serves `identity` to every handshake that begins from now on.
     pub fn publish(&self, identity: ServingIdentity) -> Result<(), IdentityError> {
         let not_after = identity.not_after();
-        let config = Arc::new(server_config(identity)?);
+        let config = Arc::new(server_config(identity, self.clients)?);
         self.published
             .store(Some(Arc::new(Published { config, not_after })));
         Ok(())
@@ -88,14 +108,25 @@ impl fmt::Debug for ServingStore {
     }
 }
 
-fn server_config(identity: ServingIdentity) -> Result<ServerConfig, IdentityError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(IdentityError::Config)?
-        .with_client_cert_verifier(Arc::new(ProofOfPossession::new(&PROVIDER)))
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(
-            identity.into_certified_key(),
-        )));
+fn server_config(
+    identity: ServingIdentity,
+    clients: Clients,
+) -> Result<ServerConfig, IdentityError> {
+    let builder = ServerConfig::builder_with_provider(provider());
+    let builder = match clients {
+        Clients::Peers => builder.with_protocol_versions(&[&rustls::version::TLS13]),
+        Clients::Anybody => builder.with_protocol_versions(rustls::ALL_VERSIONS),
+    };
+    let builder = builder.map_err(IdentityError::Config)?;
+    let builder = match clients {
+        Clients::Peers => {
+            builder.with_client_cert_verifier(Arc::new(ProofOfPossession::new(&PROVIDER)))
+        }
+        Clients::Anybody => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(
+        identity.into_certified_key(),
+    )));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});

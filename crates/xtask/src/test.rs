@@ -93,20 +93,20 @@ fn list() {
             Tier::Default => "default",
             Tier::All => "all",
         };
-        say(&format!("{:<12} {tier:<8} {}", stage.name, stage.about));
+        say(&format!("{:<16} {tier:<8} {}", stage.name, stage.about));
     }
 }
 
 fn summarize(results: &[(&str, Tally, Duration)]) -> ExitCode {
     say(&format!(
-        "\n{:<12} {:>7} {:>7} {:>14}",
+        "\n{:<16} {:>7} {:>7} {:>14}",
         "stage", "passed", "failed", "time"
     ));
     let mut total = Tally::default();
     for (name, tally, time) in results {
         let Tally { passed, failed } = tally;
         say(&format!(
-            "{name:<12} {passed:>7} {failed:>7} {:>14}",
+            "{name:<16} {passed:>7} {failed:>7} {:>14}",
             seconds(*time)
         ));
         total += *tally;

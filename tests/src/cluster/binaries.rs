@@ -2,12 +2,14 @@
 
 mod build;
 mod node;
+mod talos;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
 pub use self::node::NodePrograms;
+pub(crate) use self::talos::{find_or_build_talos_arguments, find_or_build_talos_machinery};
 use build::{Build, HELM_3, HELM_4, KUBERNETES, Program};
 
 const PROGRAMS: [Program; 5] = [

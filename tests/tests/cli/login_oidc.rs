@@ -5,6 +5,7 @@
 mod browser;
 mod exchange;
 mod flows;
+mod logout;
 mod sessions;
 
 use std::io::{self, Write};
@@ -49,14 +50,25 @@ impl Site {
             .join(".config/pinniped/sessions.yaml")
     }
 
+    fn ca_flag(&self) -> String {
+        let ca = BASE64_STANDARD.encode(self.supervisor.ca_pem());
+        format!("--ca-bundle-data={ca}")
+    }
+
     /// The flags of a usual stanza without a cluster, and `more`.
     fn flags(&self, more: &[&str]) -> Vec<String> {
         let issuer = format!("--issuer={}", self.supervisor.url());
-        let ca = BASE64_STANDARD.encode(self.supervisor.ca_pem());
-        let ca = format!("--ca-bundle-data={ca}");
-        let flags = ["login", "oidc", &issuer, &ca, "--skip-browser"];
-        let flags = flags.iter().chain(more);
-        flags.map(|flag| (*flag).to_owned()).collect()
+        let flags =
+            ["login", "oidc", &issuer, &self.ca_flag(), "--skip-browser"].map(str::to_owned);
+        let more = more.iter().map(|flag| (*flag).to_owned());
+        flags.into_iter().chain(more).collect()
+    }
+
+    /// Runs the program with these flags and no others, while nobody looks.
+    async fn run_flags(&self, flags: &[&str]) -> Outcome {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.run_whole(&Screen::default(), flags, async |_| {})
+            .await
     }
 
     /// Runs the program, and meanwhile `user`, who sees what it says.
@@ -71,13 +83,21 @@ impl Site {
         more: &[&str],
         user: impl AsyncFnOnce(&Screen),
     ) -> Outcome {
-        let flags = self.flags(more);
+        self.run_whole(screen, self.flags(more), user).await
+    }
+
+    async fn run_whole(
+        &self,
+        screen: &Screen,
+        flags: Vec<String>,
+        user: impl AsyncFnOnce(&Screen),
+    ) -> Outcome {
         let (done, program) = tokio::sync::oneshot::channel();
         let (own_screen, machine) = (screen.clone(), self.machine.copy());
         // On a thread that a test which fails does not wait for.
         std::thread::spawn(move || {
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            done.send(machine.run_on(&flags, own_screen))
+            done.send(machine.run_on(&flags, "", own_screen))
         });
         user(screen).await;
         let program = tokio::time::timeout(Duration::from_secs(60), program).await;

@@ -1,11 +1,13 @@
-//! `haulout login static` and `haulout login oidc` against real HTTPS servers.
+//! The program `haulout`: its logins and `doctor` against real HTTPS servers, `talos patch` with real machine configs.
 #![cfg(test)]
 
 mod cache;
+mod doctor;
 mod exchange;
 mod failures;
 mod login_oidc;
 mod server;
+mod talos_patch;
 mod usage;
 
 use std::collections::HashMap;
@@ -82,8 +84,12 @@ impl Machine {
     }
 
     fn run(&self, flags: &[&str]) -> Outcome {
+        self.run_with_input(flags, "")
+    }
+
+    fn run_with_input(&self, flags: &[&str], stdin: &str) -> Outcome {
         let mut stderr = Vec::new();
-        let (code, stdout) = self.copy().run_on(flags, &mut stderr);
+        let (code, stdout) = self.copy().run_on(flags, stdin, &mut stderr);
         Outcome {
             code,
             stdout,
@@ -119,7 +125,7 @@ struct Copy {
 
 impl Copy {
     /// Runs the program, and gives its exit code and what it printed.
-    fn run_on(&self, flags: &[&str], mut stderr: impl Write) -> (ExitCode, String) {
+    fn run_on(&self, flags: &[&str], stdin: &str, mut stderr: impl Write) -> (ExitCode, String) {
         let arguments = ["haulout"].iter().chain(flags);
         let arguments: Vec<OsString> = arguments.map(OsString::from).collect();
         let mut stdout = Vec::new();
@@ -127,6 +133,7 @@ impl Copy {
             &arguments,
             &|name| self.variables.get(name).cloned(),
             SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
+            &mut stdin.as_bytes(),
             &mut stdout,
             &mut stderr,
         );

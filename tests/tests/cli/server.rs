@@ -25,9 +25,12 @@ pub(crate) struct Received {
     pub(crate) body: Bytes,
 }
 
-#[derive(Clone, Default)]
+/// Gives the answer to a request.
+type Respond = dyn Fn(&Received) -> Response + Send + Sync;
+
+#[derive(Clone)]
 struct Shared {
-    answers: Arc<Mutex<VecDeque<Response>>>,
+    respond: Arc<Respond>,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
@@ -49,16 +52,50 @@ impl Server {
         versions: &[&'static SupportedProtocolVersion],
         answers: impl IntoIterator<Item = R>,
     ) -> Self {
-        let (config, ca_pem) = tls(versions);
+        Self::start_as(tls(versions, |_| {}), answers)
+    }
+
+    /// With this change to its certificate.
+    pub(crate) fn start_certified<R: IntoResponse>(
+        change: impl FnOnce(&mut CertificateParams),
+        answers: impl IntoIterator<Item = R>,
+    ) -> Self {
+        Self::start_as(tls(&[&rustls::version::TLS13], change), answers)
+    }
+
+    fn start_as<R: IntoResponse>(
+        identity: (RustlsConfig, String),
+        answers: impl IntoIterator<Item = R>,
+    ) -> Self {
+        let answers: VecDeque<_> = answers
+            .into_iter()
+            .map(IntoResponse::into_response)
+            .collect();
+        let answers = Mutex::new(answers);
+        Self::serve(identity, move |_| {
+            let answer = answers.lock().unwrap().pop_front();
+            answer.unwrap_or_else(|| with_headers(500, [], "asked more often than expected"))
+        })
+    }
+
+    /// Answers each request by what it is.
+    pub(crate) fn start_by(
+        respond: impl Fn(&Received) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(tls(&[&rustls::version::TLS13], |_| {}), respond)
+    }
+
+    fn serve(
+        (config, ca_pem): (RustlsConfig, String),
+        respond_to: impl Fn(&Received) -> Response + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Shared::default();
-        shared
-            .answers
-            .lock()
-            .unwrap()
-            .extend(answers.into_iter().map(IntoResponse::into_response));
+        let shared = Shared {
+            respond: Arc::new(respond_to),
+            received: Arc::default(),
+        };
         let handle = axum_server::Handle::new();
         let router = Router::new().fallback(respond).with_state(shared.clone());
         let serve = {
@@ -138,25 +175,28 @@ async fn respond(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    shared.received.lock().unwrap().push(Received {
+    let received = Received {
         method,
         uri,
         headers,
         body,
-    });
-    let answer = shared.answers.lock().unwrap().pop_front();
-    answer.unwrap_or_else(|| with_headers(500, [], "asked more often than expected"))
+    };
+    let answer = (shared.respond)(&received);
+    shared.received.lock().unwrap().push(received);
+    answer
 }
 
-fn tls(versions: &[&'static SupportedProtocolVersion]) -> (RustlsConfig, String) {
+fn tls(
+    versions: &[&'static SupportedProtocolVersion],
+    change: impl FnOnce(&mut CertificateParams),
+) -> (RustlsConfig, String) {
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()])
-        .unwrap()
-        .signed_by(&key, &ca)
-        .unwrap();
+    let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    change(&mut leaf);
+    let leaf = leaf.signed_by(&key, &ca).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)

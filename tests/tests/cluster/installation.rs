@@ -2,29 +2,13 @@
 
 mod migration;
 mod pages;
+mod talos;
 
-use haulout_tests::cluster::{AGENT_NAMESPACE, Profile};
-use serde_json::{Value, json};
+use haulout_tests::cluster::AGENT_NAMESPACE;
 
 use crate::installed::Installed;
 
 const SIGNING: &str = "/etc/haulout/signing";
-
-#[tokio::test]
-#[ignore = "run by cargo xtask test"]
-async fn node_talos_installs_and_logs_in() {
-    let installed = Installed::start(Profile::Talos, 1, &[]).await;
-    let whoami = installed.as_alice(&["auth", "whoami", "-o", "json"]).await;
-    let whoami: Value = serde_json::from_str(&whoami.unwrap()).unwrap();
-    let who = &whoami["status"]["userInfo"];
-    assert_eq!(who["username"], "alice");
-    assert_eq!(who["groups"], json!(["devs", "system:authenticated"]));
-
-    let columns = ["get", "credentialissuer", "haulout", "--no-headers"];
-    let line = installed.kubectl().run(columns).await.unwrap();
-    assert!(line.contains("KubeClusterSigningCertificate"), "{line}");
-    the_agent_has_what_it_needs_and_no_more(&installed, 65535).await;
-}
 
 /// By what the kernel says of its process.
 async fn the_agent_has_what_it_needs_and_no_more(installed: &Installed, user: u32) {

@@ -15,6 +15,7 @@ use haulout_serve::authorize::{AccessReviewer, Attributes, Authorizer};
 use haulout_serve::front_proxy::FrontProxy;
 use haulout_serve::listener::PeerCertificates;
 use haulout_serve::panic::panic_text;
+use haulout_serve::source::Source;
 use haulout_serve::status::ApiError;
 use haulout_serve::throttle::Throttle;
 
@@ -67,6 +68,8 @@ impl<R: AccessReviewer> Gate<R> {
         self.authorizer
             .authorize(&caller.user, attributes, now)
             .await?;
+        let source = Source::of_caller(&caller, request.extensions().get().copied());
+        request.extensions_mut().insert(source);
         request.extensions_mut().insert(caller);
         Ok(())
     }

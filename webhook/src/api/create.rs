@@ -77,6 +77,7 @@ mod tests {
 
     use axum::body::Body;
     use haulout_api::group::ApiGroupSuffix;
+    use haulout_serve::request::BodyLimits;
 
     use super::*;
 
@@ -91,7 +92,8 @@ mod tests {
         let mut request = Request::new(Body::from_stream(body));
         request.extensions_mut().insert(of_the_head);
         let kind = ServedKind::who_am_i_request(&ApiGroupSuffix::default());
-        let read = Create::<Empty>::read(request, &kind, &BodyReader::new()).await;
+        let read =
+            Create::<Empty>::read(request, &kind, &BodyReader::new(BodyLimits::default())).await;
         assert!(read.is_ok());
     }
 }

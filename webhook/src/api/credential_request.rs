@@ -83,6 +83,7 @@ impl Endpoint {
     async fn create(&self, audit_id: AuditId, request: Request, begun: Instant) -> Response {
         let logins = &self.logins;
         let source = Source::of(request.extensions());
+        let client = request.extensions().get().copied();
         if let Err(exceeded) = logins.limits.admit(source, logins.clock.now()) {
             let result = LoginResult::Limited(exceeded);
             logins.metrics.observe(result, begun.elapsed());
@@ -106,6 +107,7 @@ impl Endpoint {
         let ids = RequestIds {
             audit: audit_id.as_str().to_owned(),
             request: AuditId::random().as_str().to_owned(),
+            client,
         };
         let login = log_in(logins, &ids, &spec.token, spec.authenticator, begun);
         let status = match create.options.timeout.filter(|&timeout| timeout < DEADLINE) {

@@ -29,8 +29,8 @@ pub struct ApiState<R> {
     pub metrics: Metrics,
 }
 
-/// All that a login takes.
-#[derive(Debug)]
+/// All that a login takes; each door has its own, and what they hold is the same.
+#[derive(Clone, Debug)]
 pub struct Logins {
     /// Suffix of the API groups that clients use.
     pub suffix: ApiGroupSuffix,

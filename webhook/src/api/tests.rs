@@ -2,6 +2,7 @@
 
 mod answers;
 mod callers;
+mod direct;
 mod flood;
 mod limits;
 mod logs;

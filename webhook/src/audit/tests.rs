@@ -60,6 +60,7 @@ fn ids() -> RequestIds {
     RequestIds {
         audit: "theirs".into(),
         request: "ours".into(),
+        client: None,
     }
 }
 

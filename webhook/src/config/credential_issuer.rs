@@ -64,10 +64,15 @@ pub(super) fn advertise(file: AdvertiseFile, faults: &mut Faults) -> Option<Opti
             ),
         });
     }
-    let server = faults.take("advertise.server", || https_url(file.server));
+    let server = faults.take("advertise.server", || {
+        https_url(
+            file.server,
+            "an API server; write https://HOST:PORT, as kubeconfigs have it",
+        )
+    });
     let certificate_authority_data = faults.take(DATA, || match data.is_empty() {
         true => Ok(None),
-        false => certificates(data).map(Some),
+        false => certificates(&data, "API server").map(|_readable| Some(data)),
     });
     Some(Some(Advertise {
         server: server?,
@@ -89,7 +94,8 @@ pub(super) fn credential_issuer(
     })
 }
 
-fn https_url(text: String) -> Result<String, String> {
+/// A URL that has scheme, host and perhaps port and path; `what` it else is none of, and what to write.
+pub(super) fn https_url(text: String, what: &str) -> Result<String, String> {
     let is_good = Url::parse(&text).is_ok_and(|url| {
         url.scheme() == "https"
             && url.username().is_empty()
@@ -101,22 +107,21 @@ fn https_url(text: String) -> Result<String, String> {
     if is_good && text.starts_with("https://") {
         Ok(text)
     } else {
-        Err(format!(
-            "\"{text}\" is no URL of an API server; write https://HOST:PORT, as kubeconfigs have it"
-        ))
+        Err(format!("\"{text}\" is no URL of {what}"))
     }
 }
 
-fn certificates(data: String) -> Result<String, String> {
-    let pem = BASE64_STANDARD.decode(&data).map_err(|_repeats_bytes| {
+/// CA certificates of `whom`, from base64 of PEM.
+pub(super) fn certificates(data: &str, whom: &str) -> Result<CertificateBundle, String> {
+    let pem = BASE64_STANDARD.decode(data).map_err(|_repeats_bytes| {
         "is no base64; give the PEM text in base64 without line breaks, as kubeconfigs have it"
             .to_owned()
     })?;
-    CertificateBundle::parse_pem(&pem)
-        .map(|_readable| data)
-        .map_err(|error| {
-            format!("{error}; give the API server's CA certificates, PEM in base64, as kubeconfigs have them")
-        })
+    CertificateBundle::parse_pem(&pem).map_err(|error| {
+        format!(
+            "{error}; give the {whom}'s CA certificates, PEM in base64, as kubeconfigs have them"
+        )
+    })
 }
 
 fn issuer_spec(given: &Value) -> Result<CredentialIssuerSpec, String> {

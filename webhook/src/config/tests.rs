@@ -2,9 +2,11 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use haulout_api::issuer::ImpersonationProxyMode;
 use haulout_operate::rate::Rate;
+use haulout_pki::bundle::CertificateBundle;
 
 use super::*;
 use crate::signer::fake_agent::TestNetwork;
+use crate::trusted_proxies::TrustedProxies;
 
 const GOOD: &str = "
 agent:
@@ -44,6 +46,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.lease_name, "haulout-webhook");
     assert_eq!(config.serving_certificate.secret_name, "haulout-serving");
     assert_eq!(config.advertise, None);
+    assert_eq!(config.direct_endpoint, None);
     assert_eq!(config.credential_issuer.name, "haulout");
     assert_eq!(config.credential_issuer.spec, None);
     assert_eq!(
@@ -64,9 +67,13 @@ fn the_documented_file_holds_every_field_and_its_default() {
         pod_name: documented.pod_name.clone(),
         agents: documented.agents.clone(),
         agent_tls: documented.agent_tls.clone(),
+        direct_endpoint: documented.direct_endpoint.clone(),
         ..defaults
     };
     assert_eq!(format!("{documented:?}"), format!("{same:?}"));
+    let url = "directEndpoint: {externalUrl: 'https://login.example.com'}";
+    let shortest = parse(&format!("{GOOD}{url}")).unwrap();
+    assert_eq!(documented.direct_endpoint, shortest.direct_endpoint);
 }
 
 #[test]
@@ -128,6 +135,73 @@ fn an_advertised_ca_is_certificates_in_base64() {
     for bad in ["'no base64'", "bm8gUEVN"] {
         assert_eq!(faults(&with(bad)), ["advertise.certificateAuthorityData"]);
     }
+}
+
+fn direct(fields: &str) -> String {
+    format!("{GOOD}directEndpoint: {{{fields}}}\n")
+}
+
+#[test]
+fn a_direct_endpoint_needs_no_more_than_its_url() {
+    let network = TestNetwork::new();
+    let data = BASE64_STANDARD.encode(network.ca_pem());
+    let direct = |fields: &str| parse(&direct(fields)).unwrap().direct_endpoint.unwrap();
+    let plain = direct("externalUrl: 'https://Login.example.com:8443/haulout'");
+    assert_eq!(
+        plain,
+        DirectEndpoint {
+            listen: "[::]:8443".parse().unwrap(),
+            external_url: "https://Login.example.com:8443/haulout".to_owned(),
+            host: "login.example.com".to_owned(),
+            authority: AdvertisedAuthority::OfCertificate,
+            tls_secret_name: None,
+            trusted_proxies: TrustedProxies::default(),
+        }
+    );
+    let full = direct(&format!(
+        "listen: '127.0.0.1:1', externalUrl: 'https://[2001:db8::1]', tlsSecretName: login-tls, \
+         certificateAuthorityData: {data}, trustedProxies: [10.0.0.0/8, '2001:db8::/32']"
+    ));
+    assert_eq!(full.listen, "127.0.0.1:1".parse().unwrap());
+    assert_eq!(full.host, "2001:db8::1");
+    let roots = CertificateBundle::parse_pem(network.ca_pem().as_bytes()).unwrap();
+    assert_eq!(full.authority, AdvertisedAuthority::Given(roots));
+    assert_eq!(full.tls_secret_name.as_deref(), Some("login-tls"));
+    assert_ne!(full.trusted_proxies, TrustedProxies::default());
+    let public = direct("externalUrl: 'https://192.0.2.1', certificateAuthorityData: public");
+    assert_eq!(public.authority, AdvertisedAuthority::Public);
+    assert_eq!(public.host, "192.0.2.1");
+}
+
+#[test]
+fn each_fault_of_a_direct_endpoint_is_told() {
+    assert_eq!(faults(&direct("")), ["directEndpoint.externalUrl"]);
+    for url in [
+        "http://a.example.com",
+        "a.example.com",
+        "https://",
+        "https://a?b",
+        "https://u@a",
+    ] {
+        let text = direct(&format!("externalUrl: '{url}'"));
+        assert_eq!(faults(&text), ["directEndpoint.externalUrl"], "{url}");
+    }
+    let all = direct(
+        "listen: x, externalUrl: 'ftp://a', certificateAuthorityData: '%', tlsSecretName: A_b, \
+         trustedProxies: [a, '10.0.0.0/8', '0.0.0.0/0']",
+    );
+    let expected = [
+        "listen",
+        "externalUrl",
+        "certificateAuthorityData",
+        "tlsSecretName",
+        "trustedProxies",
+        "trustedProxies",
+    ];
+    assert_eq!(
+        faults(&all),
+        expected.map(|field| format!("directEndpoint.{field}"))
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use haulout_api::group::{ApiGroupSuffix, is_dns1123_subdomain};
 use haulout_operate::rate::Rate;
 
 use super::credential_issuer::{advertise, credential_issuer};
+use super::direct_endpoint::direct_endpoint;
 use super::{
     AgentFile, AgentTls, AgentTlsFile, Agents, Config, Fault, File, LimitsFile, ServingCertificate,
     ServingCertificateFile,
@@ -34,6 +35,7 @@ pub(super) fn validate(file: File) -> Result<Config, Vec<Fault>> {
     let labels = faults.take_all("labels", label_faults(&file.labels), file.labels);
     let serving_certificate = serving_certificate(file.serving_certificate, &mut faults);
     let (agents, agent_tls) = agent(file.agent, &mut faults);
+    let direct_endpoint = direct_endpoint(file.direct_endpoint, &mut faults);
     let advertise = advertise(file.advertise, &mut faults);
     let credential_issuer = credential_issuer(file.credential_issuer, &mut faults);
     let lifetime = file.certificates.default_lifetime_seconds;
@@ -68,6 +70,7 @@ pub(super) fn validate(file: File) -> Result<Config, Vec<Fault>> {
             agents: agents?,
             agent_tls: agent_tls?,
             advertise: advertise?,
+            direct_endpoint: direct_endpoint?,
             credential_issuer: credential_issuer?,
             certificate_lifetime_seconds: certificate_lifetime_seconds?,
             limits: limits?,
@@ -92,6 +95,18 @@ impl Faults {
         parse()
             .map_err(|message| self.0.push(Fault { field, message }))
             .ok()
+    }
+
+    /// What there is, or each message as a fault of its own.
+    pub(super) fn take_either<T>(
+        &mut self,
+        field: &'static str,
+        parsed: Result<T, Vec<String>>,
+    ) -> Option<T> {
+        match parsed {
+            Ok(value) => Some(value),
+            Err(messages) => self.take_all(field, messages, ()).and(None),
+        }
     }
 
     /// Takes `value` unless there are messages, each of them a fault of its own.
@@ -231,7 +246,7 @@ fn limits(file: &LimitsFile, faults: &mut Faults) -> Option<Limits> {
     })
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!(
             "\"{text}\" is no address; write ADDRESS:PORT, for example [::]:10250 or 127.0.0.1:8080"

@@ -30,7 +30,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DynamicObject};
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use self::canary::Canary;
@@ -40,6 +40,7 @@ use self::endpoint::{Endpoint, Sighting, Source};
 use self::explain::{Said, explain};
 use self::ledger::Ledger;
 use self::object::Object;
+use super::direct_certificate::Standing;
 use super::{Environment, WatchFault};
 use crate::config::{Advertise, Agents};
 use crate::signer::{Signer, SignerError};
@@ -76,6 +77,8 @@ pub struct Settings {
     pub advertise: Option<Advertise>,
     /// Where the agents are.
     pub agents: Agents,
+    /// URL of the direct endpoint, if that is on.
+    pub direct_endpoint: Option<String>,
 }
 
 /// What the status is found out by.
@@ -87,6 +90,8 @@ pub struct Links {
     pub guard: Arc<SigningCaGuard>,
     /// Judges certificates.
     pub api_server: ApiServer,
+    /// How the direct endpoint stands; it counts while that is on.
+    pub direct_standing: watch::Receiver<Standing>,
 }
 
 /// Why the object is not as it should be.
@@ -169,6 +174,7 @@ pub async fn run(
         observed,
         config_map: config_map.clone(),
         is_key_in_question: Arc::clone(&is_key_in_question),
+        direct_standing: links.direct_standing.clone(),
         lead: None,
     };
     let keep = controller::run(
@@ -182,6 +188,7 @@ pub async fn run(
         Box::pin(follow_object),
         Box::pin(follow_source),
         question_keys,
+        environment.wake_on(links.direct_standing.clone(), &wake),
         environment.wake_on_leadership(&wake),
         Box::pin(keep),
     );
@@ -196,6 +203,7 @@ struct Keeper {
     /// The source of what clients are told, where one is needed.
     config_map: Observed<ConfigMap>,
     is_key_in_question: Arc<AtomicBool>,
+    direct_standing: watch::Receiver<Standing>,
     /// What is known since we lead.
     lead: Option<Lead>,
 }
@@ -318,7 +326,14 @@ impl Keeper {
             // What an earlier leader found out is still the best that is known.
             .or_else(|| status::stored(stored, StrategyType::KubeClusterSigningCertificate))
             .unwrap_or_else(decide::awaited);
-        vec![signing, decide::proxy()]
+        let direct = self.settings.direct_endpoint.as_deref().map(|url| {
+            let standing = self.direct_standing.borrow().clone();
+            decide::direct(url, standing, &signing)
+        });
+        [signing, decide::proxy()]
+            .into_iter()
+            .chain(direct)
+            .collect()
     }
 
     fn endpoint(&self) -> Endpoint {

@@ -85,12 +85,7 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
     let own = OwnSecret::new(&environment, &namespace, secret.clone(), labels);
     let observed = Observed::unwatched();
     let wake = Arc::new(Notify::new());
-    let mut announced = links.announced.clone();
-    let announcements = async {
-        while let Some(Ok(())) = end.run_until_cancelled(announced.changed()).await {
-            wake.notify_one();
-        }
-    };
+    let announced = links.announced.clone();
     let follow =
         observed
             .clone()
@@ -106,7 +101,7 @@ pub async fn run(environment: Environment, settings: Settings, links: Links) {
     let keep = controller::run(NAME, keeper, Arc::clone(&wake), metrics, end.clone());
     tokio::join!(
         Box::pin(follow),
-        announcements,
+        environment.wake_on(announced, &wake),
         environment.wake_on_leadership(&wake),
         Box::pin(keep),
     );

@@ -20,8 +20,8 @@ use super::renewal::{ExpiryMetrics, Profile};
 use super::trust_sources::TrustSources;
 use super::{Environment, Readiness};
 use super::{
-    api_service, authenticator, credential_issuer, front_proxy_ca, jwt_authenticator,
-    serving_certificate, signing_link, webhook_authenticator,
+    api_service, authenticator, credential_issuer, direct_certificate, front_proxy_ca,
+    jwt_authenticator, serving_certificate, signing_link, webhook_authenticator,
 };
 use crate::authenticators::metrics::AuthenticatorMetrics;
 use crate::authenticators::registry::AuthenticatorRegistry;
@@ -30,6 +30,9 @@ use crate::signer::CredentialStore;
 
 /// Owner of what is made in our namespace, where we run as one.
 const DEPLOYMENT: &str = "haulout-webhook";
+
+/// The Service of door B.
+const DIRECT_SERVICE: &str = "haulout-direct";
 
 /// What the controllers keep up to date.
 pub(crate) struct Cluster {
@@ -40,10 +43,18 @@ pub(crate) struct Cluster {
     pub(crate) authenticators: Arc<AuthenticatorRegistry>,
     pub(crate) jwt_readiness: Readiness,
     pub(crate) webhook_readiness: Readiness,
+    pub(crate) direct: Direct,
+}
+
+/// Door B, as its controller knows it.
+pub(crate) struct Direct {
+    /// Its certificate; never one while it is off.
+    pub(crate) store: Arc<ServingStore>,
+    pub(crate) standing: watch::Receiver<direct_certificate::Standing>,
 }
 
 impl Cluster {
-    fn unknown() -> Self {
+    fn unknown(direct: Direct) -> Self {
         let pending = || Readiness::pending("waiting for the API server");
         Self {
             front_proxy: Arc::default(),
@@ -53,6 +64,7 @@ impl Cluster {
             authenticators: Arc::default(),
             jwt_readiness: pending(),
             webhook_readiness: pending(),
+            direct,
         }
     }
 }
@@ -104,7 +116,8 @@ pub(crate) fn start_controllers(
     };
 
     let expiry = metrics.register(ExpiryMetrics::new);
-    let cluster = Cluster::unknown();
+    let direct = start_direct_certificate(config, &while_serving, expiry.clone(), tracker);
+    let cluster = Cluster::unknown(direct);
     start_authenticators(config, &while_serving, metrics, ends, &cluster);
     let (authorities, authorities_reader) = watch::channel(None);
     let (announced, announced_reader) = watch::channel(None);
@@ -148,6 +161,30 @@ pub(crate) fn start_controllers(
         },
     ));
     (cluster, environment)
+}
+
+/// Where door B is on.
+fn start_direct_certificate(
+    config: &Config,
+    environment: &Environment,
+    expiry: ExpiryMetrics,
+    tracker: &TaskTracker,
+) -> Direct {
+    let store = Arc::new(ServingStore::for_anybody());
+    let (sender, standing) = watch::channel(direct_certificate::unknown());
+    if let Some(settings) = direct_settings(config) {
+        let links = direct_certificate::Links {
+            store: Arc::clone(&store),
+            standing: sender,
+            expiry,
+        };
+        tracker.spawn(direct_certificate::run(
+            environment.clone(),
+            settings,
+            links,
+        ));
+    }
+    Direct { store, standing }
 }
 
 fn start_authenticators(
@@ -211,6 +248,10 @@ pub(crate) fn start_credential_issuer(
         namespace: config.namespace.clone(),
         advertise: config.advertise.clone(),
         agents: config.agents.clone(),
+        direct_endpoint: config
+            .direct_endpoint
+            .as_ref()
+            .map(|direct| direct.external_url.clone()),
     };
     tracker.spawn(credential_issuer::run(
         environment,
@@ -247,16 +288,41 @@ fn link_settings(config: &Config) -> Option<signing_link::Settings> {
     }
 }
 
+fn direct_settings(config: &Config) -> Option<direct_certificate::Settings> {
+    let direct = config.direct_endpoint.as_ref()?;
+    let own = &config.serving_certificate;
+    let origin = match &direct.tls_secret_name {
+        Some(secret) => direct_certificate::Origin::Given {
+            secret: secret.clone(),
+        },
+        None => direct_certificate::Origin::Own {
+            secret: own.secret_name.clone(),
+            service_names: service_names(DIRECT_SERVICE, &config.namespace),
+            lifetime: Duration::from_secs(own.leaf_lifetime_seconds),
+        },
+    };
+    Some(direct_certificate::Settings {
+        namespace: config.namespace.clone(),
+        origin,
+        host: direct.host.clone(),
+        authority: direct.authority.clone(),
+    })
+}
+
+fn service_names(service: &str, namespace: &str) -> Vec<String> {
+    let name = format!("{service}.{namespace}.svc");
+    vec![name.clone(), format!("{name}.cluster.local")]
+}
+
 fn certificate_settings(config: &Config) -> serving_certificate::Settings {
     let certificate = &config.serving_certificate;
-    let name = format!("{}.{}.svc", certificate.service, config.namespace);
     serving_certificate::Settings {
         namespace: config.namespace.clone(),
         secret: certificate.secret_name.clone(),
         labels: config.labels.clone(),
         profile: Profile {
             authority_name: "Haulout serving CA",
-            dns_names: vec![name.clone(), format!("{name}.cluster.local")],
+            dns_names: service_names(&certificate.service, &config.namespace),
             ca_lifetime: Duration::from_secs(certificate.ca_lifetime_seconds),
             leaf_lifetime: Duration::from_secs(certificate.leaf_lifetime_seconds),
             announced_for: serving_certificate::ANNOUNCED_FOR,

@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::{BACKUP, CHART, RELEASE_NAME, RELEASE_NAMESPACE, lasting, log_in, switch};
+use crate::installation::{NAMESPACE, RELEASE};
 use crate::migrate::record::ANNOTATION;
 use crate::migrate::script::{Script, Tools};
-use crate::migrate::state::{Concierge, NAMESPACE, RELEASE, State};
+use crate::migrate::state::{Concierge, State};
 
 /// Pinniped's manifests start so many.
 const USUAL_REPLICAS: i32 = 2;

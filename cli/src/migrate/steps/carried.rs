@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use haulout_api::authenticator::CertificateAuthorityDataSourceKind;
 use serde_json::{Value, json};
 
+use crate::installation::NAMESPACE;
 use crate::migrate::script::{Script, quoted};
-use crate::migrate::state::{Concierge, NAMESPACE, Settings, State};
+use crate::migrate::state::{Concierge, Settings, State};
 
 /// Copies the named keys, and nothing else, of what authenticators read their CA bundles from.
 pub(super) fn copy_sources(

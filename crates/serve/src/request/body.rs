@@ -30,19 +30,31 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// address there may be many people.
 const LATE_AFTER: Duration = Duration::from_millis(200);
 
-/// How many of one source may be late at a time. Each takes a stream of the connection on which
-/// everybody's requests come, and what is held with it.
-const LATE_PER_SOURCE: usize = 8;
-
-/// The most bytes of unfinished bodies at a time.
-const ROOM: usize = 64 * 1024 * 1024;
-
-/// The most of these that one source sends: sixteen bodies of the largest, or a thousand ordinary
-/// ones, should they all be in the middle at the same moment.
-const ROOM_PER_SOURCE: usize = 4 * 1024 * 1024;
-
 /// How often the log tells of bodies that did not come in time.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What bodies that are still arriving may hold. The default fits door A.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// The most bytes of unfinished bodies at a time.
+    pub room: usize,
+    /// The most of these that one source sends: sixteen bodies of the largest, or a thousand
+    /// ordinary ones, should they all be in the middle at the same moment.
+    pub room_per_source: usize,
+    /// How many of one source may be late at a time. At door A each takes a stream of the
+    /// connection on which everybody's requests come, and what is held with it.
+    pub late_per_source: usize,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            room: 64 * 1024 * 1024,
+            room_per_source: 4 * 1024 * 1024,
+            late_per_source: 8,
+        }
+    }
+}
 
 /// Reads bodies, and bounds what those that are still arriving hold together.
 #[derive(Debug)]
@@ -58,15 +70,11 @@ pub struct BodyReader {
 
 impl BodyReader {
     /// A reader that nobody uses yet.
-    pub fn new() -> Self {
-        Self::with_room(ROOM, ROOM_PER_SOURCE)
-    }
-
-    fn with_room(bytes: usize, per_source: usize) -> Self {
+    pub fn new(limits: BodyLimits) -> Self {
         Self {
-            room: Semaphore::new(bytes),
-            bytes: Shares::new(per_source),
-            late: Shares::new(LATE_PER_SOURCE),
+            room: Semaphore::new(limits.room),
+            bytes: Shares::new(limits.room_per_source),
+            late: Shares::new(limits.late_per_source),
             refusals: Throttle::new(WARNING_INTERVAL),
         }
     }
@@ -131,12 +139,6 @@ impl BodyReader {
             .ok()
             .and_then(|bytes| self.room.try_acquire_many(bytes).ok())
             .ok_or_else(|| ApiError::too_many_requests(1))
-    }
-}
-
-impl Default for BodyReader {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

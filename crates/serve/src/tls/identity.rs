@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 use haulout_pki::bundle::{self, BundleError, CertificateBundle};
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
@@ -42,6 +43,15 @@ pub enum IdentityError {
     /// A name that clients are to call the server by is no DNS name.
     #[error("failed to read a server name; it must be a DNS name")]
     Name(#[source] rustls_pki_types::InvalidDnsNameError),
+    /// The leaf does not count yet.
+    #[error("the certificate is not valid yet; check the clock of this machine")]
+    NotYetValid,
+    /// The leaf counts no more.
+    #[error("the certificate has expired; renew it")]
+    Expired,
+    /// The leaf does not name the server as clients call it.
+    #[error("the certificate is of another server")]
+    WrongName(#[source] rustls::Error),
     /// A client would refuse the chain.
     #[error("the certificate chain would be refused by clients")]
     Untrusted(#[source] rustls::Error),
@@ -80,6 +90,29 @@ impl ServingIdentity {
         now: SystemTime,
     ) -> Result<(), IdentityError> {
         verify_server(&self.certified_key.cert, roots, names, now)
+    }
+
+    /// Judges at `now` what can be judged without knowing whom clients trust, who call the server by
+    /// `name`: the leaf's dates and its names.
+    ///
+    /// # Errors
+    /// What each of them would complain of.
+    pub fn verify_leaf(&self, name: &str, now: SystemTime) -> Result<(), IdentityError> {
+        let (leaf, _) = self
+            .certified_key
+            .cert
+            .split_first()
+            .ok_or(IdentityError::Chain(BundleError::Empty))?;
+        let validity = bundle::validity(leaf).map_err(IdentityError::Validity)?;
+        if now < validity.not_before {
+            return Err(IdentityError::NotYetValid);
+        }
+        if validity.not_after < now {
+            return Err(IdentityError::Expired);
+        }
+        let leaf = ParsedCertificate::try_from(leaf).map_err(IdentityError::UnusableLeaf)?;
+        let name = ServerName::try_from(name).map_err(IdentityError::Name)?;
+        verify_server_name(&leaf, &name).map_err(IdentityError::WrongName)
     }
 
     /// The end of the leaf's validity.

@@ -79,6 +79,37 @@ fn a_chain_is_judged_as_its_clients_will() {
     ));
 }
 
+#[test]
+fn a_leaf_is_judged_by_its_dates_and_names_where_nobody_knows_the_ca() {
+    let authority = TestAuthority::new("ca");
+    let named = |dns: &str| {
+        let names = vec![
+            rcgen::SanType::DnsName(dns.try_into().unwrap()),
+            rcgen::SanType::IpAddress([192, 0, 2, 1].into()),
+        ];
+        let leaf = authority.client("server", |params| params.subject_alt_names = names);
+        identity(&leaf, &leaf).unwrap()
+    };
+    let leaf = named("*.example.com");
+    let now = day(2026, 6, 1);
+    for name in ["login.example.com", "192.0.2.1"] {
+        assert!(leaf.verify_leaf(name, now).is_ok(), "{name}");
+    }
+    for name in [
+        "example.com",
+        "a.login.example.com",
+        "192.0.2.2",
+        "2001:db8::1",
+    ] {
+        let error = leaf.verify_leaf(name, now).unwrap_err();
+        assert!(matches!(error, IdentityError::WrongName(_)), "{error}");
+    }
+    let error = leaf.verify_leaf("login.example.com", day(2025, 12, 31));
+    assert!(matches!(error, Err(IdentityError::NotYetValid)));
+    let error = leaf.verify_leaf("login.example.com", day(2027, 1, 2));
+    assert!(matches!(error, Err(IdentityError::Expired)));
+}
+
 /// As from a variable whose line breaks were escaped.
 #[test]
 fn errors_do_not_repeat_the_key() {
@@ -188,6 +219,51 @@ async fn tls_1_2_is_refused() {
     );
 }
 
+/// A server that anybody may call.
+async fn open_server() -> (std::net::SocketAddr, TestAuthority) {
+    let (store, authority) = (ServingStore::for_anybody(), TestAuthority::new("open CA"));
+    store.publish(authority.serving_identity()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let _running = tokio_util::task::TaskTracker::new().spawn(crate::listener::serve_tls(
+        listener,
+        Arc::new(store),
+        crate::listener::PeerTrust::nobody(),
+        ListenerLimits::default(),
+        certificate_counter(),
+        tokio_util::sync::CancellationToken::new(),
+        GRACE,
+    ));
+    (address, authority)
+}
+
+#[tokio::test]
+async fn whom_anybody_may_call_asks_for_no_certificate_and_speaks_tls_1_2() {
+    let (address, authority) = open_server().await;
+    let identity = TestAuthority::new("ca").client("x", |_| ()).identity();
+    let stream = connect(address, &authority, Some(identity)).await.unwrap();
+    let client = TestClient::over(stream).await;
+    assert_eq!(client.get_text("/").await, (200, "0".to_owned()));
+
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(authority.bundle().certificates()[0].clone())
+        .unwrap();
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect("localhost".try_into().unwrap(), stream)
+        .await
+        .unwrap();
+    let client = TestClient::over(stream).await;
+    assert_eq!(client.get_text("/").await, (200, "0".to_owned()));
+}
+
 #[tokio::test]
 async fn the_client_checks_the_servers_chain_and_name() {
     let server = TestServer::start(certificate_counter()).await;
@@ -284,7 +360,7 @@ async fn every_connection_makes_the_full_handshake() {
 #[tokio::test]
 async fn our_clients_resume_no_session() {
     let authority = TestAuthority::new("ca");
-    let mut config = server_config(authority.serving_identity()).unwrap();
+    let mut config = server_config(authority.serving_identity(), Clients::Peers).unwrap();
     config.send_tls13_tickets = 2;
     config.session_storage = rustls::server::ServerSessionMemoryCache::new(8);
     let acceptor = TlsAcceptor::from(Arc::new(config));

@@ -123,7 +123,7 @@ pub(super) const GRANTS: &[Grant] = &[
                 resources: &["configmaps", "secrets"],
                 names: &[],
                 verbs: &["get", "list", "watch"],
-                reason: "both of these, and the CA bundles that authenticators name",
+                reason: "both of these, the CA bundles that authenticators name, and the certificate of the direct endpoint",
             },
             Rule {
                 group: Group::Kubernetes(""),

@@ -16,16 +16,24 @@ pub(super) enum Group {
     Node,
     /// Logins through faults.
     Faults,
+    /// `haulout doctor`.
+    Doctor,
     /// Of the chart.
     Chart,
     /// Tokens of oidc-provider.
     OidcProvider,
     /// Tokens of Keycloak.
     Keycloak,
+    /// Talos' own code on patches.
+    TalosConfig,
+    /// What they lead to, with a real API server.
+    TalosStart,
+    /// Both for older versions.
+    TalosOld,
 }
 
 /// The modules of the test binary, each with all below it but what is named itself.
-const MODULES: [(Group, &[&str]); 6] = [
+const MODULES: [(Group, &[&str]); 10] = [
     (
         Group::Processes,
         &[
@@ -33,6 +41,7 @@ const MODULES: [(Group, &[&str]); 6] = [
             "binaries",
             "crashes",
             "credential_issuer",
+            "direct_endpoint",
             "door",
             "flood",
             "guide",
@@ -52,9 +61,13 @@ const MODULES: [(Group, &[&str]); 6] = [
     ),
     (Group::Node, &["installation", "node"]),
     (Group::Faults, &["reliability"]),
+    (Group::Doctor, &["doctor"]),
     (Group::Chart, &["chart"]),
     (Group::OidcProvider, &["providers"]),
     (Group::Keycloak, &["providers::keycloak"]),
+    (Group::TalosConfig, &["talos"]),
+    (Group::TalosStart, &["talos::start"]),
+    (Group::TalosOld, &["talos::old"]),
 ];
 
 impl Group {
@@ -177,6 +190,9 @@ mod tests {
             ("chart::installation::a", Some(Group::Chart)),
             ("providers::oidc_provider::a", Some(Group::OidcProvider)),
             ("providers::keycloak::a", Some(Group::Keycloak)),
+            ("talos::config::a", Some(Group::TalosConfig)),
+            ("talos::start::a", Some(Group::TalosStart)),
+            ("talos::old::a", Some(Group::TalosOld)),
             ("login::node::a", Some(Group::Processes)),
             ("logins::a", None),
             ("a", None),

@@ -38,6 +38,12 @@ const ALWAYS: [Requirement; 5] = [
     },
 ];
 
+/// Needed as an Ingress before the direct endpoint.
+const PROXY: [Requirement; 1] = [Requirement {
+    program: "nginx",
+    package: "nginx-light",
+}];
+
 /// Needed for a node that runs pods.
 const PODS: [Requirement; 3] = [
     Requirement {
@@ -181,6 +187,7 @@ fn missing(stages: &[&Stage], is_installed: impl Fn(&str) -> bool) -> Vec<&'stat
 fn programs(needs: Needs) -> &'static [Requirement] {
     match needs {
         Needs::Nothing | Needs::Kubernetes | Needs::Go => &[],
+        Needs::KubernetesAndProxy => &PROXY,
         Needs::Pods => &PODS,
         Needs::KubernetesAndNodeJs => &NODE_JS,
         Needs::KubernetesAndJava => &JAVA,
@@ -241,14 +248,16 @@ mod tests {
     fn chosen_stages_decide_what_is_missing() {
         let packages = |name: &str| -> Vec<&str> {
             let stages: Vec<&Stage> = STAGES.iter().filter(|stage| stage.name == name).collect();
-            let is_installed = |program: &str| !["npm", "mvn", "diff", "runc"].contains(&program);
+            let is_installed =
+                |program: &str| !["npm", "mvn", "diff", "runc", "nginx"].contains(&program);
             let missing = missing(&stages, is_installed);
             missing
                 .iter()
                 .map(|requirement| requirement.package)
                 .collect()
         };
-        assert_eq!(packages("cluster"), ["diffutils"]);
+        assert_eq!(packages("cluster"), ["diffutils", "nginx-light"]);
+        assert_eq!(packages("demo"), ["diffutils"]);
         assert_eq!(packages("node"), ["diffutils", "runc"]);
         assert_eq!(packages("providers"), ["diffutils", "npm"]);
         assert_eq!(packages("keycloak"), ["diffutils", "maven"]);

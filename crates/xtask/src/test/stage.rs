@@ -8,6 +8,7 @@ use haulout_tests::cluster::{
     find_or_install_oidc_provider, sweep_lost_clusters, workspace_root,
 };
 use haulout_tests::oidc::KubernetesOidc;
+use haulout_tests::talos::{Talos, Version};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -38,6 +39,8 @@ pub(super) enum Needs {
     Kubernetes,
     /// The same, root, and what runs pods.
     Pods,
+    /// The Kubernetes programs, and a reverse proxy.
+    KubernetesAndProxy,
     /// The Kubernetes programs, and what runs oidc-provider.
     KubernetesAndNodeJs,
     /// The same, and what runs Keycloak.
@@ -69,11 +72,13 @@ enum Kind {
     Cluster,
     Node,
     Faults,
+    Doctor,
     Providers,
     Keycloak,
     Demo,
     Cel,
     Chart(HelmVersion),
+    Talos(Group),
     BenchSmoke,
     EachCrate,
     Reproducible,
@@ -136,11 +141,14 @@ pub(super) const STAGES: &[Stage] = &[
         "each fuzz target for ten seconds, beginning with its corpus",
         Kind::FuzzCorpus,
     ),
-    with_kubernetes(
-        "cluster",
-        "tests against a real API server, both profiles",
-        Kind::Cluster,
-    ),
+    Stage {
+        needs: Needs::KubernetesAndProxy,
+        ..with_kubernetes(
+            "cluster",
+            "tests against a real API server, both profiles",
+            Kind::Cluster,
+        )
+    },
     Stage {
         needs: Needs::Pods,
         ..with_kubernetes(
@@ -155,6 +163,14 @@ pub(super) const STAGES: &[Stage] = &[
             "faults",
             "logins while something is killed, paused or replaced",
             Kind::Faults,
+        )
+    },
+    Stage {
+        needs: Needs::Pods,
+        ..with_kubernetes(
+            "doctor",
+            "haulout doctor, where something is really wrong",
+            Kind::Doctor,
         )
     },
     Stage {
@@ -182,6 +198,22 @@ pub(super) const STAGES: &[Stage] = &[
             Kind::Chart(HelmVersion::Four),
         )
     },
+    Stage {
+        needs: Needs::Go,
+        ..with_kubernetes(
+            "talos-config",
+            "Talos' own code on the patches for it, 1.13 and 1.14",
+            Kind::Talos(Group::TalosConfig),
+        )
+    },
+    Stage {
+        needs: Needs::Go,
+        ..with_kubernetes(
+            "talos-start",
+            "a real API server with what those patches lead to",
+            Kind::Talos(Group::TalosStart),
+        )
+    },
     with_kubernetes(
         "bench-smoke",
         "every row of the bench, no figure judged",
@@ -201,6 +233,14 @@ pub(super) const STAGES: &[Stage] = &[
             "chart-helm3",
             "the chart with Helm 3",
             Kind::Chart(HelmVersion::Three),
+        )
+    },
+    Stage {
+        needs: Needs::Go,
+        ..slow(
+            "talos-config-old",
+            "both for Talos 1.11 and 1.12",
+            Kind::Talos(Group::TalosOld),
         )
     },
     slow("each-crate", "each package compiles alone", Kind::EachCrate),
@@ -246,6 +286,7 @@ impl Stage {
             Kind::Node => on_nodes(Group::Node, &[]).await,
             // Its tables are printed also if they are as demanded.
             Kind::Faults => on_nodes(Group::Faults, &["--show-output"]).await,
+            Kind::Doctor => on_nodes(Group::Doctor, &[]).await,
             Kind::Providers => {
                 find_or_install_oidc_provider().await?;
                 cluster::run(Group::OidcProvider, &[], &[]).await
@@ -258,6 +299,7 @@ impl Stage {
             Kind::Demo => demo().await,
             Kind::Cel => cel().await,
             Kind::Chart(version) => chart(version).await,
+            Kind::Talos(group) => talos(group).await,
             Kind::BenchSmoke => bench_smoke().await,
             Kind::EachCrate => each_crate().await,
             Kind::Reproducible => reproducible::run().await,
@@ -378,12 +420,7 @@ async fn chart(helm: HelmVersion) -> anyhow::Result<Tally> {
 async fn cel() -> anyhow::Result<Tally> {
     let kubernetes = KubernetesBinaries::find_or_build().await?;
     KubernetesOidc::find_or_build().await?;
-    let mut gofmt = Command::new("gofmt");
-    gofmt
-        .args(["-d", "."])
-        .current_dir(workspace_root().join("tests/cluster"))
-        .kill_on_drop(true);
-    let mut tally = judge(gofmt).await?;
+    let mut tally = judge(gofmt("tests/cluster")).await?;
     let mut command = command(&["test", "--package", "haulout-tests", "--test", "authn"]);
     command
         // What is listed as a difference shows only in the output.
@@ -392,6 +429,35 @@ async fn cel() -> anyhow::Result<Tally> {
     tally += count(command).await?;
     sweep_lost_clusters();
     Ok(tally)
+}
+
+/// The tests of patches for Talos, and the form of the Go programs that they ask.
+async fn talos(group: Group) -> anyhow::Result<Tally> {
+    let versions = match group {
+        Group::TalosOld => &Version::ALL[..],
+        _ => &Version::DEFAULT,
+    };
+    for version in versions {
+        // Only for what it says meanwhile: the tests find the programs where it puts them.
+        Talos::find_or_build(*version).await?;
+    }
+    let mut tally = Tally::default();
+    if group == Group::TalosConfig {
+        tally += judge(gofmt("tests/talos")).await?;
+    }
+    // The matrix is printed also if it is as the page has it.
+    tally += cluster::run(group, &["--show-output"], &[]).await?;
+    Ok(tally)
+}
+
+/// Go's formatter on a folder, which fails if there is something to change.
+fn gofmt(folder: &str) -> Command {
+    let mut gofmt = Command::new("gofmt");
+    gofmt
+        .args(["-d", "."])
+        .current_dir(workspace_root().join(folder))
+        .kill_on_drop(true);
+    gofmt
 }
 
 async fn bench_smoke() -> anyhow::Result<Tally> {

@@ -16,6 +16,7 @@ pub(super) const KUBERNETES: Module = Module {
     path: "tests/cluster",
     go_mod: include_str!("../../../cluster/go.mod"),
     go_sum: include_str!("../../../cluster/go.sum"),
+    go_mod_path: None,
     main: "k8s.io/kubernetes",
     tags: "",
     // Without a version the API server says v0.0.0-master and kubectl's skew checks fail.
@@ -33,6 +34,7 @@ pub(super) const CONTAINERD: Module = Module {
     path: "tests/cluster/node",
     go_mod: include_str!("../../../cluster/node/go.mod"),
     go_sum: include_str!("../../../cluster/node/go.sum"),
+    go_mod_path: None,
     main: "github.com/containerd/containerd/v2",
     // Snapshotters that need libraries of C.
     tags: "no_btrfs,no_devmapper,no_zfs",
@@ -46,6 +48,7 @@ pub(super) const HELM_4: Module = Module {
     path: "tests/cluster/helm",
     go_mod: include_str!("../../../cluster/helm/go.mod"),
     go_sum: include_str!("../../../cluster/helm/go.sum"),
+    go_mod_path: None,
     main: "helm.sh/helm/v4",
     tags: "",
     linker_flags: |version| format!("-s -w -X helm.sh/helm/v4/internal/version.version={version}"),
@@ -56,6 +59,7 @@ pub(super) const HELM_3: Module = Module {
     path: "tests/cluster/helm3",
     go_mod: HELM_3_GO_MOD,
     go_sum: include_str!("../../../cluster/helm3/go.sum"),
+    go_mod_path: None,
     main: "helm.sh/helm/v3",
     tags: "",
     // Without Kubernetes' version it renders as for 1.20.
@@ -77,15 +81,17 @@ const HELM_3_GO_MOD: &str = include_str!("../../../cluster/helm3/go.mod");
 #[derive(Debug)]
 pub(super) struct Module {
     /// Its folder in the checkout.
-    path: &'static str,
-    go_mod: &'static str,
-    go_sum: &'static str,
+    pub(super) path: &'static str,
+    pub(super) go_mod: &'static str,
+    pub(super) go_sum: &'static str,
+    /// Path of `go.mod` in that folder where one source is built with several.
+    pub(super) go_mod_path: Option<&'static str>,
     /// The module whose version is told to its programs.
-    main: &'static str,
+    pub(super) main: &'static str,
     /// Build tags, separated by commas.
-    tags: &'static str,
+    pub(super) tags: &'static str,
     /// By that version.
-    linker_flags: fn(&str) -> String,
+    pub(super) linker_flags: fn(&str) -> String,
 }
 
 impl Module {
@@ -210,17 +216,13 @@ impl Build {
 
     fn arguments(&self, package: &str) -> Vec<String> {
         let linker = (self.module.linker_flags)(self.version);
-        [
-            "build",
-            "-trimpath",
-            "-tags",
-            self.module.tags,
-            "-ldflags",
-            &linker,
-            package,
-        ]
-        .map(str::to_owned)
-        .to_vec()
+        let tags = self.module.tags;
+        let mut arguments = vec!["build".to_owned()];
+        let go_mod = self.module.go_mod_path.iter();
+        arguments.extend(go_mod.map(|path| format!("-modfile={path}")));
+        let rest = ["-trimpath", "-tags", tags, "-ldflags", &linker, package];
+        arguments.extend(rest.map(str::to_owned));
+        arguments
     }
 
     async fn build(&self, program: &Program) -> anyhow::Result<()> {

@@ -100,6 +100,78 @@ async fn switches_leave_out_what_they_name() {
     }
 }
 
+/// Off, it leaves no trace; on, each part leads to the next.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn the_direct_endpoint_is_led_to() {
+    const ON: &str = "--set=directEndpoint.externalUrl=https://login.example.com:8443";
+    let helm = helm().await;
+    let off = rendered(&helm, &[]).await;
+    assert!(!json!(off).to_string().contains("directEndpoint:"));
+    assert!(
+        !off.iter()
+            .any(|object| object["metadata"]["name"] == "haulout-direct")
+    );
+    let objects = rendered(&helm, &[ON]).await;
+    assert_eq!(objects.len(), off.len() + 1);
+
+    let config = object(&objects, "ConfigMap", "haulout-webhook");
+    let config: Value = documents(config["data"]["webhook.yaml"].as_str().unwrap()).remove(0);
+    let expected = json!({"listen": "[::]:8443", "externalUrl": "https://login.example.com:8443"});
+    assert_eq!(config["directEndpoint"], expected);
+    let pod = &object(&objects, "Deployment", "haulout-webhook")["spec"]["template"];
+    let ports = &pod["spec"]["containers"][0]["ports"];
+    assert_eq!(ports[2], json!({"name": "direct", "containerPort": 8443}));
+    let service = &object(&objects, "Service", "haulout-direct")["spec"];
+    assert_eq!(service["type"], "ClusterIP");
+    assert_eq!(service["ports"][0]["targetPort"], "direct");
+    let selector = service["selector"].as_object().unwrap();
+    for (label, value) in selector {
+        assert_eq!(pod["metadata"]["labels"][label], *value);
+    }
+    let policy = &object(&objects, "NetworkPolicy", "haulout-webhook")["spec"];
+    assert_eq!(policy["ingress"][1], json!({"ports": [{"port": "direct"}]}));
+
+    let path = "/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests";
+    let public = "--set=directEndpoint.certificateAuthorityData=public";
+    let gateway = "--set=directEndpoint.gateway.parentRefs[0].name=public";
+    let objects = rendered(
+        &helm,
+        &[
+            ON,
+            public,
+            gateway,
+            "--set=directEndpoint.ingress.enabled=true,directEndpoint.gateway.kind=HTTPRoute",
+            "--set=directEndpoint.gateway.backendCAConfigMap=serving-ca",
+        ],
+    )
+    .await;
+    let ingress = &object(&objects, "Ingress", "haulout-direct")["spec"];
+    assert_eq!(ingress["rules"][0]["host"], "login.example.com");
+    let rule = &ingress["rules"][0]["http"]["paths"][0];
+    assert_eq!(
+        (&rule["path"], &rule["pathType"]),
+        (&json!(path), &json!("Exact"))
+    );
+    let backend = json!({"service": {"name": "haulout-direct", "port": {"name": "https"}}});
+    assert_eq!(rule["backend"], backend);
+    let route = &object(&objects, "HTTPRoute", "haulout-direct")["spec"];
+    assert_eq!(route["rules"][0]["matches"][0]["path"]["value"], path);
+    assert_eq!(
+        route["rules"][0]["backendRefs"],
+        json!([{"name": "haulout-direct", "port": 443}])
+    );
+    let policy = &object(&objects, "BackendTLSPolicy", "haulout-direct")["spec"];
+    let name = "haulout-direct.haulout-system.svc";
+    assert_eq!(policy["validation"]["hostname"], name);
+
+    let through = [ON, gateway, "--set=directEndpoint.gateway.kind=TLSRoute"];
+    let objects = rendered(&helm, &through).await;
+    let route = &object(&objects, "TLSRoute", "haulout-direct")["spec"];
+    assert_eq!(route["rules"][0].get("matches"), None);
+    assert_eq!(route["hostnames"], json!(["login.example.com"]));
+}
+
 /// A chart that has this one as a dependency is passed `global` by Helm.
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
@@ -190,8 +262,14 @@ async fn the_api_server_takes_what_is_rendered() {
     }
     for values in GOOD {
         let mut objects = rendered(&helm, values).await;
-        // Its kind comes with the Prometheus operator.
-        objects.retain(|object| object["kind"] != "ServiceMonitor");
+        // Kinds of the Prometheus operator and of the Gateway API.
+        let foreign = [
+            "ServiceMonitor",
+            "HTTPRoute",
+            "TLSRoute",
+            "BackendTLSPolicy",
+        ];
+        objects.retain(|object| !foreign.iter().any(|kind| object["kind"] == *kind));
         let text = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
         let apply = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
         let output = kubectl.output_of(&apply, &text).await.unwrap();

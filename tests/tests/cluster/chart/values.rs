@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{IMAGES, documents, helm, object, rendered};
 
 /// Arguments of Helm that give good values.
-pub(super) const GOOD: [&[&str]; 6] = [
+pub(super) const GOOD: [&[&str]; 9] = [
     &[],
     &["--set=agent.preset=talos"],
     &[
@@ -20,15 +20,90 @@ pub(super) const GOOD: [&[&str]; 6] = [
     &["--set=apiGroupSuffix=walrus.example.com"],
     &["--values=tests/tests/cluster/chart/everything.yaml"],
     &[
+        "--set=directEndpoint.externalUrl=https://192.0.2.1:30443,directEndpoint.service.type=NodePort",
+    ],
+    &[
+        "--set=directEndpoint.externalUrl=https://login.example.com,directEndpoint.gateway.kind=TLSRoute",
+        "--set=directEndpoint.gateway.parentRefs[0].name=public,rbac.anonymous=false",
+    ],
+    &[
+        "--set=directEndpoint.externalUrl=https://login.example.com,directEndpoint.ingress.enabled=true",
+        r"--set-string=directEndpoint.ingress.annotations.nginx\.ingress\.kubernetes\.io/ssl-passthrough=true",
+    ],
+    &[
         "--set=crds.install=false,apiServices.create=false,rbac.anonymous=false",
         "--set=networkPolicy.enabled=false,priority.enabled=false,webhook.podDisruptionBudget.enabled=false",
     ],
 ];
 
 /// What is wrong, and what the error says of it.
-const BAD: [(&str, &[&str]); 29] = [
+const BAD: [(&str, &[&str]); 41] = [
     ("nonsense=1", &["'nonsense' not allowed"]),
-    ("directEndpoint.listen=x", &["'directEndpoint' not allowed"]),
+    (
+        "directEndpoint.listen=x",
+        &["'/directEndpoint'", "'listen' not allowed"],
+    ),
+    (
+        "directEndpoint.externalUrl=http://login.example.com",
+        &["'/directEndpoint/externalUrl'"],
+    ),
+    (
+        "directEndpoint.tlsSecretName=login-tls",
+        &["directEndpoint.externalUrl: has to be set"],
+    ),
+    (
+        "directEndpoint.ingress.enabled=true",
+        &["directEndpoint.externalUrl: has to be set"],
+    ),
+    (
+        "directEndpoint.trustedProxies[0]=proxy.example.com",
+        &["'/directEndpoint/trustedProxies/0'"],
+    ),
+    (
+        "directEndpoint.externalUrl=https://a.example.com,directEndpoint.ingress.enabled=true",
+        &[
+            "directEndpoint.certificateAuthorityData: has to be set",
+            "the certificate of the Ingress",
+        ],
+    ),
+    (
+        "directEndpoint.externalUrl=https://a.example.com,directEndpoint.gateway.kind=HTTPRoute,\
+         directEndpoint.gateway.parentRefs[0].name=public",
+        &[
+            "directEndpoint.certificateAuthorityData: has to be set",
+            "the certificate of the Gateway",
+        ],
+    ),
+    (
+        "directEndpoint.externalUrl=https://a.example.com,directEndpoint.gateway.kind=TLSRoute",
+        &["directEndpoint.gateway.parentRefs: has to name the Gateway"],
+    ),
+    (
+        "directEndpoint.externalUrl=https://a.example.com,directEndpoint.gateway.kind=TLSRoute,\
+         directEndpoint.gateway.parentRefs[0].name=public,directEndpoint.gateway.backendCAConfigMap=a",
+        &["directEndpoint.gateway.backendCAConfigMap: is for kind HTTPRoute"],
+    ),
+    (
+        "directEndpoint.externalUrl=https://192.0.2.1,directEndpoint.ingress.enabled=true,\
+         directEndpoint.certificateAuthorityData=public",
+        &[
+            "directEndpoint.externalUrl: has to have a DNS name",
+            "192.0.2.1",
+        ],
+    ),
+    (
+        "directEndpoint.externalUrl=https://a.example.com/login,directEndpoint.ingress.enabled=true,\
+         directEndpoint.certificateAuthorityData=public",
+        &["directEndpoint.externalUrl: has to be without the path /login"],
+    ),
+    (
+        "directEndpoint.externalUrl=https://a.example.com,directEndpoint.service.nodePort=30443",
+        &["directEndpoint.service.type: has to be NodePort or LoadBalancer"],
+    ),
+    (
+        "directEndpoint.externalUrl=https://a.example.com,directEndpoint.service.loadBalancerClass=a",
+        &["directEndpoint.service.type: has to be LoadBalancer"],
+    ),
     ("apiGroupSuffix=dev", &["'/apiGroupSuffix'"]),
     ("labels.team=a b", &["'/labels/team'"]),
     (
@@ -121,6 +196,32 @@ async fn good_values_pass_lint_and_make_files_that_the_programs_take() {
         let policy = policy["data"]["policy.yaml"].as_str().unwrap();
         Policy::from_yaml(policy.as_bytes()).unwrap();
     }
+}
+
+/// The page's examples, each as it stands.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn values_on_the_page_of_the_direct_endpoint_are_good() {
+    let helm = helm().await;
+    let page = include_str!("../../../../docs/direct-endpoint.md");
+    let blocks = page.split("```yaml\n").skip(1);
+    let examples = blocks.filter_map(|block| {
+        let text = block.split("```").next().unwrap();
+        text.starts_with("directEndpoint:").then_some(text)
+    });
+    let mut count = 0;
+    for example in examples {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), example).unwrap();
+        let argument = format!("--values={}", file.path().display());
+        let objects = rendered(&helm, &[&argument]).await;
+        let config = object(&objects, "ConfigMap", "haulout-webhook");
+        let config = config["data"]["webhook.yaml"].as_str().unwrap();
+        assert!(config.contains("externalUrl"), "{example}");
+        assert_eq!(check_config(config), "", "{example}");
+        count += 1;
+    }
+    assert_eq!(count, 3);
 }
 
 /// What the webhook has to say of its file.

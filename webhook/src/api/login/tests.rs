@@ -160,6 +160,7 @@ impl Setup {
         let ids = RequestIds {
             audit: "theirs".into(),
             request: "ours".into(),
+            client: None,
         };
         let token = SecretString::from(TOKEN);
         log_in(

@@ -200,7 +200,7 @@ async fn without_a_caller_who_am_i_is_an_error() {
         .route("/", post(who_am_i::create))
         .with_state(Arc::new(who_am_i::Endpoint {
             kind,
-            bodies: Arc::default(),
+            bodies: Arc::new(BodyReader::new(BodyLimits::default())),
             limits,
             clock,
         }));

@@ -4,13 +4,15 @@
 mod tests;
 
 use haulout_api::issuer::{
-    FrontendType, Strategy, StrategyFrontend, StrategyReason, StrategyStatus, StrategyType,
+    DirectEndpointInfo, FrontendType, Strategy, StrategyFrontend, StrategyReason, StrategyStatus,
+    StrategyType,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::canary::Outcome;
 use super::endpoint::Endpoint;
 use super::ledger::Agent;
+use crate::controllers::direct_certificate::Standing;
 use crate::signer::CLOCK_DIFFERENCE_LIMIT;
 
 /// Clients of Pinniped's Concierge match it.
@@ -137,6 +139,7 @@ fn succeeded(facts: &Facts<'_>) -> Option<Finding> {
             type_: FrontendType::TokenCredentialRequestAPI,
             token_credential_request_info: info,
             impersonation_proxy_info: None,
+            direct_endpoint_info: None,
         }),
     })
 }
@@ -174,6 +177,49 @@ pub(super) fn proxy() -> Finding {
         reason: StrategyReason::Disabled,
         message: "this version of Haulout has no impersonation proxy, whatever spec.impersonationProxy.mode says".to_owned(),
         frontend: None,
+    }
+}
+
+/// What the strategy for the direct endpoint at `url` says: it is of use only where there is signing.
+pub(super) fn direct(url: &str, standing: Standing, signing: &Finding) -> Finding {
+    let error = |reason, message| Finding {
+        type_: StrategyType::DirectEndpoint,
+        status: StrategyStatus::Error,
+        reason,
+        message,
+        frontend: None,
+    };
+    let certificate_authority_data = match standing {
+        Standing::Pending(awaited) => {
+            let message = format!("the direct endpoint has no certificate: {awaited}");
+            return error(StrategyReason::Pending, message);
+        }
+        Standing::Unusable(fault) => return error(StrategyReason::ErrorDuringSetup, fault),
+        Standing::Listening(authority) => authority,
+    };
+    if signing.status != StrategyStatus::Success {
+        let message = format!(
+            "the direct endpoint listens, but nothing is signed: {}",
+            signing.message
+        );
+        return error(signing.reason, message);
+    }
+    Finding {
+        type_: StrategyType::DirectEndpoint,
+        status: StrategyStatus::Success,
+        reason: StrategyReason::Listening,
+        message: format!(
+            "the direct endpoint listens; kubeconfigs name it by --concierge-endpoint={url} and the API server by server"
+        ),
+        frontend: Some(StrategyFrontend {
+            type_: FrontendType::DirectEndpoint,
+            token_credential_request_info: None,
+            impersonation_proxy_info: None,
+            direct_endpoint_info: Some(DirectEndpointInfo {
+                endpoint: url.to_owned(),
+                certificate_authority_data,
+            }),
+        }),
     }
 }
 

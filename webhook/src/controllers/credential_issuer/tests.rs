@@ -22,6 +22,7 @@ fn settings() -> Settings {
         namespace: "haulout-system".to_owned(),
         advertise: None,
         agents: Agents::Addresses(Vec::new()),
+        direct_endpoint: None,
     }
 }
 
@@ -56,6 +57,7 @@ fn keeper(is_leader: bool, settings: Settings) -> (Keeper, Server) {
         observed: Observed::unwatched(),
         config_map: Observed::unwatched(),
         is_key_in_question: Arc::default(),
+        direct_standing: watch::channel(crate::controllers::direct_certificate::unknown()).1,
         lead: None,
     };
     (keeper, server)

@@ -17,14 +17,22 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::listener::{ListenerLimits, serve_plain};
+use crate::listener::{ListenerLimits, PeerAddress, serve_plain};
 
 const SOMEBODY: Source = Source::V4(Ipv4Addr::new(192, 0, 2, 1));
 const ANOTHER: Source = Source::V4(Ipv4Addr::new(192, 0, 2, 2));
 
+fn with_room(room: usize, room_per_source: usize) -> BodyReader {
+    BodyReader::new(BodyLimits {
+        room,
+        room_per_source,
+        ..BodyLimits::default()
+    })
+}
+
 #[tokio::test]
 async fn bodies_end_at_the_limit() {
-    let reader = BodyReader::new();
+    let reader = BodyReader::new(BodyLimits::default());
     let whole = Body::from(vec![b' '; BODY_LIMIT]);
     let read = reader.read(whole, SOMEBODY).await;
     assert_eq!(read.unwrap().len(), BODY_LIMIT);
@@ -89,7 +97,7 @@ fn dribbling(frames: usize, bytes: usize, pause: u64) -> Body {
 /// Body; bytes that are read, or else an error, and milliseconds until then.
 #[tokio::test(start_paused = true)]
 async fn bodies_that_do_not_end_are_given_up() {
-    let reader = BodyReader::new();
+    let reader = BodyReader::new(BodyLimits::default());
     let given_up = || Err(ApiError::request_timeout());
     for (body, outcome, millis) in [
         (stalling(0), given_up(), 1_000),
@@ -109,7 +117,7 @@ async fn bodies_that_do_not_end_are_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn bodies_that_are_arriving_have_a_bound_together() {
-    let reader = BodyReader::with_room(100, 100);
+    let reader = with_room(100, 100);
     let mut first = std::pin::pin!(reader.read(stalling(60), SOMEBODY));
     assert!(futures_util::poll!(&mut first).is_pending());
     let body = |bytes: usize| reader.read(Body::from(vec![b' '; bytes]), ANOTHER);
@@ -121,7 +129,7 @@ async fn bodies_that_are_arriving_have_a_bound_together() {
 
 #[tokio::test(start_paused = true)]
 async fn one_source_takes_a_part_of_it_only() {
-    let reader = BodyReader::with_room(100, 60);
+    let reader = with_room(100, 60);
     let mut first = std::pin::pin!(reader.read(stalling(50), SOMEBODY));
     assert!(futures_util::poll!(&mut first).is_pending());
     let body = |bytes: usize, source| reader.read(Body::from(vec![b' '; bytes]), source);
@@ -135,11 +143,11 @@ async fn one_source_takes_a_part_of_it_only() {
 
 #[tokio::test(start_paused = true)]
 async fn few_bodies_of_one_source_may_be_late() {
-    let reader = BodyReader::new();
+    let reader = BodyReader::new(BodyLimits::default());
     let read = |source| reader.read(dribbling(10, 1, 400), source);
     let too_many = Err(ApiError::too_many_requests(1));
     let begun = Instant::now();
-    let late = join_all((0..LATE_PER_SOURCE).map(|_| read(SOMEBODY)));
+    let late = join_all((0..BodyLimits::default().late_per_source).map(|_| read(SOMEBODY)));
     let others = async {
         sleep(Duration::from_millis(300)).await;
         assert_eq!(read(SOMEBODY).await, too_many);
@@ -159,7 +167,8 @@ async fn few_bodies_of_one_source_may_be_late() {
 async fn listening(reader: BodyReader, tasks: &mut JoinSet<()>) -> SocketAddr {
     let reader = Arc::new(reader);
     let read = async move |request: Request| {
-        let source = Source::of(request.extensions());
+        let peer: Option<&PeerAddress> = request.extensions().get();
+        let source = Source::from(peer.unwrap().0.ip());
         let body = reader.read(request.into_body(), source).await?;
         Ok::<_, ApiError>(body.len().to_string())
     };
@@ -193,7 +202,7 @@ async fn status(mut stream: TcpStream) -> String {
 #[tokio::test]
 async fn bodies_are_counted_by_the_address_that_the_listener_sees() {
     let mut tasks = JoinSet::new();
-    let server = listening(BodyReader::with_room(1_000, 120), &mut tasks).await;
+    let server = listening(with_room(1_000, 120), &mut tasks).await;
     let (host, neighbour) = ([127, 0, 0, 2], [127, 0, 0, 3]);
     let mut refused = false;
     for _ in 0..50 {

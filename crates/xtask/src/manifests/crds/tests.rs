@@ -121,7 +121,7 @@ const WEBHOOK: &[(&str, &str)] = &[
     ),
 ];
 
-/// `DirectEndpoint` in both type enums is ours; see `docs/differences.md`.
+/// `DirectEndpoint` in both type enums is ours, as is `directEndpointInfo`; see `docs/differences.md`.
 const ISSUER: &[(&str, &str)] = &[
     ("", "object"),
     ("spec", "object"),
@@ -158,6 +158,15 @@ const ISSUER: &[(&str, &str)] = &[
     ("status.strategies", "required array"),
     ("status.strategies[]", "object"),
     ("status.strategies[].frontend", "object"),
+    ("status.strategies[].frontend.directEndpointInfo", "object"),
+    (
+        "status.strategies[].frontend.directEndpointInfo.certificateAuthorityData",
+        "string minLength=1",
+    ),
+    (
+        "status.strategies[].frontend.directEndpointInfo.endpoint",
+        r#"required string minLength=1 pattern="^https://""#,
+    ),
     (
         "status.strategies[].frontend.impersonationProxyInfo",
         "object",

@@ -284,3 +284,79 @@ fn the_proxy_is_an_entry_that_is_disabled() {
     );
     assert_eq!(awaited().reason, StrategyReason::Pending);
 }
+
+#[test]
+fn the_direct_endpoint_is_of_use_with_a_certificate_and_where_there_is_signing() {
+    const URL: &str = "https://login.example.com";
+    let signing = |reason, message: &str| Finding {
+        status: match reason {
+            StrategyReason::FetchedKey => StrategyStatus::Success,
+            _ => StrategyStatus::Error,
+        },
+        reason,
+        ..broken(message.to_owned())
+    };
+    let listening = || Standing::Listening(Some("Zm9v".to_owned()));
+    let rows = [
+        (
+            listening(),
+            signing(StrategyReason::FetchedKey, FETCHED),
+            StrategyReason::Listening,
+            "--concierge-endpoint=https://login.example.com",
+        ),
+        (
+            Standing::Pending("no Secret".to_owned()),
+            signing(StrategyReason::FetchedKey, FETCHED),
+            StrategyReason::Pending,
+            "no certificate: no Secret",
+        ),
+        (
+            Standing::Unusable("it has expired".to_owned()),
+            signing(StrategyReason::FetchedKey, FETCHED),
+            StrategyReason::ErrorDuringSetup,
+            "it has expired",
+        ),
+        (
+            listening(),
+            signing(StrategyReason::CouldNotFetchKey, "no agent"),
+            StrategyReason::CouldNotFetchKey,
+            "nothing is signed: no agent",
+        ),
+        (
+            listening(),
+            awaited(),
+            StrategyReason::Pending,
+            "nothing is signed: the first certificate",
+        ),
+        (
+            Standing::Unusable("it has expired".to_owned()),
+            signing(StrategyReason::CouldNotFetchKey, "no agent"),
+            StrategyReason::ErrorDuringSetup,
+            "it has expired",
+        ),
+    ];
+    for (standing, signing, reason, needle) in rows {
+        let finding = direct(URL, standing, &signing);
+        assert_eq!(finding.type_, StrategyType::DirectEndpoint);
+        assert_eq!(finding.reason, reason, "{finding:?}");
+        assert!(finding.message.contains(needle), "{finding:?}");
+        let is_good = reason == StrategyReason::Listening;
+        assert_eq!(finding.status == StrategyStatus::Success, is_good);
+        assert_eq!(finding.frontend.is_some(), is_good);
+    }
+
+    let frontend = |standing| {
+        let signing = signing(StrategyReason::FetchedKey, FETCHED);
+        json!(direct(URL, standing, &signing).frontend)
+    };
+    assert_eq!(
+        frontend(listening()),
+        json!({"type": "DirectEndpoint", "directEndpointInfo": {
+            "endpoint": URL, "certificateAuthorityData": "Zm9v",
+        }})
+    );
+    assert_eq!(
+        frontend(Standing::Listening(None)),
+        json!({"type": "DirectEndpoint", "directEndpointInfo": {"endpoint": URL}})
+    );
+}

@@ -3,6 +3,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use crate::controllers::credential_issuer::decide;
+use crate::controllers::direct_certificate::Standing;
 
 fn at(second: i64) -> Time {
     Time(Timestamp::new(1_800_000_000 + second, 0).unwrap())
@@ -108,6 +109,14 @@ fn pinniped_waits_at_first_and_then_chooses_signing() {
         });
         chosen.and_then(type_name).map(str::to_owned)
     };
+    let choice_of = |strategies: &[Value], mode: &str| -> Option<String> {
+        let of_mode: Vec<Value> = strategies
+            .iter()
+            .filter(|strategy| strategy["frontend"]["type"] == mode)
+            .cloned()
+            .collect();
+        choice(&of_mode)
+    };
     let waits = |strategies: &[Value]| strategies.iter().any(|one| one["reason"] == "Pending");
 
     let first = merge(&[], vec![decide::awaited(), decide::proxy()], &at(0));
@@ -119,4 +128,25 @@ fn pinniped_waits_at_first_and_then_chooses_signing() {
     let second = merge(&first, vec![success, decide::proxy()], &at(1));
     assert!(!waits(&second));
     assert_eq!(choice(&second).as_deref(), Some(TWO[0]));
+
+    // The third entry changes nothing of that, however it and the others stand.
+    let direct = |signing: &Finding| {
+        let standing = Standing::Listening(Some("Zm9v".to_owned()));
+        decide::direct("https://login.example.com", standing, signing)
+    };
+    let success = Finding {
+        frontend: serde_json::from_value(json!({"type": "TokenCredentialRequestAPI"})).unwrap(),
+        ..signing("key was fetched successfully")
+    };
+    let on = direct(&success);
+    let third = merge(&second, vec![success, decide::proxy(), on.clone()], &at(2));
+    assert_eq!(third[2]["status"], "Success");
+    assert!(!waits(&third));
+    assert_eq!(choice(&third).as_deref(), Some(TWO[0]));
+    let mode = "TokenCredentialRequestAPI";
+    assert_eq!(choice_of(&third, mode).as_deref(), Some(TWO[0]));
+    assert_eq!(choice_of(&third, "ImpersonationProxy"), None);
+    let alone = merge(&[], vec![decide::awaited(), decide::proxy(), on], &at(3));
+    assert_eq!(choice(&alone), None);
+    assert_eq!(choice_of(&alone, "DirectEndpoint"), None);
 }

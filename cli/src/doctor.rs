@@ -1,0 +1,74 @@
+//! `haulout doctor`: looks at every step of a login, with the rights of whoever runs it, and says which one fails and what to do.
+//! Nothing is changed. A token that is given is sent where a login sends it, and what comes back is dropped.
+
+mod checks;
+mod claims;
+mod observations;
+mod observe;
+mod report;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use haulout_api::group::{ApiGroupSuffix, SuffixError};
+
+use self::checks::judge;
+use self::observe::{Clock, observe};
+use crate::Environment;
+use crate::arguments::{DoctorFlags, OutputFormat};
+use crate::cluster::{Cluster, ClusterError};
+use crate::login_static::{LoginError, token_of, token_of_stanza};
+
+/// Why no check could be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DoctorError {
+    #[error("invalid --api-group-suffix")]
+    Suffix(#[source] SuffixError),
+    #[error(transparent)]
+    Token(LoginError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("failed to encode the result")]
+    Encode(#[source] serde_json::Error),
+    #[error("failed to print the result")]
+    Print(#[source] io::Error),
+}
+
+/// Makes all checks and prints them. The exit code says whether one failed.
+pub(crate) fn run(
+    flags: &DoctorFlags,
+    environment: Environment<'_>,
+    now: SystemTime,
+    stdout: &mut dyn Write,
+) -> Result<ExitCode, DoctorError> {
+    let clock = Clock::set_to(now);
+    let suffix = ApiGroupSuffix::parse(flags.api_group_suffix.as_str());
+    let suffix = suffix.map_err(DoctorError::Suffix)?;
+    let token = flags.token_env.as_deref();
+    let token = token.map(|name| token_of(name, environment)).transpose();
+    let token = token.map_err(DoctorError::Token)?;
+    let observations = Cluster::with_config(&flags.cluster, async |config| {
+        let stanza = config
+            .auth_info
+            .exec
+            .as_ref()
+            .and_then(|exec| exec.args.as_deref());
+        let token = token.or_else(|| token_of_stanza(stanza?, environment));
+        observe(config, suffix, token.as_ref(), &clock).await
+    })?;
+    let report = judge(&observations);
+    let text = match flags.output {
+        OutputFormat::Text => report.to_string(),
+        OutputFormat::Json => report.to_json().map_err(DoctorError::Encode)?,
+    };
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(DoctorError::Print)?;
+    Ok(if report.has_failed() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}

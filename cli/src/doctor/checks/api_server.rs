@@ -1,0 +1,142 @@
+//! The API server, this computer's clock, and the kubeconfig's user.
+
+use super::Done;
+use crate::doctor::observations::{AccountFault, Observations, Unreachable};
+use crate::doctor::report::{Name, Outcome};
+
+/// Clocks that differ by more than so many seconds are told of.
+const CLOCKS_DIFFER: i64 = 30;
+/// A certificate lives five minutes, and begins five before: beyond that it has ended, or not begun, on arrival.
+const CLOCKS_FORBID_LOGINS: i64 = 300;
+
+/// Where its CA can be had from.
+pub(super) const ROOT_CA: &str =
+    r"`kubectl -n kube-system get configmap kube-root-ca.crt -o jsonpath='{.data.ca\.crt}'`";
+
+pub(super) fn answers(seen: &Observations) -> Outcome {
+    let server = &seen.server;
+    let fault = match &seen.version {
+        Ok(_) if seen.verifies_server => {
+            return Outcome::ok(format!(
+                "{server} answers, with a certificate of the kubeconfig's CA"
+            ));
+        }
+        Ok(_) => {
+            return Outcome::warning(
+                format!("{server} answers, but its certificate is not checked"),
+                "take insecure-skip-tls-verify out of the kubeconfig, and put the API server's CA into \
+                 certificate-authority-data",
+            );
+        }
+        Err(fault) => fault,
+    };
+    let remedy = match fault {
+        Unreachable::Unusable(_) => {
+            "mend the cluster's entry in the kubeconfig: its server has to be an https URL, and its CA PEM".to_owned()
+        }
+        Unreachable::ConnectionRefused | Unreachable::TimedOut | Unreachable::Other(_) => format!(
+            "check that {server} is the API server, and the network between: VPN, firewall, proxy"
+        ),
+        Unreachable::OtherAuthority => format!(
+            "put the API server's own CA into certificate-authority-data of the kubeconfig; where kubectl works, it is \
+             printed by: {ROOT_CA}"
+        ),
+        Unreachable::OutOfTime { .. } => out_of_time_remedy(seen, "the API server's certificate"),
+        Unreachable::Certificate(_) => format!(
+            "use an address that the API server's certificate names, or add that of {server} to it (certSANs)"
+        ),
+        Unreachable::TlsVersion => {
+            "let what ends TLS in front of the API server pass it through, or speak TLS 1.3".to_owned()
+        }
+    };
+    Outcome::failed(format!("{server}: {}", describe(fault)), remedy)
+}
+
+/// What a server that gives no answer does.
+pub(super) fn describe(fault: &Unreachable) -> String {
+    match fault {
+        Unreachable::Unusable(why) => format!("cannot be used: {why}"),
+        Unreachable::ConnectionRefused => "nothing listens there".to_owned(),
+        Unreachable::TimedOut => "no answer in time".to_owned(),
+        Unreachable::OtherAuthority => "its certificate is not of the given CA".to_owned(),
+        Unreachable::OutOfTime { is_early, limit } => {
+            let word = if *is_early {
+                "is not valid yet"
+            } else {
+                "has expired"
+            };
+            match limit {
+                Some(limit) => format!("its certificate {word} ({limit})"),
+                None => format!("its certificate {word}"),
+            }
+        }
+        Unreachable::Certificate(why) => format!("its certificate is not accepted: {why}"),
+        Unreachable::TlsVersion => "it does not speak TLS 1.3".to_owned(),
+        Unreachable::Other(why) => why.clone(),
+    }
+}
+
+pub(super) fn out_of_time_remedy(seen: &Observations, what: &str) -> String {
+    format!(
+        "set this computer's clock by NTP, if it is not {} in truth; else renew {what}",
+        seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
+}
+
+pub(super) fn clock(seen: &Observations) -> Outcome {
+    let Some(difference) = seen.clock_difference else {
+        return Outcome::Unseen("the API server's answer does not tell its time".to_owned());
+    };
+    let amount = difference.abs();
+    let direction = if difference < 0 { "behind" } else { "ahead of" };
+    let evidence = format!("this computer's clock is {amount} s {direction} the API server's");
+    let remedy = "set this computer's clock by NTP; if it is right, set the control plane's: certificates live minutes";
+    match amount {
+        0..=CLOCKS_DIFFER => Outcome::ok(format!(
+            "this computer's clock and the API server's differ by {amount} s"
+        )),
+        ..CLOCKS_FORBID_LOGINS => Outcome::warning(evidence, remedy),
+        _ => Outcome::failed(evidence, remedy),
+    }
+}
+
+pub(super) fn account(seen: &Observations, done: &Done) -> Outcome {
+    let fault = match &seen.account {
+        Some(Ok(name)) => {
+            return Outcome::ok(format!(
+                "the API server knows the kubeconfig's user as {name}"
+            ));
+        }
+        Some(Err(fault)) => fault,
+        None => return Outcome::Waits(Name::ApiServer),
+    };
+    match fault {
+        AccountFault::NoCredentials(_) if done.failed(&[Name::Clock]).is_some() => {
+            Outcome::Waits(Name::Clock)
+        }
+        AccountFault::NoCredentials(_) if !seen.login_path_is_open() => {
+            Outcome::Waits(Name::LoginPath)
+        }
+        // The plugin's token, as far as that can be known.
+        AccountFault::NoCredentials(_) if seen.token_is_out_of_time() => {
+            Outcome::Waits(Name::Token)
+        }
+        AccountFault::NoCredentials(why) => Outcome::failed(
+            format!("there are no credentials for the kubeconfig's user: {why}"),
+            "look at the user's entry in the kubeconfig; with --kubeconfig or --context, take an administrator's to see the \
+             rest of the checks",
+        ),
+        AccountFault::NotAccepted if done.failed(&[Name::Clock]).is_some() => {
+            Outcome::Waits(Name::Clock)
+        }
+        AccountFault::NotAccepted => Outcome::failed(
+            "401: the API server does not know the kubeconfig's user",
+            "renew the credentials, which may have expired or be another cluster's; with --kubeconfig or --context, take \
+             others to see the rest of the checks",
+        ),
+        AccountFault::Other(why) => Outcome::failed(
+            why.as_str(),
+            "look at the API server's log: it answered without credentials, and not with them",
+        ),
+    }
+}

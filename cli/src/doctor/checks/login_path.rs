@@ -1,0 +1,126 @@
+//! The one path that callers without credentials need, and what else is open to them.
+
+use haulout_api::credential::PLURAL;
+use haulout_api::group::VERSION;
+
+use super::Done;
+use super::api_server::describe;
+use crate::doctor::observations::{Answer, Body, Observations, Unreachable};
+use crate::doctor::report::{Name, Outcome};
+
+/// What the webhook says to a login with an empty token.
+const TOKEN_MISSING: &str = "token must be supplied";
+
+impl Answer {
+    /// Whether it is the webhook's own to a login with an empty token.
+    pub(super) fn is_webhooks(&self) -> bool {
+        self.status == 422
+            && matches!(&self.body, Body::Status(message) if message.contains(TOKEN_MISSING))
+    }
+
+    /// Status and message.
+    pub(super) fn text(&self) -> String {
+        match &self.body {
+            Body::Status(message) if !message.is_empty() => format!("{}: {message}", self.status),
+            _ => self.status.to_string(),
+        }
+    }
+}
+
+impl Observations {
+    fn login_path(&self) -> String {
+        format!("/apis/{}/{VERSION}/{PLURAL}", self.suffix.login_group())
+    }
+
+    /// Whether a login by the API server reaches the webhook. One that is too many at the moment has reached it.
+    pub(in crate::doctor) fn login_path_is_open(&self) -> bool {
+        let Some(Ok(answer)) = &self.login else {
+            return false;
+        };
+        answer.is_webhooks() || answer.status == 429
+    }
+
+    /// Whether a login by the direct endpoint does.
+    pub(in crate::doctor) fn direct_endpoint_is_open(&self) -> bool {
+        matches!(&self.direct, Some(Ok(answer)) if answer.is_webhooks())
+    }
+}
+
+pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
+    let path = seen.login_path();
+    let answer = match &seen.login {
+        Some(Ok(answer)) => answer,
+        Some(Err(fault)) => return unanswered(&path, fault),
+        None => return Outcome::Waits(Name::ApiServer),
+    };
+    let evidence = format!("POST {path} without credentials: {}", answer.text());
+    if answer.is_webhooks() {
+        return Outcome::ok(format!(
+            "POST {path} without credentials reaches the webhook"
+        ));
+    }
+    let behind = done.failed(&[Name::Webhook, Name::ApiService]);
+    match (answer.status, behind) {
+        (401, _) if seen.direct_endpoint_is_open() => Outcome::ok(format!(
+            "{path} is closed (401); logins go by the direct endpoint"
+        )),
+        (401, _) => Outcome::failed(
+            evidence,
+            format!(
+                "open exactly this path: an AuthenticationConfiguration with anonymous {{enabled: true, conditions: [{{path: \
+                 {path}}}, and the health paths]}} (docs/configuration.md); on Talos, `haulout talos patch` prints it. Or let \
+                 it be closed, and set directEndpoint"
+            ),
+        ),
+        // Rights are asked for first, and may have gone with the rest.
+        (403 | 404 | 500.., Some(behind)) => Outcome::Waits(behind),
+        (403, None) => Outcome::failed(
+            evidence,
+            "let callers without credentials create tokencredentialrequests: the helm value rbac.anonymous=true, or `kubectl \
+             apply -f manifests/rbac/login-anonymous.yaml`; if Haulout is not installed, or has another suffix, the answer is the \
+             same",
+        ),
+        (404, None) => Outcome::failed(
+            evidence,
+            "no API is registered there: install Haulout, or name its API group suffix by --api-group-suffix",
+        ),
+        (429, _) => Outcome::warning(
+            evidence,
+            "run `haulout doctor` again in a moment; if it stays so, raise the limits (docs/configuration.md)",
+        ),
+        (500.., None) => Outcome::failed(
+            evidence,
+            "no webhook answers the API server; an administrator looks at `kubectl get apiservices` and `kubectl -n \
+             haulout-system get pods`",
+        ),
+        _ => Outcome::failed(
+            evidence,
+            "something else than Haulout answers there: look for a proxy in front of the API server",
+        ),
+    }
+}
+
+fn unanswered(path: &str, fault: &Unreachable) -> Outcome {
+    Outcome::failed(
+        format!("POST {path} without credentials: {}", describe(fault)),
+        "look for a proxy or firewall that lets GET pass, and POST not",
+    )
+}
+
+pub(super) fn opens_no_more(seen: &Observations) -> Outcome {
+    let Ok(answer) = &seen.version else {
+        return Outcome::Waits(Name::ApiServer);
+    };
+    match answer.status {
+        200 => Outcome::warning(
+            "GET /version without credentials: 200: every path is open to them, and RBAC alone decides",
+            format!(
+                "this is kubeadm's default, and kubeadm join needs it; where nothing does, open {} alone (docs/configuration.md), \
+                 or take system:unauthenticated out of ClusterRoleBinding system:public-info-viewer",
+                seen.login_path()
+            ),
+        ),
+        403 => Outcome::ok("GET /version without credentials: 403: RBAC gives them nothing there"),
+        status => Outcome::ok(format!("GET /version without credentials: {status}")),
+    }
+}

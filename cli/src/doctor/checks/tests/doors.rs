@@ -1,0 +1,422 @@
+//! The API server, its clock, the doors, and what clients are told.
+
+use super::*;
+
+const OBJECTS: [Name; 8] = [
+    Name::Webhook,
+    Name::ApiService,
+    Name::Namespaces,
+    Name::Agent,
+    Name::SigningKey,
+    Name::Signing,
+    Name::AdvertisedEndpoint,
+    Name::Authenticator,
+];
+
+#[test]
+fn an_api_server_that_gives_no_answer_is_all_that_is_found() {
+    let early = Unreachable::OutOfTime {
+        is_early: true,
+        limit: Some(time("2026-11-26T08:05:00Z")),
+    };
+    let cases = [
+        (
+            Unreachable::ConnectionRefused,
+            "nothing listens there",
+            "VPN",
+        ),
+        (Unreachable::TimedOut, "no answer in time", "VPN"),
+        (
+            Unreachable::OtherAuthority,
+            "not of the given CA",
+            "certificate-authority-data",
+        ),
+        (
+            early,
+            "is not valid yet (2026-11-26T08:05:00Z)",
+            "set this computer's clock by NTP, if it is not 2026-11-26T08:00:00Z",
+        ),
+        (
+            Unreachable::OutOfTime {
+                is_early: false,
+                limit: None,
+            },
+            "has expired",
+            "NTP",
+        ),
+        (
+            Unreachable::Certificate("names".to_owned()),
+            "names",
+            "certSANs",
+        ),
+        (Unreachable::TlsVersion, "TLS 1.3", "TLS 1.3"),
+        (
+            Unreachable::Unusable("no PEM".to_owned()),
+            "no PEM",
+            "kubeconfig",
+        ),
+    ];
+    for (fault, evidence, remedy) in cases {
+        let report = with(|seen| {
+            *seen = Observations {
+                version: Err(fault),
+                clock_difference: None,
+                login: None,
+                account: None,
+                objects: None,
+                advertised: None,
+                ..seen.clone()
+            };
+        });
+        report.has_only_failed(Name::ApiServer, evidence, remedy);
+        report.wait(&OBJECTS, Name::ApiServer);
+        let others = [
+            Name::Clock,
+            Name::Account,
+            Name::LoginPath,
+            Name::AnonymousAccess,
+            Name::Token,
+        ];
+        report.wait(&others, Name::ApiServer);
+    }
+    let report = with(|seen| seen.verifies_server = false);
+    report.only_warns(Name::ApiServer, "not checked", "insecure-skip-tls-verify");
+}
+
+#[test]
+fn clocks_may_differ_by_half_a_minute() {
+    for difference in [0, 30, -30] {
+        with(|seen| seen.clock_difference = Some(difference)).is_good();
+    }
+    for (difference, text) in [(31, "31 s ahead of"), (-299, "299 s behind")] {
+        let report = with(|seen| seen.clock_difference = Some(difference));
+        report.only_warns(Name::Clock, text, "NTP");
+    }
+    for (difference, text) in [(300, "300 s ahead of"), (-600, "600 s behind")] {
+        let report = with(|seen| seen.clock_difference = Some(difference));
+        report.has_only_failed(Name::Clock, text, "NTP");
+    }
+    let report = with(|seen| seen.clock_difference = None);
+    assert!(matches!(report.outcome(Name::Clock), Outcome::Unseen(_)));
+}
+
+#[test]
+fn a_user_without_credentials_waits_for_what_keeps_him_from_them() {
+    fn spoil(seen: &mut Observations, fault: AccountFault) {
+        seen.account = Some(Err(fault));
+        seen.objects = None;
+        seen.advertised = None;
+    }
+    let none = || AccountFault::NoCredentials("its plugin ended with 1".to_owned());
+    let report = with(|seen| spoil(seen, none()));
+    report.has_only_failed(Name::Account, "ended with 1", "--context");
+    report.wait(&OBJECTS, Name::Account);
+    report.wait(&[Name::Token], Name::Account);
+
+    let report = with(|seen| {
+        spoil(seen, none());
+        seen.login = Some(Ok(answer(401, "Unauthorized")));
+    });
+    report.has_only_failed(Name::LoginPath, "401", "open exactly this path");
+    report.wait(&[Name::Account], Name::LoginPath);
+    report.wait(&OBJECTS, Name::LoginPath);
+
+    for fault in [none(), AccountFault::NotAccepted] {
+        let report = with(|seen| {
+            spoil(seen, fault);
+            seen.clock_difference = Some(600);
+        });
+        report.has_only_failed(Name::Clock, "600 s", "NTP");
+        report.wait(&[Name::Account], Name::Clock);
+    }
+    let report = with(|seen| spoil(seen, AccountFault::NotAccepted));
+    report.has_only_failed(Name::Account, "401", "renew the credentials");
+    let report = with(|seen| spoil(seen, AccountFault::Other("broken".to_owned())));
+    report.has_only_failed(Name::Account, "broken", "log");
+}
+
+#[test]
+fn each_answer_at_the_login_path_has_its_meaning() {
+    let cases = [
+        (
+            answer(401, "Unauthorized"),
+            "401: Unauthorized",
+            "haulout talos patch",
+        ),
+        (
+            answer(403, "no right"),
+            "403: no right",
+            "rbac.anonymous=true",
+        ),
+        (answer(404, ""), "404", "--api-group-suffix"),
+        (
+            answer(503, "unavailable"),
+            "503: unavailable",
+            "kubectl get apiservices",
+        ),
+        (
+            answer(422, "other"),
+            "422: other",
+            "something else than Haulout",
+        ),
+        (answer(302, ""), "302", "something else than Haulout"),
+    ];
+    for (answer, evidence, remedy) in cases {
+        let report = with(|seen| seen.login = Some(Ok(answer)));
+        report.has_only_failed(Name::LoginPath, evidence, remedy);
+        report.wait(&[Name::Token], Name::LoginPath);
+    }
+    let report = with(|seen| seen.login = Some(Ok(answer(429, "many"))));
+    report.only_warns(Name::LoginPath, "429: many", "in a moment");
+    let report = with(|seen| seen.login = Some(Err(Unreachable::TimedOut)));
+    report.has_only_failed(Name::LoginPath, "no answer", "proxy");
+}
+
+#[test]
+fn a_closed_login_path_is_good_where_logins_go_by_the_direct_endpoint() {
+    let direct = |status: &str, reason: &str| {
+        json!({
+            "type": "DirectEndpoint", "status": status, "reason": reason, "message": "m",
+            "lastUpdateTime": NOW,
+            "frontend": {
+                "type": "DirectEndpoint",
+                "directEndpointInfo": {"endpoint": "https://login.example.com"},
+            },
+        })
+    };
+    let with_direct = |strategy: Value, answer: Result<Answer, Unreachable>| {
+        with(|seen| {
+            let objects = seen.objects.as_mut().unwrap();
+            let key = signing("Success", "FetchedKey", "key was fetched successfully");
+            objects.issuer = Ok(issuer(&[key, strategy]));
+            seen.direct = Some(answer);
+        })
+    };
+    let report = with_direct(direct("Success", "Listening"), Ok(from_webhook()));
+    report.is_good();
+    assert_eq!(report.checks.len(), 17, "{report}");
+
+    let mut observations = healthy();
+    observations.login = Some(Ok(answer(401, "Unauthorized")));
+    observations.direct = Some(Ok(from_webhook()));
+    judge(&observations).is_good();
+
+    for (answer, evidence, remedy) in [
+        (
+            Ok(answer(502, "")),
+            "is answered 502",
+            "Service haulout-direct",
+        ),
+        (
+            Err(Unreachable::TimedOut),
+            "no answer",
+            "directEndpoint.externalUrl",
+        ),
+        (
+            Err(Unreachable::OtherAuthority),
+            "not of the given CA",
+            "directEndpoint.certificateAuthorityData",
+        ),
+    ] {
+        let report = with_direct(direct("Success", "Listening"), answer);
+        report.has_only_failed(Name::DirectEndpoint, evidence, remedy);
+    }
+    let report = with_direct(direct("Error", "ErrorDuringSetup"), Ok(from_webhook()));
+    report.has_only_failed(
+        Name::DirectEndpoint,
+        "ErrorDuringSetup: m",
+        "directEndpoint",
+    );
+    let report = with_direct(direct("Error", "Pending"), Ok(from_webhook()));
+    report.only_warns(Name::DirectEndpoint, "Pending: m", "again");
+}
+
+#[test]
+fn what_is_open_to_everybody_is_told_of() {
+    let report = with(|seen| seen.version = Ok(answer(200, "")));
+    report.only_warns(Name::AnonymousAccess, "200", "public-info-viewer");
+    with(|seen| seen.version = Ok(answer(403, ""))).is_good();
+}
+
+#[test]
+fn each_fault_of_an_api_service_has_its_remedy() {
+    let report = with(|seen| {
+        seen.objects.as_mut().unwrap().login_service = Ok(None);
+        seen.login = Some(Ok(answer(404, "")));
+        // It goes with its owner.
+        seen.objects.as_mut().unwrap().issuer = Ok(None);
+        seen.advertised = None;
+    });
+    report.has_only_failed(Name::ApiService, "there is no APIService", "helm upgrade");
+    report.wait(
+        &[
+            Name::LoginPath,
+            Name::Signing,
+            Name::AdvertisedEndpoint,
+            Name::Token,
+        ],
+        Name::ApiService,
+    );
+
+    let mut elsewhere = api_service("login");
+    elsewhere["spec"]["service"]["name"] = json!("pinniped-concierge-api");
+    let mut without_ca = api_service("login");
+    without_ca["spec"]["caBundle"] = Value::Null;
+    without_ca["status"] = json!({});
+    let mut not_yet = api_service("login");
+    not_yet["status"] = json!({});
+    let unavailable = |reason: &str| {
+        let mut service = api_service("login");
+        service["status"] = json!({"conditions": [
+            {"type": "Available", "status": "False", "reason": reason, "message": "m"},
+        ]});
+        service
+    };
+    for (service, evidence, remedy) in [
+        (
+            elsewhere,
+            "leads to Service \"pinniped-concierge-api\"",
+            "haulout migrate",
+        ),
+        (
+            without_ca,
+            "has no caBundle",
+            "kubectl -n haulout-system logs",
+        ),
+        (not_yet, "has not looked", "again"),
+        (
+            unavailable("ServiceNotFound"),
+            "ServiceNotFound: m",
+            "helm upgrade",
+        ),
+        (
+            unavailable("MissingEndpoints"),
+            "MissingEndpoints: m",
+            "describe service",
+        ),
+        (
+            unavailable("FailedDiscoveryCheck"),
+            "FailedDiscoveryCheck: m",
+            "NetworkPolicy",
+        ),
+    ] {
+        let change =
+            |objects: &mut Objects| objects.login_service = Ok(Some(object(service.clone())));
+        with_objects(change).has_only_failed(Name::ApiService, evidence, remedy);
+        // Only `pinniped whoami` needs the other.
+        let change = |objects: &mut Objects| objects.identity_service = Ok(Some(object(service)));
+        with_objects(change).only_warns(Name::ApiService, evidence, remedy);
+    }
+}
+
+#[test]
+fn a_webhook_that_is_down_is_all_that_is_found() {
+    let waiting = json!({
+        "metadata": {"name": "w"},
+        "status": {"containerStatuses": [{
+            "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}},
+        }]},
+    });
+    for (wanted, pods, evidence, remedy) in [
+        (0, vec![], "is scaled to 0 pods", "--replicas=2"),
+        (2, vec![pod("w", false)], "0 of 2 pods", "describe pods"),
+        (
+            2,
+            vec![waiting],
+            "ImagePullBackOff: not found",
+            "image.registry",
+        ),
+    ] {
+        let report = with(|seen| {
+            let objects = seen.objects.as_mut().unwrap();
+            objects.deployment = Ok(Some(object(deployment(wanted, 0))));
+            objects.webhook_pods = Ok(pods.into_iter().map(object).collect());
+            let mut service = api_service("login");
+            service["status"]["conditions"][0]["status"] = json!("False");
+            objects.login_service = Ok(Some(object(service)));
+            seen.login = Some(Ok(answer(503, "")));
+        });
+        report.has_only_failed(Name::Webhook, evidence, remedy);
+        // What the status says is of the past.
+        let wait = [
+            Name::ApiService,
+            Name::LoginPath,
+            Name::Signing,
+            Name::AdvertisedEndpoint,
+            Name::Authenticator,
+            Name::Token,
+        ];
+        report.wait(&wait, Name::Webhook);
+    }
+    let report = with_objects(|objects| objects.deployment = Ok(Some(object(deployment(2, 1)))));
+    report.only_warns(Name::Webhook, "1 of 2 pods", "describe pods");
+}
+
+#[test]
+fn what_is_not_installed_is_found_once() {
+    let report = with(|seen| {
+        let objects = seen.objects.as_mut().unwrap();
+        objects.deployment = Ok(None);
+        objects.login_service = Ok(None);
+        objects.identity_service = Ok(None);
+        objects.agent_namespace = Ok(None);
+        objects.daemon_set = Ok(None);
+        objects.issuer = Ok(None);
+        objects.jwt = Ok(Vec::new());
+        seen.login = Some(Ok(answer(403, "")));
+        seen.advertised = None;
+        seen.token = None;
+    });
+    report.has_only_failed(Name::Webhook, "there is no Deployment", "docs/install.md");
+    report.wait(
+        &[Name::LoginPath, Name::Agent, Name::Namespaces],
+        Name::Webhook,
+    );
+}
+
+#[test]
+fn an_address_that_clients_cannot_use_is_found() {
+    for (fault, evidence, remedy) in [
+        (
+            Unreachable::OtherAuthority,
+            "not of the given CA",
+            "kube-public/cluster-info",
+        ),
+        (
+            Unreachable::Unusable("no PEM".to_owned()),
+            "no PEM",
+            "advertise.certificateAuthorityData",
+        ),
+        (
+            Unreachable::TimedOut,
+            "no answer",
+            "--set advertise.server=https://k.example.com:6443",
+        ),
+    ] {
+        let report = with(|seen| seen.advertised = Some(Err(fault)));
+        report.has_only_failed(Name::AdvertisedEndpoint, evidence, remedy);
+    }
+    let report = with(|seen| {
+        let mut strategy = signing(
+            "Success",
+            "FetchedKey",
+            "key was fetched successfully; no address",
+        );
+        strategy["frontend"] = json!({"type": "TokenCredentialRequestAPI"});
+        seen.objects.as_mut().unwrap().issuer = Ok(issuer(&[strategy]));
+        seen.advertised = None;
+    });
+    report.only_warns(Name::AdvertisedEndpoint, "no address", "advertise.server=");
+    let report = with(|seen| {
+        let mut strategy = signing("Error", "CouldNotGetClusterInfo", "broken source");
+        strategy["frontend"] = Value::Null;
+        seen.objects.as_mut().unwrap().issuer = Ok(issuer(&[strategy]));
+        seen.advertised = None;
+    });
+    report.has_only_failed(
+        Name::AdvertisedEndpoint,
+        "broken source",
+        "advertise.server=",
+    );
+}

@@ -1,0 +1,208 @@
+//! The webhook's pods, and how the API server leads logins to them.
+
+use haulout_api::group::VERSION;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{
+    APIService, APIServiceCondition,
+};
+
+use super::judged;
+use crate::doctor::observations::{Objects, Observations};
+use crate::doctor::report::Outcome;
+use crate::installation::{SERVICE, WEBHOOK};
+
+pub(super) const UPGRADE: &str =
+    "helm upgrade haulout manifests/helm/haulout -n haulout-system --reset-then-reuse-values";
+
+pub(super) fn pods(objects: &Objects) -> Outcome {
+    let namespace = &objects.namespace;
+    judged(&objects.deployment, |deployment| {
+        let Some(deployment) = deployment else {
+            return Outcome::failed(
+                format!("there is no Deployment {WEBHOOK} in namespace {namespace}"),
+                "install Haulout (docs/install.md), or name its API group suffix by --api-group-suffix",
+            );
+        };
+        let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+        let wanted = wanted.unwrap_or(1);
+        let status = deployment.status.as_ref();
+        let ready = status.and_then(|status| status.ready_replicas);
+        let ready = ready.unwrap_or_default();
+        let evidence =
+            format!("{ready} of {wanted} pods of Deployment {namespace}/{WEBHOOK} are ready");
+        if wanted == 0 {
+            return Outcome::failed(
+                format!("Deployment {namespace}/{WEBHOOK} is scaled to 0 pods"),
+                format!("`kubectl -n {namespace} scale deployment/{WEBHOOK} --replicas=2`"),
+            );
+        }
+        let pods = objects.webhook_pods.iter().flatten();
+        let why = pods.filter(|pod| !is_ready(pod)).find_map(waiting);
+        let (why, remedy) = explained(why, namespace, "webhook");
+        match ready {
+            0 => Outcome::failed(evidence + &why, remedy),
+            ready if ready < wanted => Outcome::warning(evidence + &why, remedy),
+            _ => Outcome::ok(evidence),
+        }
+    })
+}
+
+/// Where pods of this component are not ready: what to add to the evidence, and the remedy.
+pub(super) fn explained(
+    waiting: Option<Waiting<'_>>,
+    namespace: &str,
+    component: &str,
+) -> (String, String) {
+    let look = format!(
+        "`kubectl -n {namespace} describe pods -l app.kubernetes.io/component={component}`; `kubectl -n {namespace} logs -l \
+         app.kubernetes.io/component={component} --tail=50`"
+    );
+    let Some(Waiting { reason, message }) = waiting else {
+        return (String::new(), look);
+    };
+    let remedy = if waiting.is_some_and(Waiting::is_for_image) {
+        format!(
+            "push the image, and set where it is: `{UPGRADE} --set image.registry=REGISTRY,image.tag=TAG`"
+        )
+    } else {
+        look
+    };
+    let colon = if message.is_empty() { "" } else { ": " };
+    (format!("; {reason}{colon}{message}"), remedy)
+}
+
+/// Why the kubelet, or the scheduler, does not start a pod.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting<'a> {
+    pub(super) reason: &'a str,
+    pub(super) message: &'a str,
+}
+
+impl Waiting<'_> {
+    pub(super) fn is_for_image(self) -> bool {
+        let reasons = [
+            "ErrImageNeverPull",
+            "ErrImagePull",
+            "ImagePullBackOff",
+            "InvalidImageName",
+        ];
+        reasons.contains(&self.reason)
+    }
+}
+
+pub(super) fn waiting(pod: &Pod) -> Option<Waiting<'_>> {
+    let status = pod.status.as_ref()?;
+    let mut containers = status.container_statuses.iter().flatten();
+    let container = containers.find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        Some(Waiting {
+            reason: waiting.reason.as_deref()?,
+            message: waiting.message.as_deref().unwrap_or_default(),
+        })
+    });
+    let mut conditions = status.conditions.iter().flatten();
+    let scheduling = conditions
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    container.or_else(|| {
+        let condition = scheduling?;
+        Some(Waiting {
+            reason: condition.reason.as_deref()?,
+            message: condition.message.as_deref().unwrap_or_default(),
+        })
+    })
+}
+
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+pub(super) fn api_services(objects: &Objects, seen: &Observations) -> Outcome {
+    let login = format!("{VERSION}.{}", seen.suffix.login_group());
+    let identity = format!("{VERSION}.{}", seen.suffix.identity_group());
+    judged(&objects.login_service, |service| {
+        if let Some((evidence, remedy)) = fault(&login, service.as_ref()) {
+            return Outcome::failed(evidence, remedy);
+        }
+        // `pinniped whoami` alone needs the other.
+        match objects
+            .identity_service
+            .as_ref()
+            .map(|service| fault(&identity, service.as_ref()))
+        {
+            Ok(Some((evidence, remedy))) => Outcome::warning(evidence, remedy),
+            Ok(None) | Err(_) => Outcome::ok(format!(
+                "{login} is Available, and leads to Service {}/{SERVICE}",
+                objects.namespace
+            )),
+        }
+    })
+}
+
+fn fault(name: &str, service: Option<&APIService>) -> Option<(String, String)> {
+    let Some(service) = service else {
+        return Some((
+            format!("there is no APIService {name}"),
+            format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
+        ));
+    };
+    let spec = service.spec.as_ref();
+    let target = spec.and_then(|spec| spec.service.as_ref());
+    let target = target
+        .and_then(|target| target.name.as_deref())
+        .unwrap_or_default();
+    if target != SERVICE {
+        return Some((
+            format!("APIService {name} leads to Service \"{target}\", which is not Haulout's"),
+            "`haulout migrate` prints the way from Pinniped's Concierge; else name the suffix of the installation by \
+             --api-group-suffix"
+                .to_owned(),
+        ));
+    }
+    let conditions = service
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    let available = conditions.find(|condition| condition.type_ == "Available");
+    let has_ca = spec.is_some_and(|spec| spec.ca_bundle.is_some());
+    match available {
+        Some(condition) if condition.status == "True" => None,
+        _ if !has_ca => Some((
+            format!("APIService {name} has no caBundle, which the webhook that leads writes"),
+            format!(
+                "look for its error: `kubectl -n haulout-system logs -l app.kubernetes.io/component=webhook --tail=50`; it \
+                 needs the right to patch apiservices/{name}"
+            ),
+        )),
+        Some(condition) => Some(unavailable(name, condition)),
+        None => Some((
+            format!("the API server has not looked at APIService {name} yet"),
+            "run `haulout doctor` again in some seconds".to_owned(),
+        )),
+    }
+}
+
+fn unavailable(name: &str, condition: &APIServiceCondition) -> (String, String) {
+    let reason = condition.reason.as_deref().unwrap_or_default();
+    let message = condition.message.as_deref().unwrap_or_default();
+    let remedy = match reason {
+        "ServiceNotFound" => format!("make the Service again: `{UPGRADE}`"),
+        "MissingEndpoints" | "EndpointsNotFound" => {
+            "compare the labels that Service haulout-api selects with those of the pods: `kubectl -n haulout-system describe \
+             service haulout-api`"
+                .to_owned()
+        }
+        _ => "let the API server reach the webhook's pods on port 10250: kube-proxy on control plane nodes, NetworkPolicy, \
+              firewall, and the helm value networkPolicy.apiServerCIDRs"
+            .to_owned(),
+    };
+    (
+        format!("APIService {name} is not Available: {reason}: {message}"),
+        remedy,
+    )
+}

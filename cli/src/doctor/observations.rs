@@ -1,0 +1,169 @@
+//! What is seen of a cluster. No I/O.
+
+use haulout_api::authenticator::{AuthenticatorStatus, JwtAuthenticatorSpec};
+use haulout_api::group::ApiGroupSuffix;
+use haulout_api::issuer::Strategy;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
+use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+
+use super::claims::{Claims, ClaimsError};
+
+/// Everything that is judged.
+#[derive(Clone, Debug)]
+pub(super) struct Observations {
+    pub(super) suffix: ApiGroupSuffix,
+    /// URL of the API server, as the kubeconfig has it.
+    pub(super) server: String,
+    /// Whether the kubeconfig has the API server's certificate checked.
+    pub(super) verifies_server: bool,
+    /// By this computer's clock.
+    pub(super) now: Timestamp,
+    /// `GET /version` without credentials; nothing else is looked at where it gets no answer.
+    pub(super) version: Result<Answer, Unreachable>,
+    /// How far this computer's clock is ahead of the API server's, in seconds.
+    pub(super) clock_difference: Option<i64>,
+    /// A login with an empty token, which no authenticator is asked about.
+    pub(super) login: Option<Result<Answer, Unreachable>>,
+    /// Whom the API server takes the kubeconfig's user for.
+    pub(super) account: Option<Result<String, AccountFault>>,
+    /// What that user can read.
+    pub(super) objects: Option<Box<Objects>>,
+    /// `GET /version` at the address that clients are told, by the CA that they are told.
+    pub(super) advertised: Option<Result<Answer, Unreachable>>,
+    /// The same login at the direct endpoint.
+    pub(super) direct: Option<Result<Answer, Unreachable>>,
+    pub(super) token: Option<Token>,
+}
+
+/// What a server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Body,
+    /// By which the cluster's administrator finds the request in its logs.
+    pub(super) audit_id: Option<String>,
+}
+
+/// What matters of an answer's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// A `Status`, with its message.
+    Status(String),
+    /// A `TokenCredentialRequest` with a credential, which is dropped.
+    Credential {
+        until: Timestamp,
+    },
+    /// A `TokenCredentialRequest` without.
+    NoCredential(String),
+    Other,
+}
+
+/// Why a server gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unreachable {
+    /// Its URL or CA cannot be used.
+    Unusable(String),
+    ConnectionRefused,
+    TimedOut,
+    /// Its certificate is of another CA.
+    OtherAuthority,
+    /// Its certificate is not valid yet, or no more, by this computer's clock.
+    OutOfTime {
+        is_early: bool,
+        /// The limit that was missed.
+        limit: Option<Timestamp>,
+    },
+    /// Its certificate is refused for another reason, such as its names.
+    Certificate(String),
+    /// It does not speak TLS 1.3.
+    TlsVersion,
+    Other(String),
+}
+
+/// Why it is not known who the user is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AccountFault {
+    /// There are no credentials, as when the plugin fails; why.
+    NoCredentials(String),
+    /// 401.
+    NotAccepted,
+    Other(String),
+}
+
+/// What was looked for, or why that cannot be seen.
+pub(super) type Seen<T> = Result<T, Unseen>;
+
+/// Why something cannot be seen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unseen {
+    #[error("you have no right to {0}")]
+    NoRight(String),
+    #[error("{0}")]
+    Fault(String),
+}
+
+/// Objects of the cluster; `None` is for one that is not there.
+#[derive(Clone, Debug)]
+pub(super) struct Objects {
+    /// Where the webhook belongs.
+    pub(super) namespace: String,
+    pub(super) deployment: Seen<Option<Deployment>>,
+    pub(super) webhook_pods: Seen<Vec<Pod>>,
+    pub(super) login_service: Seen<Option<APIService>>,
+    pub(super) identity_service: Seen<Option<APIService>>,
+    pub(super) system_namespace: Seen<Option<Namespace>>,
+    pub(super) agent_namespace: Seen<Option<Namespace>>,
+    pub(super) daemon_set: Seen<Option<DaemonSet>>,
+    pub(super) agent_pods: Seen<Vec<Pod>>,
+    pub(super) agent_events: Seen<Vec<Event>>,
+    pub(super) controller_managers: Seen<ControllerManagers>,
+    pub(super) nodes: Seen<Vec<Node>>,
+    pub(super) issuer: Seen<Option<Issuer>>,
+    pub(super) jwt: Seen<Vec<Authenticator<JwtAuthenticatorSpec>>>,
+    /// Each with its endpoint.
+    pub(super) webhook: Seen<Vec<Authenticator<String>>>,
+}
+
+/// Pods of kube-controller-manager.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ControllerManagers {
+    /// With one of the labels that it is found by.
+    pub(super) labelled: Vec<Pod>,
+    /// What is called like one, and has neither.
+    pub(super) unlabelled: Vec<Pod>,
+}
+
+/// The CredentialIssuer.
+#[derive(Clone, Debug)]
+pub(super) struct Issuer {
+    pub(super) name: String,
+    pub(super) strategies: Vec<Strategy>,
+}
+
+/// A JWTAuthenticator or WebhookAuthenticator.
+#[derive(Clone, Debug)]
+pub(super) struct Authenticator<S> {
+    pub(super) name: String,
+    pub(super) generation: Option<i64>,
+    pub(super) spec: S,
+    pub(super) status: AuthenticatorStatus,
+}
+
+/// A token that the user has.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    /// What it says of itself; nobody has verified it.
+    pub(super) claims: Result<Claims, ClaimsError>,
+    /// A login with it by each authenticator that may take it: kind, name, and the answer.
+    pub(super) logins: Vec<TokenLogin>,
+}
+
+/// A login with the user's token.
+#[derive(Clone, Debug)]
+pub(super) struct TokenLogin {
+    pub(super) kind: &'static str,
+    pub(super) authenticator: String,
+    pub(super) answer: Result<Answer, Unreachable>,
+}
