@@ -27,5 +27,5 @@ FROM scratch AS haulout-webhook
 COPY --from=build /root-of/haulout-webhook/ /
 WORKDIR /
 USER 65532:65532
-EXPOSE 8080/tcp 10250/tcp
+EXPOSE 8080/tcp 8443/tcp 10250/tcp
 ENTRYPOINT ["/haulout-webhook"]

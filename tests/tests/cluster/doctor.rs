@@ -4,11 +4,13 @@ mod diagnosis;
 mod faults;
 mod patient;
 
-use haulout_tests::cluster::Credential;
+use haulout_tests::cluster::{Credential, Profile, StackOptions, TOKEN_VARIABLE};
 use serde_json::json;
 
+use self::diagnosis::Diagnosis;
 use self::faults::FAULTS;
 use self::patient::Patient;
+use crate::running::{Running, until};
 
 /// Checks that an administrator's kubeconfig and a token make in a healthy cluster.
 const CHECKS: [&str; 16] = [
@@ -65,6 +67,48 @@ async fn node_doctor_names_each_fault_and_nothing_else() {
             fault.name
         );
     }
+}
+
+/// Nor does it call kubeadm's openness a failure.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn cluster_doctor_misses_no_pods_where_programs_run_as_processes() {
+    let mut running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
+    let token = running.stack.token("alice", &["devs"]).await.unwrap();
+    let admin = running.cluster.kubectl().kubeconfig().to_owned();
+    let examine = async || {
+        let token_env = format!("--token-env={TOKEN_VARIABLE}");
+        Diagnosis::make(&admin, &token, &[&token_env]).await
+    };
+    let mut diagnosis = examine().await;
+    // The leader's first canary may be on its way.
+    until("only the openness is found", async || {
+        diagnosis = examine().await;
+        diagnosis.found().len() == 1
+    })
+    .await;
+    assert_eq!(diagnosis.code, 0, "{diagnosis:?}");
+    for (name, verdict) in [
+        ("webhook", "ok"),
+        ("anonymous-access", "warning"),
+        ("controller-manager", "skipped"),
+        ("agent", "skipped"),
+        ("signing", "ok"),
+        ("advertised-endpoint", "ok"),
+        ("token", "ok"),
+    ] {
+        let check = diagnosis.check(name);
+        assert_eq!(check.verdict, verdict, "{check:?}");
+    }
+
+    running.stack.webhook().kill();
+    until("the webhook is missed", async || {
+        diagnosis = examine().await;
+        diagnosis.failed() == ["webhook"]
+    })
+    .await;
+    let check = diagnosis.check("webhook");
+    assert!(check.remedy.contains("docs/processes.md"), "{check:?}");
 }
 
 /// A client certificate that is bound to nothing.

@@ -1,7 +1,7 @@
 //! A cluster that Haulout runs in as pods, and how tests use it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -81,7 +81,7 @@ impl Installed {
     }
 
     /// Trusts the issuer, and waits until the webhooks do.
-    pub(crate) async fn add_authenticator(&self) {
+    async fn add_authenticator(&self) {
         let ca = STANDARD.encode(self.issuer.ca_certificate_pem());
         let object = json!({
             "apiVersion": "authentication.concierge.pinniped.dev/v1alpha1",
@@ -132,11 +132,6 @@ impl Installed {
     /// Path of a kubeconfig without secrets, whose plugin takes the token from [`TOKEN_VARIABLE`].
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         let ca = STANDARD.encode(std::fs::read(self.cluster.ca_certificate()).unwrap());
-        self.kubeconfig_at(self.cluster.server(), &ca)
-    }
-
-    /// The same with logins at another address, whose CA is base64 of PEM.
-    fn kubeconfig_at(&self, endpoint: &str, ca: &str) -> PathBuf {
         let stanza = json!({
             "apiVersion": "client.authentication.k8s.io/v1",
             "command": Products::find().unwrap().program("haulout"),
@@ -144,7 +139,7 @@ impl Installed {
                 "login", "static", format!("--token-env={TOKEN_VARIABLE}"), "--credential-cache=",
                 "--enable-concierge", "--concierge-authenticator-type=jwt",
                 format!("--concierge-authenticator-name={AUTHENTICATOR}"),
-                format!("--concierge-endpoint={endpoint}"),
+                format!("--concierge-endpoint={}", self.cluster.server()),
                 format!("--concierge-ca-bundle-data={ca}"),
             ],
             "interactiveMode": "Never",
@@ -157,22 +152,7 @@ impl Installed {
 
     /// `kubectl` as alice.
     pub(crate) async fn as_alice(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        self.as_alice_by(&self.kubeconfig(), arguments).await
-    }
-
-    /// `kubectl` as alice, who logs in at an address with this CA.
-    pub(crate) async fn as_alice_at(
-        &self,
-        endpoint: &str,
-        ca: &str,
-        arguments: &[&str],
-    ) -> anyhow::Result<String> {
-        self.as_alice_by(&self.kubeconfig_at(endpoint, ca), arguments)
-            .await
-    }
-
-    async fn as_alice_by(&self, kubeconfig: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-        let kubectl = self.kubectl().with_kubeconfig(kubeconfig);
+        let kubectl = self.kubectl().with_kubeconfig(&self.kubeconfig());
         let token = self.token();
         kubectl
             .run_with(arguments, &[(TOKEN_VARIABLE, &token)])

@@ -6,7 +6,7 @@ use haulout_api::controller_manager::{LABEL_SELECTORS, node_name, signing_files}
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 
 use self::cause::Cause;
-use super::webhook::UPGRADE;
+use super::webhook::{UPGRADE, runs_as_process};
 use super::{Done, judged};
 use crate::doctor::observations::{Objects, Seen};
 use crate::doctor::report::{Finding, Name, Outcome};
@@ -14,20 +14,16 @@ use crate::installation::{AGENT, AGENT_NAMESPACE};
 
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const PRIVILEGED: &str = "privileged";
+/// Where the webhook is no pod either.
+const AS_PROCESSES: &str =
+    "the agents run as processes; the check signing shows whether they can be used";
 /// A DaemonSet whose pods were refused is tried again later and later.
 const TRY_AGAIN: &str = "`kubectl -n haulout-agent rollout restart daemonset/haulout-agent`";
 
 pub(super) fn namespaces(objects: &Objects) -> Outcome {
     judged(&objects.agent_namespace, |namespace| {
         let Some(namespace) = namespace else {
-            return if matches!(objects.deployment, Ok(None)) {
-                Outcome::Waits(Name::Webhook)
-            } else {
-                Outcome::failed(
-                    format!("there is no namespace {AGENT_NAMESPACE}, where the agents run"),
-                    format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
-                )
-            };
+            return absent(objects, &format!("namespace {AGENT_NAMESPACE}"));
         };
         let level = level(namespace);
         let shown = level.unwrap_or("no label");
@@ -88,6 +84,9 @@ pub(super) fn controller_manager(objects: &Objects) -> Outcome {
             );
         }
         let Some(pod) = managers.labelled.first() else {
+            if matches!(objects.deployment, Ok(None)) {
+                return absent(objects, "pod of kube-controller-manager");
+            }
             let evidence =
                 "kube-controller-manager runs as no pod, so nothing tells where the signing key is";
             let remedy = "place the agent by agent.preset=custom with agent.certFile, agent.keyFile, agent.runAsUser and \
@@ -131,13 +130,7 @@ pub(super) fn controller_manager(objects: &Objects) -> Outcome {
 pub(super) fn pods(objects: &Objects) -> Outcome {
     judged(&objects.daemon_set, |daemon_set| {
         let Some(daemon_set) = daemon_set else {
-            return match objects.deployment {
-                Ok(None) => Outcome::Waits(Name::Webhook),
-                _ => Outcome::failed(
-                    format!("there is no DaemonSet {AGENT_NAMESPACE}/{AGENT}"),
-                    format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
-                ),
-            };
+            return absent(objects, &format!("DaemonSet {AGENT_NAMESPACE}/{AGENT}"));
         };
         let status = daemon_set.status.as_ref();
         let wanted = status.map_or(0, |status| status.desired_number_scheduled);
@@ -169,13 +162,28 @@ pub(super) fn pods(objects: &Objects) -> Outcome {
 }
 
 pub(super) fn signing_key(objects: &Objects, done: &Done) -> Outcome {
-    judged(&objects.daemon_set, |_| match Cause::of(objects) {
+    judged(&objects.daemon_set, |daemon_set| match Cause::of(objects) {
         Some(Cause::Key(finding)) => weighed(ready(objects), finding),
-        _ => match done.obstacle(&[Name::Agent]) {
-            Some(obstacle) => Outcome::Waits(obstacle),
-            None => Outcome::ok("each agent that is ready has read the key"),
+        _ => match (done.obstacle(&[Name::Agent]), daemon_set) {
+            (Some(obstacle), _) => Outcome::Waits(obstacle),
+            (None, Some(_)) => Outcome::ok("each agent that is ready has read the key"),
+            (None, None) => Outcome::Unseen(AS_PROCESSES.to_owned()),
         },
     })
+}
+
+/// What to say of something of the agents that is not there.
+fn absent(objects: &Objects, what: &str) -> Outcome {
+    if runs_as_process(objects) {
+        Outcome::Unseen(AS_PROCESSES.to_owned())
+    } else if matches!(objects.deployment, Ok(None)) {
+        Outcome::Waits(Name::Webhook)
+    } else {
+        Outcome::failed(
+            format!("there is no {what}, and agents run there"),
+            format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
+        )
+    }
 }
 
 /// How many agents are ready.

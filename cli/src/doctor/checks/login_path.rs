@@ -113,7 +113,7 @@ pub(super) fn opens_no_more(seen: &Observations) -> Outcome {
     };
     match answer.status {
         200 => Outcome::warning(
-            "GET /version without credentials: 200: every path is open to them, and RBAC alone decides",
+            "GET /version without credentials: 200: they reach more than the login path, and RBAC alone decides what",
             format!(
                 "this is kubeadm's default, and kubeadm join needs it; where nothing does, open {} alone (docs/configuration.md), \
                  or take system:unauthenticated out of ClusterRoleBinding system:public-info-viewer",

@@ -2,6 +2,8 @@
 
 mod doors;
 mod placement;
+mod tokens;
+mod webhook;
 
 use haulout_api::group::ApiGroupSuffix;
 use k8s_openapi::jiff::Timestamp;

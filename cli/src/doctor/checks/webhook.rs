@@ -18,10 +18,17 @@ pub(super) fn pods(objects: &Objects) -> Outcome {
     let namespace = &objects.namespace;
     judged(&objects.deployment, |deployment| {
         let Some(deployment) = deployment else {
-            return Outcome::failed(
-                format!("there is no Deployment {WEBHOOK} in namespace {namespace}"),
-                "install Haulout (docs/install.md), or name its API group suffix by --api-group-suffix",
-            );
+            return if runs_as_process(objects) {
+                Outcome::ok(format!(
+                    "the webhook runs as a process: there is no Deployment {namespace}/{WEBHOOK}, and the API server reaches it"
+                ))
+            } else {
+                Outcome::failed(
+                    format!("there is no Deployment {WEBHOOK} in namespace {namespace}"),
+                    "install Haulout (docs/install.md), or name its API group suffix by --api-group-suffix; if the webhook runs as a \
+                     process, start it, and look at its log (docs/processes.md)",
+                )
+            };
         };
         let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
         let wanted = wanted.unwrap_or(1);
@@ -45,6 +52,13 @@ pub(super) fn pods(objects: &Objects) -> Outcome {
             _ => Outcome::ok(evidence),
         }
     })
+}
+
+/// Whether the API server leads logins to something that is no pod of ours.
+pub(super) fn runs_as_process(objects: &Objects) -> bool {
+    let service = objects.login_service.as_ref();
+    matches!(objects.deployment, Ok(None))
+        && service.is_ok_and(|service| fault("", service.as_ref()).is_none())
 }
 
 /// Where pods of this component are not ready: what to add to the evidence, and the remedy.

@@ -31,7 +31,7 @@ pub(super) struct Program {
 pub(super) const WEBHOOK: Program = Program {
     name: "haulout-webhook",
     user: 65532,
-    ports: &[8080, 10250],
+    ports: &[8080, 8443, 10250],
     description: "Exchanges OIDC tokens for client certificates that live minutes",
     calls_out: true,
 };

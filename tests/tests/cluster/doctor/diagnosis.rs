@@ -1,8 +1,17 @@
 //! What `haulout doctor` found.
 
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use haulout_tests::cluster::{Products, TOKEN_VARIABLE};
 use serde::Deserialize;
+use tokio::process::Command;
 
 use super::faults::Fault;
+
+/// Longer than one run takes.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What `haulout doctor -o json` printed.
 #[derive(Debug, Deserialize)]
@@ -32,6 +41,24 @@ impl Check {
 }
 
 impl Diagnosis {
+    /// Runs the program.
+    pub(super) async fn make(kubeconfig: &Path, token: &str, arguments: &[&str]) -> Self {
+        let program = Products::find().unwrap().program("haulout");
+        let output = Command::new(program)
+            .args(["doctor", "-o", "json", "--kubeconfig"])
+            .arg(kubeconfig)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env(TOKEN_VARIABLE, token)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(LIMIT, output).await.unwrap().unwrap();
+        let code = output.status.code().unwrap();
+        Self::read(&output.stdout, &output.stderr, code, token)
+    }
+
     /// Reads it, and sees that it gives nothing away.
     pub(super) fn read(stdout: &[u8], stderr: &[u8], code: i32, token: &str) -> Self {
         let stdout = String::from_utf8_lossy(stdout);

@@ -2,15 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_operate::clock::Clock;
-use haulout_tests::cluster::{AUDIENCE, Component, Products, Profile, TOKEN_VARIABLE};
+use haulout_tests::cluster::{AUDIENCE, Component, Profile, TOKEN_VARIABLE};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use super::diagnosis::Diagnosis;
 use super::faults::{Cause, Fault};
@@ -55,7 +54,7 @@ impl Patient {
 
     /// By alice, who has only her own kubeconfig, and this token.
     pub(super) async fn examine_as_alice(&self, token: &str) -> Diagnosis {
-        self.run(&self.installed.kubeconfig(), token, &[]).await
+        Diagnosis::make(&self.installed.kubeconfig(), token, &[]).await
     }
 
     pub(super) fn expired_token(&self) -> String {
@@ -66,25 +65,7 @@ impl Patient {
     }
 
     pub(super) async fn examine(&self, kubeconfig: &Path, arguments: &[&str]) -> Diagnosis {
-        self.run(kubeconfig, &self.token, arguments).await
-    }
-
-    /// Runs the program.
-    async fn run(&self, kubeconfig: &Path, token: &str, arguments: &[&str]) -> Diagnosis {
-        let program = Products::find().unwrap().program("haulout");
-        let output = Command::new(program)
-            .args(["doctor", "-o", "json", "--kubeconfig"])
-            .arg(kubeconfig)
-            .args(arguments)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env(TOKEN_VARIABLE, token)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(LIMIT, output).await.unwrap().unwrap();
-        let code = output.status.code().unwrap();
-        Diagnosis::read(&output.stdout, &output.stderr, code, token)
+        Diagnosis::make(kubeconfig, &self.token, arguments).await
     }
 
     /// Runs the library, by a clock that is so many minutes ahead.
