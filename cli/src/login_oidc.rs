@@ -267,7 +267,7 @@ impl<'a> Session<'a> {
     }
 
     /// The credential that the cluster gives for a token, or the token itself where it takes that.
-    async fn credential(&mut self, id: IdToken) -> Result<CredentialStatus, OidcLoginError> {
+    async fn credential(&self, id: IdToken) -> Result<CredentialStatus, OidcLoginError> {
         let Some(parameters) = &self.settings.concierge else {
             return Ok(CredentialStatus {
                 expiration_timestamp: id.expiry_timestamp,

@@ -23,7 +23,7 @@ pub(crate) enum OidcLoginError {
     #[error("invalid Concierge parameters")]
     Parameters(#[source] ParameterError),
     #[error("invalid --issuer")]
-    Issuer(#[source] OidcError),
+    Issuer(#[source] Box<OidcError>),
     #[error(transparent)]
     Ca(#[from] CaError),
     #[error("--client-secret-env variable is not set, or is empty")]
@@ -36,7 +36,7 @@ pub(crate) enum OidcLoginError {
         value: String,
     },
     #[error("could not complete Pinniped login")]
-    Oidc(#[from] OidcError),
+    Oidc(#[source] Box<OidcError>),
     #[error(
         "could not complete Pinniped login: the issuer gave no ID token; have `openid` among --scopes"
     )]
@@ -75,6 +75,12 @@ pub(crate) enum OidcLoginError {
     Encode(#[source] serde_json::Error),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
+}
+
+impl From<OidcError> for OidcLoginError {
+    fn from(error: OidcError) -> Self {
+        Self::Oidc(Box::new(error))
+    }
 }
 
 impl OidcLoginError {

@@ -230,10 +230,7 @@ impl Session<'_> {
         issuer.tokens(&answer, None, self.clock).await
     }
 
-    async fn by_client_credentials(
-        &mut self,
-        issuer: &Issuer<'_>,
-    ) -> Result<Tokens, OidcLoginError> {
+    async fn by_client_credentials(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let answer: TokenAnswer = issuer.endpoint().client_credentials().await?;
         issuer.client_tokens(&answer, self.clock).await
     }

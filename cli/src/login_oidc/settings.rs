@@ -50,7 +50,8 @@ impl Settings {
         login: &OidcLogin,
         environment: Environment<'_>,
     ) -> Result<Self, OidcLoginError> {
-        provider::https("issuer", &login.issuer).map_err(OidcLoginError::Issuer)?;
+        provider::https("issuer", &login.issuer)
+            .map_err(|error| OidcLoginError::Issuer(Box::new(error)))?;
         let concierge = login
             .concierge
             .enable_concierge

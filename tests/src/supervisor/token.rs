@@ -115,11 +115,11 @@ fn device<'a>(shared: &Shared, field: &impl Fn(&str) -> &'a str) -> anyhow::Resu
         let Some(grant) = grant.filter(|grant| grant.client == field("client_id")) else {
             return Ok(refused("invalid_grant", "no such device code"));
         };
-        if let GrantKind::Device { polls_left, .. } = &mut grant.kind {
-            if *polls_left > 0 {
-                *polls_left = polls_left.saturating_sub(1);
-                return Ok(refused("authorization_pending", ""));
-            }
+        if let GrantKind::Device { polls_left, .. } = &mut grant.kind
+            && *polls_left > 0
+        {
+            *polls_left = polls_left.saturating_sub(1);
+            return Ok(refused("authorization_pending", ""));
         }
         grant.clone()
     };
