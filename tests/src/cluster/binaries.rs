@@ -59,6 +59,14 @@ impl KubernetesBinaries {
         Ok(Self { folder })
     }
 
+    /// Their version where none are given, with its `v`.
+    ///
+    /// # Errors
+    /// The Go module does not say.
+    pub fn version() -> anyhow::Result<&'static str> {
+        kubernetes_version()
+    }
+
     /// Folder of the programs, for `PATH`.
     pub fn folder(&self) -> &Path {
         &self.folder

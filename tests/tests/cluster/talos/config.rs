@@ -1,5 +1,7 @@
 //! What Talos' own code makes of the patches, without a cluster.
 
+use std::collections::BTreeSet;
+
 use haulout_tests::talos::{
     Broken, Case, Cause, Generation, Machine, State, Talos, Version, documents,
 };
@@ -134,6 +136,37 @@ fn manifests_in_patches_are_objects_of_kubernetes() {
             is_an_object(&object, file);
         }
     }
+}
+
+/// What no module knows, only we look at.
+#[test]
+fn documents_that_are_not_checked_have_the_fields_that_they_should() {
+    let (version, generation) = (Version::V1_14, Generation::Documents);
+    let unchecked = PATCHES
+        .iter()
+        .filter(|patch| patch.meant(version, generation) == Meant::NotChecked);
+    let mut kinds = BTreeSet::new();
+    for document in unchecked.flat_map(|patch| documents(&patch.texts()[0]).unwrap()) {
+        let kind = document["kind"].as_str().unwrap().to_owned();
+        let content = match kind.as_str() {
+            "KubeInlineManifestConfig" => "manifest",
+            "KubeExternalManifestConfig" => "url",
+            other => panic!("{other}"),
+        };
+        let fields: BTreeSet<&str> = document
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(
+            fields,
+            BTreeSet::from(["apiVersion", "kind", "name", content])
+        );
+        assert_eq!(document["apiVersion"], "v1alpha1");
+        kinds.insert(kind);
+    }
+    assert_eq!(kinds.len(), 2);
 }
 
 /// Of one document of a patch.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use haulout_tests::cluster::workspace_root;
+use haulout_tests::cluster::{KubernetesBinaries, workspace_root};
 use haulout_tests::talos::{Broken, Generation, State, Version};
 
 use super::patches::Meant;
@@ -114,6 +114,9 @@ pub(crate) fn compare(sections: &[Section], seen: Option<&Seen>) {
     let page = std::fs::read_to_string(&path).unwrap();
     let mut documented = parse(&page);
     let mut findings = String::new();
+    if !page.contains(&introduction()) {
+        findings.push_str("another text before the tables\n");
+    }
     for section in sections {
         let (heading, table) = (section.heading(), section.table(seen));
         let body = section.body(&table);
@@ -165,24 +168,32 @@ fn parse(page: &str) -> BTreeMap<String, String> {
     sections
 }
 
-const INTRODUCTION: &str = "\
-*valid*: a config that Talos' own code generated took the patch, was read back and found valid by it, after the file before it where there
-are two. *rendered*: the arguments of the API server that decide who gets in without credentials. *started*, *TCR*, *other paths*: a real
-kube-apiserver v1.36.3 with them, with Haulout behind it; a login and its answer, and what callers without credentials get elsewhere.
-*applied again*: the same patch once more. What is bold breaks the cluster or opens it, and Talos does not say so.
+/// What stands before the sections.
+fn introduction() -> String {
+    let kubernetes = KubernetesBinaries::version().unwrap();
+    format!(
+        "\
+Each patch on a config that Talos' own code generated. *for it*: whether the patch is meant for this version. *valid*: that code took
+the patch, after the file before it where there are two, read the result back and found it valid. *rendered*: what the API server is
+told of callers without credentials. *started*, *TCR*, *other paths*: what a real kube-apiserver {kubernetes} did that was told so, with
+Haulout behind it: whether it started, and what a login and all other requests without credentials got. *applied again*: the same patch
+once more; *no change* means that the API server is told the same. **Bold** breaks the cluster or opens it, though Talos finds nothing
+wrong.
 
-No module of Talos has the part that writes the API server's pod. What Talos sets itself is a list of ours, and so is what it denies; a model
-merges where no module of Talos does. *not checked*: the document is newer than the last module that can be had. No node was booted: nothing is
-known from here of the kubelet, of mounts and files on a disk, or of the order of a boot.
+No module of Talos has the part that writes the API server's pod. Which arguments Talos sets and denies is a list of ours in each row;
+where it says *model*, the merging is ours too. *not checked*: the document, or the version, is newer than any module that can be had.
+No Talos node was booted: nothing is known from here of the kubelet, of mounts and files on a disk, or of the order of a boot.
 
-`legacy/harden-public-info-viewer.yaml` beside `legacy/anonymous-auth.yaml`: `/version` and the three health paths answer 403, after a restart
-of the API server too, and logins go on.
-";
+`legacy/harden-public-info-viewer.yaml` beside `legacy/anonymous-auth.yaml`: `/version` and the three health paths answer 403, after a
+restart of the API server too, and logins go on.
+"
+    )
+}
 
 fn write(path: &PathBuf, page: &str, sections: &BTreeMap<String, String>) {
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
-    let mut matrix = format!("{INTRODUCTION}\n");
+    let mut matrix = introduction() + "\n";
     for (heading, body) in sections {
         writeln!(matrix, "### {heading}\n\n{body}").unwrap();
     }

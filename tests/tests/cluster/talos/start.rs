@@ -143,7 +143,8 @@ impl Observer {
             ));
         }
         let process = self.running.cluster.process(Component::ApiServer).unwrap();
-        drop(std::fs::write(process.log(), ""));
+        // What it says next is told apart from what it said before.
+        std::fs::write(process.log(), "").unwrap();
         let old = process.arguments_mut();
         old.retain(|argument| {
             let argument = argument.to_str().unwrap();

@@ -14,7 +14,7 @@ pub(crate) struct Trap {
     state: fn() -> State,
 }
 
-pub(crate) const TRAPS: [Trap; 14] = [
+pub(crate) const TRAPS: [Trap; 15] = [
     Trap {
         name: "no KubeAuthenticationConfig beside KubeAPIServerConfig",
         version: Version::V1_14,
@@ -88,12 +88,23 @@ pub(crate) const TRAPS: [Trap; 14] = [
         state: || opens("neither --anonymous-auth nor a file with the key `anonymous`"),
     },
     Trap {
-        name: "the flag beside a file",
+        name: "the flag, false, beside a file",
         version: Version::V1_13,
         generation: Generation::Legacy,
         patches: || {
             let mut patches = both_steps();
             patches.push(extra_args(&["anonymous-auth: \"false\""]));
+            patches
+        },
+        state: || does_not_start(Cause::FlagBesideFile),
+    },
+    Trap {
+        name: "the flag, true, beside a file",
+        version: Version::V1_13,
+        generation: Generation::Legacy,
+        patches: || {
+            let mut patches = both_steps();
+            patches.push(extra_args(&["anonymous-auth: \"true\""]));
             patches
         },
         state: || does_not_start(Cause::FlagBesideFile),
