@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Talos(Talos),
     /// Checks why logins do not work, and says what to do; changes nothing.
     Doctor(DoctorFlags),
+    /// Forgets your sessions and credentials, and has the issuers revoke them.
+    Logout(LogoutFlags),
     /// Prints the version.
     Version,
 }
@@ -158,6 +160,160 @@ pub(crate) enum Login {
     /// Exchanges a token that you have already, such as a CI job's, for a credential.
     #[command(args_override_self = true)]
     Static(Box<StaticLogin>),
+
+    /// Logs you in at an OIDC issuer, in a browser unless another flow is chosen, and gets a credential.
+    Oidc(Box<OidcLogin>),
+}
+
+/// Flags of `login oidc`.
+#[derive(Args, Debug)]
+pub(crate) struct OidcLogin {
+    /// URL of the OIDC issuer, exactly as it calls itself.
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: String,
+
+    /// Client ID of this program at the issuer.
+    #[arg(long, default_value = "pinniped-cli", value_name = "ID")]
+    pub(crate) client_id: String,
+
+    /// Environment variable with the client's secret, for issuers that gave it one.
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) client_secret_env: Option<String>,
+
+    /// Scopes to ask for [default: openid and what of offline_access, pinniped:request-audience, username,
+    /// groups, email and profile the issuer offers].
+    #[arg(long, value_delimiter = ',', value_name = "SCOPES")]
+    pub(crate) scopes: Option<Vec<String>>,
+
+    /// Further parameter of the authorization request, as NAME=VALUE; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) extra_parameter: Vec<(String, String)>,
+
+    /// How to log in: browser_authcode, device_code, cli_password (Pinniped Supervisors) or client_credentials.
+    #[arg(long, value_name = "FLOW")]
+    pub(crate) flow: Option<Flow>,
+
+    /// Port of this computer that the browser comes back to; 0 chooses a free one.
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(crate) listen_port: u16,
+
+    #[command(flatten)]
+    pub(crate) switches: OidcSwitches,
+
+    /// Audience of the token that the cluster wants, which the issuer exchanges its own for.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "AUDIENCE"
+    )]
+    pub(crate) request_audience: String,
+
+    #[command(flatten)]
+    pub(crate) ca: CaFlags,
+
+    /// File that keeps tokens; empty for none [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared with
+    /// the pinniped command].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) session_cache: Option<String>,
+
+    /// File that keeps credentials until they expire; empty for none [default: credentials.yaml beside it].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_cache: Option<String>,
+
+    /// Name of the Supervisor's identity provider to log in with.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NAME"
+    )]
+    pub(crate) upstream_identity_provider_name: String,
+
+    /// Its type: oidc, ldap, activedirectory or github.
+    #[arg(long, default_value = "oidc", value_name = "TYPE")]
+    pub(crate) upstream_identity_provider_type: String,
+
+    /// Its flow: browser_authcode or cli_password.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "FLOW"
+    )]
+    pub(crate) upstream_identity_provider_flow: String,
+
+    #[command(flatten)]
+    pub(crate) concierge: ConciergeFlags,
+}
+
+/// Where CA certificates come from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CaFlags {
+    /// File with CA certificates, PEM, that may sign the issuer's certificate, in place of this system's; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_bundle: Vec<PathBuf>,
+
+    /// The same as base64 of PEM; may be repeated.
+    #[arg(long, value_name = "BASE64")]
+    pub(crate) ca_bundle_data: Vec<String>,
+}
+
+/// Flags of `logout`.
+#[derive(Args, Debug)]
+pub(crate) struct LogoutFlags {
+    /// Only the sessions of this issuer [default: all].
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) ca: CaFlags,
+
+    /// File that keeps tokens [default: as login oidc].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) session_cache: Option<String>,
+
+    /// File that keeps credentials [default: as login oidc].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_cache: Option<String>,
+}
+
+/// Flags of `login oidc` that are on or off.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct OidcSwitches {
+    /// Do not open a browser, only print the link.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) skip_browser: bool,
+
+    /// Do not listen for the browser; paste what it shows.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+          default_missing_value = "true", hide = true, value_name = "BOOL")]
+    pub(crate) skip_listen: bool,
+
+    /// Say what is wrong with the session cache.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+          default_missing_value = "true", hide = true, value_name = "BOOL")]
+    pub(crate) debug_session_cache: bool,
+}
+
+/// How a user, or a program, gets tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Flow {
+    /// With a browser on this computer, or by pasting what one elsewhere shows.
+    BrowserAuthcode,
+    /// With a browser anywhere (RFC 8628).
+    DeviceCode,
+    /// User name and password, for a Pinniped Supervisor.
+    CliPassword,
+    /// No user: the client itself (RFC 6749, 4.4).
+    ClientCredentials,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Flags of `login static`.

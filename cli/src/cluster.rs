@@ -181,6 +181,17 @@ async fn pages<K: Clone>(
     }
 }
 
+/// The URL of an API server as it may be shown: without a user and password, which some kubeconfigs have there, and without a
+/// slash at its end.
+pub(crate) fn shown_server(url: &Uri) -> String {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    let scheme = url.scheme_str().unwrap_or("https");
+    format!("{scheme}://{host}{}", url.path().trim_end_matches('/'))
+}
+
 fn connect(config: Config) -> Result<Client, ClusterError> {
     Client::try_from(config).map_err(|error| ClusterError::Client(Box::new(error)))
 }
@@ -210,5 +221,27 @@ fn refusal(status: &Status) -> String {
         format!("the API server answered {} {}", status.code, status.reason)
     } else {
         status.message.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("https://k.example.com:6443/", "https://k.example.com:6443"),
+            (
+                "https://user:secret@k.example.com/k8s/c-1/",
+                "https://k.example.com/k8s/c-1",
+            ),
+            (
+                "https://user@[2001:db8::1]:6443",
+                "https://[2001:db8::1]:6443",
+            ),
+        ] {
+            assert_eq!(shown_server(&url.parse().unwrap()), shown);
+        }
     }
 }

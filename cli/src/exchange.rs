@@ -96,35 +96,30 @@ struct Status {
 /// Exchanges `token`. Sends no `Authorization` header, follows no redirect, trusts only the CA of `parameters` if it has one.
 ///
 /// A server that is overloaded or restarting (429, 502, 503, 504) is asked once more.
-pub(crate) fn exchange(
+pub(crate) async fn exchange(
     parameters: &Parameters,
     token: &SecretString,
     now: SystemTime,
 ) -> Result<ClusterCredential, ExchangeError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ExchangeError::Runtime)?;
-    let credential = runtime.block_on(async {
-        let work = async {
-            let client = client(parameters)?;
-            match attempt(&client, parameters, token).await {
-                Err(error) => {
-                    let Some(pause) = error.pause_before_retry() else {
-                        return Err(error);
-                    };
-                    tokio::time::sleep(pause).await;
-                    attempt(&client, parameters, token).await
-                }
-                done => done,
+    let work = async {
+        let client = client(parameters)?;
+        match attempt(&client, parameters, token).await {
+            Err(error) => {
+                let Some(pause) = error.pause_before_retry() else {
+                    return Err(error);
+                };
+                tokio::time::sleep(pause).await;
+                attempt(&client, parameters, token).await
             }
-        };
+            done => done,
+        }
+    };
+    let credential =
         tokio::time::timeout(TIMEOUT, work)
             .await
             .map_err(|_| ExchangeError::TimedOut {
                 authority: parameters.authority(),
-            })?
-    })?;
+            })??;
     if SystemTime::from(credential.expiration_timestamp.0) <= now {
         return Err(ExchangeError::ExpiredOnArrival);
     }

@@ -25,11 +25,23 @@ impl ExecVersion {
 }
 
 /// What kubectl says of itself and the cluster.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ExecInfo {
     pub(crate) version: ExecVersion,
+    /// Whether the user may be asked something; yes unless kubectl says no.
+    pub(crate) is_interactive: bool,
     /// `spec.cluster` byte for byte, so that its hash is the one that Pinniped's CLI makes.
     pub(crate) cluster: Option<Box<RawValue>>,
+}
+
+impl Default for ExecInfo {
+    fn default() -> Self {
+        Self {
+            version: ExecVersion::default(),
+            is_interactive: true,
+            cluster: None,
+        }
+    }
 }
 
 impl ExecInfo {
@@ -46,6 +58,8 @@ impl ExecInfo {
         struct Spec {
             #[serde(default)]
             cluster: Option<Box<RawValue>>,
+            #[serde(default)]
+            interactive: Option<bool>,
         }
         let Ok(wire) = serde_json::from_str::<Wire>(text) else {
             return Self::default();
@@ -57,6 +71,7 @@ impl ExecInfo {
         };
         Self {
             version,
+            is_interactive: wire.spec.interactive.unwrap_or(true),
             cluster: wire.spec.cluster,
         }
     }
@@ -147,6 +162,7 @@ mod tests {
         );
         assert_eq!(v1beta1.version, ExecVersion::V1Beta1);
         assert!(v1beta1.cluster.is_none());
+        assert!(v1.is_interactive && !v1beta1.is_interactive);
     }
 
     #[test]
@@ -154,7 +170,7 @@ mod tests {
         for text in ["", "{", "null", "[]", "{}", r#"{"apiVersion":7}"#] {
             let info = ExecInfo::parse(text);
             assert_eq!(info.version, ExecVersion::V1Beta1, "{text}");
-            assert!(info.cluster.is_none(), "{text}");
+            assert!(info.cluster.is_none() && info.is_interactive, "{text}");
         }
     }
 

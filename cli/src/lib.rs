@@ -6,6 +6,8 @@
 
 mod agent_values;
 mod arguments;
+mod cache_file;
+mod clock;
 mod cluster;
 mod credential_cache;
 mod doctor;
@@ -13,10 +15,15 @@ mod exchange;
 mod exec_credential;
 mod installation;
 mod local_host;
+mod login_oidc;
 mod login_static;
+mod logout;
 mod migrate;
+mod oidc;
 mod protection;
+mod session_cache;
 mod talos;
+mod terminal;
 mod transport;
 
 use std::error::Error;
@@ -30,8 +37,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use agent_values::AgentValuesError;
 use arguments::{Arguments, Command, Login, Talos};
+use clock::Clock;
 use doctor::DoctorError;
+use login_oidc::OidcLoginError;
 use login_static::LoginError;
+use logout::LogoutError;
 use migrate::MigrateError;
 use talos::patch::PatchError;
 
@@ -49,6 +59,10 @@ enum CommandError {
     #[error(transparent)]
     Login(#[from] LoginError),
     #[error(transparent)]
+    LoginOidc(#[from] OidcLoginError),
+    #[error(transparent)]
+    Logout(#[from] LogoutError),
+    #[error(transparent)]
     AgentValues(#[from] AgentValuesError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -64,11 +78,12 @@ impl CommandError {
     fn exit_code(&self) -> ExitCode {
         let is_usage = match self {
             Self::Login(error) => error.is_usage(),
+            Self::LoginOidc(error) => error.is_usage(),
             Self::Migrate(error) => error.is_usage(),
             Self::TalosPatch(error) => error.is_usage(),
             // 1 says that it ran, and that a check failed.
             Self::Doctor(_) => true,
-            Self::AgentValues(_) | Self::Print(_) => false,
+            Self::AgentValues(_) | Self::Logout(_) | Self::Print(_) => false,
         };
         if is_usage {
             ExitCode::from(USAGE)
@@ -105,6 +120,19 @@ pub fn run(
             };
             let login = login_static::run(&login, &surroundings, stdout, stderr);
             login.map(done).map_err(Into::into)
+        }
+        Command::Login(Login::Oidc(login)) => {
+            let surroundings = login_oidc::Surroundings {
+                arguments: arguments.get(1..).unwrap_or_default(),
+                environment,
+                clock: Clock::starting_at(now),
+            };
+            let login = login_oidc::run(&login, &surroundings, stdout, stderr);
+            login.map(done).map_err(Into::into)
+        }
+        Command::Logout(flags) => {
+            let logout = logout::run(&flags, environment, now, stdout, stderr);
+            logout.map(done).map_err(Into::into)
         }
         Command::AgentValues(cluster) => {
             let values = agent_values::run(&cluster, stdout);

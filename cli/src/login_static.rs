@@ -11,7 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::Environment;
 use crate::arguments::{Arguments, Command, Login, StaticLogin};
-use crate::credential_cache::{self, CacheError, CredentialCache};
+use crate::cache_file::CacheError;
+use crate::credential_cache::{self, CredentialCache};
 use crate::exchange::{self, ExchangeError, ParameterError, Parameters};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
 
@@ -106,7 +107,11 @@ pub(crate) fn run(
         .unwrap_or_default();
     let credential = match parameters {
         Some(parameters) => cached_or(login, surroundings, &token, &info, stderr, || {
-            exchange::exchange(&parameters, &token, surroundings.now)
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(ExchangeError::Runtime)?;
+            runtime.block_on(exchange::exchange(&parameters, &token, surroundings.now))
         })?,
         None => CredentialStatus::from_token(token.expose_secret()),
     };
@@ -188,12 +193,8 @@ fn cached_or(
         environment,
         now,
     } = *surroundings;
-    let path = match login.credential_cache.as_deref() {
-        Some("") => None,
-        Some(path) => Some(path.into()),
-        None => CredentialCache::default_path(environment),
-    };
-    let Some(cache) = path.map(CredentialCache::new) else {
+    let cache = CredentialCache::chosen(login.credential_cache.as_deref(), environment);
+    let Some(cache) = cache else {
         return exchange().map(Into::into).map_err(LoginError::Exchange);
     };
     let debug = environment("PINNIPED_DEBUG").is_some_and(|value| value == "true");
@@ -203,8 +204,12 @@ fn cached_or(
             drop(writeln!(stderr, "Debug: {}", crate::chain(error)));
         }
     };
-    let key = credential_cache::key(arguments, token.expose_secret(), info.cluster.as_deref())
-        .map_err(LoginError::Encode)?;
+    let key = credential_cache::static_login_key(
+        arguments,
+        token.expose_secret(),
+        info.cluster.as_deref(),
+    )
+    .map_err(LoginError::Encode)?;
     match cache.get(&key, now) {
         Ok(Some(credential)) => return Ok(credential),
         Ok(None) => {}

@@ -1,7 +1,7 @@
 //! A real OIDC issuer for the demo and for tests: HTTPS with a CA of its own, discovery, JWK set, tokens, and
 //! faults that can be switched on.
 
-mod signing;
+pub(crate) mod signing;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -10,6 +10,7 @@ pub mod logins;
 pub mod oidc;
 pub mod pages;
 pub mod probe;
+pub mod supervisor;
 pub mod talos;
 pub mod token_review_server;
 

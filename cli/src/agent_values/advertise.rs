@@ -5,6 +5,7 @@ use std::fmt;
 use http::Uri;
 
 use super::values::quoted;
+use crate::cluster::shown_server;
 use crate::local_host::is_local_host;
 
 /// What the chart's value `advertise.server` should be. Its text is YAML.
@@ -24,8 +25,7 @@ impl Advertise {
         if has_cluster_info != Some(false) {
             return Self::NotNeeded;
         }
-        let url = server.to_string();
-        let url = url.trim_end_matches('/').to_owned();
+        let url = shown_server(server);
         let host = server.host().unwrap_or_default();
         if is_local_host(host) || host.is_empty() {
             Self::Unknown(url)

@@ -1,5 +1,6 @@
 //! The key of a cache entry: a hash over everything that decides what the credential is.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -7,25 +8,43 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// Key of `login static`: lower-case hexadecimal SHA-256 over arguments, token and cluster.
-pub(crate) fn key(
+pub(crate) fn static_login_key(
     arguments: &[OsString],
     token: &str,
     cluster: Option<&RawValue>,
 ) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Inputs<'a> {
-        args: Vec<std::borrow::Cow<'a, str>>,
+        args: Vec<Cow<'a, str>>,
         token: &'a str,
         cluster: Option<&'a RawValue>,
     }
     hash(&Inputs {
-        args: arguments
-            .iter()
-            .map(|argument| argument.to_string_lossy())
-            .collect(),
+        args: texts(arguments),
         token,
         cluster,
     })
+}
+
+/// Key of `login oidc`: the same over arguments and cluster.
+pub(crate) fn login_key(
+    arguments: &[OsString],
+    cluster: Option<&RawValue>,
+) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    struct Inputs<'a> {
+        args: Vec<Cow<'a, str>>,
+        cluster: Option<&'a RawValue>,
+    }
+    hash(&Inputs {
+        args: texts(arguments),
+        cluster,
+    })
+}
+
+fn texts(arguments: &[OsString]) -> Vec<Cow<'_, str>> {
+    let texts = arguments.iter().map(|argument| argument.to_string_lossy());
+    texts.collect()
 }
 
 /// Hash of `inputs` as Go's JSON encoder prints them: HTML characters escaped, a newline at the end.
@@ -82,10 +101,10 @@ mod tests {
         let cluster = RawValue::from_string(r#"{"server":"https://k"}"#.to_owned()).unwrap();
         let arguments = ["login".into(), "static".into()];
         let keys = [
-            key(&arguments, "token", None).unwrap(),
-            key(&arguments, "other", None).unwrap(),
-            key(&arguments[..1], "token", None).unwrap(),
-            key(&arguments, "token", Some(&cluster)).unwrap(),
+            static_login_key(&arguments, "token", None).unwrap(),
+            static_login_key(&arguments, "other", None).unwrap(),
+            static_login_key(&arguments[..1], "token", None).unwrap(),
+            static_login_key(&arguments, "token", Some(&cluster)).unwrap(),
         ];
         for (i, one) in keys.iter().enumerate() {
             assert!(keys.iter().skip(i + 1).all(|other| other != one));
@@ -95,6 +114,10 @@ mod tests {
             hash_of(
                 "{\"args\":[\"login\",\"static\"],\"token\":\"token\",\"cluster\":{\"server\":\"https://k\"}}\n"
             )
+        );
+        assert_eq!(
+            login_key(&arguments, None).unwrap(),
+            hash_of("{\"args\":[\"login\",\"static\"],\"cluster\":null}\n")
         );
     }
 

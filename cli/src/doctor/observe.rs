@@ -17,7 +17,7 @@ use self::server::Server;
 use super::claims::Claims;
 use super::observations::{AccountFault, Body, Objects, Observations, OwnDoor, Token, TokenLogin};
 use crate::chain;
-use crate::cluster::{Cluster, ClusterError, call};
+use crate::cluster::{Cluster, ClusterError, call, shown_server};
 use crate::exchange::{Parameters, Request};
 use crate::login_static::Stanza;
 
@@ -58,11 +58,7 @@ pub(super) async fn observe(
         Err(fault) => (None, Err(fault), None),
     };
     let mut observations = Observations {
-        server: config
-            .cluster_url
-            .to_string()
-            .trim_end_matches('/')
-            .to_owned(),
+        server: shown_server(&config.cluster_url),
         verifies_server: !config.accept_invalid_certs,
         now: clock.now(),
         clock_difference: date.map(|date| clock.now().as_second() - date.as_second()),

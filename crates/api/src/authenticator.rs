@@ -92,6 +92,17 @@ pub enum SigningAlgorithm {
 }
 
 impl SigningAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
     /// Its name in a token's header and in a JSON Web Key.
     pub fn name(self) -> &'static str {
         match self {

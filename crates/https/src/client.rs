@@ -19,6 +19,7 @@ use crate::tls::{TrustRoots, client_config};
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 /// How much one call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +78,18 @@ impl HttpsClient {
     /// # Errors
     /// [`CallError`]; an answer of any status is none.
     pub async fn get_json(&self, url: Url) -> Result<Answer, CallError> {
-        let mut request = Request::new(Method::GET, url);
-        let headers = request.headers_mut();
+        self.get(url, HeaderMap::new()).await
+    }
+
+    /// The same, with further headers.
+    ///
+    /// # Errors
+    /// [`CallError`]; an answer of any status is none.
+    pub async fn get(&self, url: Url, mut headers: HeaderMap) -> Result<Answer, CallError> {
         headers.insert(header::ACCEPT, JSON);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let mut request = Request::new(Method::GET, url);
+        *request.headers_mut() = headers;
         self.call("Get", request).await
     }
 
@@ -89,10 +98,33 @@ impl HttpsClient {
     /// # Errors
     /// [`CallError`]; an answer of any status is none.
     pub async fn post_json(&self, url: Url, body: Vec<u8>) -> Result<Answer, CallError> {
-        let mut request = Request::new(Method::POST, url);
-        let headers = request.headers_mut();
+        self.post(url, JSON, HeaderMap::new(), body).await
+    }
+
+    /// What the server answers to a POST of `body`, an HTML form, with further headers.
+    ///
+    /// # Errors
+    /// [`CallError`]; an answer of any status is none.
+    pub async fn post_form(
+        &self,
+        url: Url,
+        headers: HeaderMap,
+        body: String,
+    ) -> Result<Answer, CallError> {
+        self.post(url, FORM, headers, body.into_bytes()).await
+    }
+
+    async fn post(
+        &self,
+        url: Url,
+        content_type: HeaderValue,
+        mut headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Answer, CallError> {
         headers.insert(header::ACCEPT, JSON);
-        headers.insert(header::CONTENT_TYPE, JSON);
+        headers.insert(header::CONTENT_TYPE, content_type);
+        let mut request = Request::new(Method::POST, url);
+        *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into());
         self.call("Post", request).await
     }

@@ -66,7 +66,10 @@ pub async fn discover(client: &IssuerClient, issuer: &str) -> Result<Provider, D
 }
 
 /// URL of the discovery document of `issuer`, a trailing slash of which does not count.
-fn discovery_url(issuer: &str) -> Result<Url, url::ParseError> {
+///
+/// # Errors
+/// The issuer is no URL.
+pub fn discovery_url(issuer: &str) -> Result<Url, url::ParseError> {
     Url::parse(issuer)?;
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     Url::parse(&format!("{base}{WELL_KNOWN_PATH}"))

@@ -44,6 +44,12 @@ impl Claims {
     }
 }
 
+impl From<Claims> for Map<String, Value> {
+    fn from(claims: Claims) -> Self {
+        claims.0
+    }
+}
+
 impl From<Map<String, Value>> for Claims {
     fn from(claims: Map<String, Value>) -> Self {
         Self(claims)

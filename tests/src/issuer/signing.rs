@@ -25,7 +25,7 @@ pub enum SigningKind {
     Es384WithKeyId,
 }
 
-pub(super) struct SigningKey {
+pub(crate) struct SigningKey {
     key: Pair,
     algorithm: &'static str,
     id: Option<String>,
@@ -38,7 +38,7 @@ enum Pair {
 
 impl SigningKey {
     /// Makes a key; `number` becomes part of its id.
-    pub(super) fn generate(kind: SigningKind, number: u32) -> anyhow::Result<Self> {
+    pub(crate) fn generate(kind: SigningKind, number: u32) -> anyhow::Result<Self> {
         let id = Some(format!("key-{number}"));
         Ok(match kind {
             SigningKind::Es256WithoutKeyId => Self {
@@ -59,7 +59,7 @@ impl SigningKey {
         })
     }
 
-    pub(super) fn sign(&self, claims: &Value) -> anyhow::Result<String> {
+    pub(crate) fn sign(&self, claims: &Value) -> anyhow::Result<String> {
         let header = self.with_id(json!({"alg": self.algorithm, "typ": "JWT"}));
         let message = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
         let random = SystemRandom::new();
@@ -79,7 +79,7 @@ impl SigningKey {
         Ok(format!("{message}.{}", b64(signature)))
     }
 
-    pub(super) fn jwk(&self) -> anyhow::Result<Value> {
+    pub(crate) fn jwk(&self) -> anyhow::Result<Value> {
         let jwk = match &self.key {
             Pair::Ec(key) => {
                 let (x, y) = key

@@ -1,16 +1,18 @@
-//! The program `haulout`: `login static` and `doctor` against real HTTPS servers, `talos patch` with real machine configs.
+//! The program `haulout`: its logins and `doctor` against real HTTPS servers, `talos patch` with real machine configs.
 #![cfg(test)]
 
 mod cache;
 mod doctor;
 mod exchange;
 mod failures;
+mod login_oidc;
 mod server;
 mod talos_patch;
 mod usage;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -73,28 +75,24 @@ impl Machine {
         self.home.path().join(".config/pinniped/credentials.yaml")
     }
 
+    /// The same machine once more, for another thread; its home stays this one's.
+    fn copy(&self) -> Copy {
+        Copy {
+            variables: self.variables.clone(),
+            now: self.now,
+        }
+    }
+
     fn run(&self, flags: &[&str]) -> Outcome {
         self.run_with_input(flags, "")
     }
 
     fn run_with_input(&self, flags: &[&str], stdin: &str) -> Outcome {
-        let arguments: Vec<OsString> = ["haulout"]
-            .iter()
-            .chain(flags)
-            .map(OsString::from)
-            .collect();
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let code = haulout::run(
-            &arguments,
-            &|name| self.variables.get(name).cloned(),
-            SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
-            &mut stdin.as_bytes(),
-            &mut stdout,
-            &mut stderr,
-        );
+        let mut stderr = Vec::new();
+        let (code, stdout) = self.copy().run_on(flags, stdin, &mut stderr);
         Outcome {
             code,
-            stdout: String::from_utf8(stdout).unwrap(),
+            stdout,
             stderr: String::from_utf8(stderr).unwrap(),
         }
     }
@@ -116,6 +114,30 @@ impl Machine {
             &token,
         ];
         self.run(&[&flags[..], more].concat())
+    }
+}
+
+/// What of a machine a program sees.
+struct Copy {
+    variables: HashMap<&'static str, OsString>,
+    now: u64,
+}
+
+impl Copy {
+    /// Runs the program, and gives its exit code and what it printed.
+    fn run_on(&self, flags: &[&str], stdin: &str, mut stderr: impl Write) -> (ExitCode, String) {
+        let arguments = ["haulout"].iter().chain(flags);
+        let arguments: Vec<OsString> = arguments.map(OsString::from).collect();
+        let mut stdout = Vec::new();
+        let code = haulout::run(
+            &arguments,
+            &|name| self.variables.get(name).cloned(),
+            SystemTime::UNIX_EPOCH + Duration::from_secs(self.now),
+            &mut stdin.as_bytes(),
+            &mut stdout,
+            &mut stderr,
+        );
+        (code, String::from_utf8(stdout).unwrap())
     }
 }
 

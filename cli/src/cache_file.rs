@@ -1,0 +1,239 @@
+//! A file of secrets that several processes read and change: locked, private, and replaced as a whole.
+//!
+//! Path, format and lock are those of Pinniped's CLI (`internal/execcredcache`, `pkg/oidcclient/filesession`), so both programs
+//! can use one file. Unlike there, the file is replaced, not rewritten: a reader that takes no lock never sees half of it, and
+//! a writer that is killed leaves what was there.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Environment;
+
+const API_VERSION: &str = "config.supervisor.pinniped.dev/v1alpha1";
+/// A file beyond this is not ours.
+const MAX_BYTES: u64 = 16 << 20;
+
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
+const LOCK_TRIES: u32 = 1000;
+
+/// Why a cache could not be used; a login goes on without it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CacheError {
+    #[error("failed to create the folder of the {0} cache")]
+    CreateFolder(&'static str, #[source] io::Error),
+    #[error("failed to lock the {0} cache")]
+    Lock(&'static str, #[source] io::Error),
+    #[error("another process holds the lock of the {0} cache")]
+    Busy(&'static str),
+    #[error("failed to read the {0} cache")]
+    Read(&'static str, #[source] io::Error),
+    #[error("failed to encode the {0} cache")]
+    Encode(&'static str, #[source] serde_saphyr::ser::Error),
+    #[error("failed to write the {0} cache")]
+    Write(&'static str, #[source] io::Error),
+    #[error("the time is outside of what a timestamp can hold")]
+    Time,
+}
+
+/// What a cache file holds.
+pub(crate) trait Contents: Default + Serialize + DeserializeOwned {
+    /// Its `kind`.
+    const KIND: &'static str;
+    /// What it is called in messages.
+    const NAME: &'static str;
+    /// Its name in the folder of caches.
+    const FILE: &'static str;
+}
+
+/// The document as it stands in the file.
+#[derive(Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<C> {
+    api_version: String,
+    kind: String,
+    #[serde(flatten)]
+    contents: C,
+}
+
+/// A file that holds a `C`.
+#[derive(Debug)]
+pub(crate) struct CacheFile<C> {
+    path: PathBuf,
+    lock_tries: u32,
+    max_bytes: u64,
+    contents: std::marker::PhantomData<C>,
+}
+
+impl<C: Contents> CacheFile<C> {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            lock_tries: LOCK_TRIES,
+            max_bytes: MAX_BYTES,
+            contents: std::marker::PhantomData,
+        }
+    }
+
+    /// The file that a flag names, `default` standing for no flag and an empty one for no cache.
+    pub(crate) fn chosen(flag: Option<&str>, environment: Environment<'_>) -> Option<Self> {
+        let path = match flag {
+            Some("") => return None,
+            Some(path) => path.into(),
+            None => default_folder(environment)?.join(C::FILE),
+        };
+        Some(Self::new(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the file holds; nothing where it is missing, damaged or of another kind. Creates nothing.
+    pub(crate) fn get(&self) -> Result<C, CacheError> {
+        if !self.path.exists() {
+            return Ok(C::default());
+        }
+        // Pinniped's CLI rewrites the file in place, so reading needs the lock too.
+        let lock = self.open_lock()?;
+        self.try_repeatedly(|| lock.try_lock_shared())?;
+        self.read()
+    }
+
+    /// Changes what the file holds.
+    pub(crate) fn update(
+        &self,
+        change: impl FnOnce(&mut C) -> Result<(), CacheError>,
+    ) -> Result<(), CacheError> {
+        if let Some(folder) = self.path.parent() {
+            create_private_folder(folder)
+                .map_err(|error| CacheError::CreateFolder(C::NAME, error))?;
+        }
+        let lock = self.open_lock()?;
+        self.try_repeatedly(|| lock.try_lock())?;
+        let mut contents = self.read()?;
+        change(&mut contents)?;
+        self.replace(contents)
+    }
+
+    /// Changes what the file holds, if there is one.
+    pub(crate) fn change_existing<T: Default>(
+        &self,
+        change: impl FnOnce(&mut C) -> T,
+    ) -> Result<T, CacheError> {
+        let mut result = T::default();
+        if self.path.exists() {
+            self.update(|contents| {
+                result = change(contents);
+                Ok(())
+            })?;
+        }
+        Ok(result)
+    }
+
+    fn open_lock(&self) -> Result<File, CacheError> {
+        let path = with_extension(&self.path, "lock");
+        private(OpenOptions::new().write(true).create(true))
+            .open(path)
+            .map_err(|error| CacheError::Lock(C::NAME, error))
+    }
+
+    fn try_repeatedly(
+        &self,
+        mut attempt: impl FnMut() -> Result<(), TryLockError>,
+    ) -> Result<(), CacheError> {
+        for _ in 0..self.lock_tries {
+            match attempt() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_INTERVAL),
+                Err(TryLockError::Error(error)) => return Err(CacheError::Lock(C::NAME, error)),
+            }
+        }
+        Err(CacheError::Busy(C::NAME))
+    }
+
+    fn read(&self) -> Result<C, CacheError> {
+        let mut bytes = Vec::new();
+        match File::open(&self.path) {
+            Ok(file) => file
+                .take(self.max_bytes)
+                .read_to_end(&mut bytes)
+                .map_err(|error| CacheError::Read(C::NAME, error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(CacheError::Read(C::NAME, error)),
+        };
+        Ok(std::str::from_utf8(&bytes)
+            .ok()
+            .and_then(|text| serde_saphyr::from_str::<Document<C>>(text).ok())
+            .filter(|document| document.api_version == API_VERSION && document.kind == C::KIND)
+            .map(|document| document.contents)
+            .unwrap_or_default())
+    }
+
+    fn replace(&self, contents: C) -> Result<(), CacheError> {
+        let document = Document {
+            api_version: API_VERSION.to_owned(),
+            kind: C::KIND.to_owned(),
+            contents,
+        };
+        let text = serde_saphyr::to_string(&document)
+            .map_err(|error| CacheError::Encode(C::NAME, error))?;
+        let failed = |error| CacheError::Write(C::NAME, error);
+        let new = with_extension(&self.path, "new");
+        // One that was left behind may be readable for others.
+        match std::fs::remove_file(&new) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let write = || {
+            let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&new, &self.path)
+        };
+        write().map_err(failed)
+    }
+}
+
+/// `pinniped` below `$XDG_CONFIG_HOME`, else below `$HOME/.config`; `None` when neither is set.
+pub(crate) fn default_folder(environment: Environment<'_>) -> Option<PathBuf> {
+    let set = |name| {
+        environment(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let config = set("XDG_CONFIG_HOME").or_else(|| {
+        let home = set("HOME").or_else(|| set("USERPROFILE"))?;
+        Some(home.join(".config"))
+    })?;
+    Some(config.join("pinniped"))
+}
+
+pub(crate) fn with_extension(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+pub(crate) fn create_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::*;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Notes {
+    #[serde(default)]
+    notes: Vec<String>,
+}
+
+impl Contents for Notes {
+    const KIND: &'static str = "NoteCache";
+    const NAME: &'static str = "note";
+    const FILE: &'static str = "notes.yaml";
+}
+
+struct Scratch {
+    folder: tempfile::TempDir,
+    file: CacheFile<Notes>,
+}
+
+fn scratch() -> Scratch {
+    let folder = tempfile::tempdir().unwrap();
+    // Patient as in earnest: a child that another test begins holds our lock too, until it is another program.
+    let file = CacheFile::new(folder.path().join("a/b/notes.yaml"));
+    Scratch { folder, file }
+}
+
+fn note(file: &CacheFile<Notes>, text: &str) -> Result<(), CacheError> {
+    file.update(|contents| {
+        contents.notes.push(text.to_owned());
+        Ok(())
+    })
+}
+
+fn notes(file: &CacheFile<Notes>) -> Vec<String> {
+    file.get().unwrap().notes
+}
+
+#[test]
+fn missing_file_holds_nothing_and_is_not_created() {
+    let Scratch { folder, file } = scratch();
+    assert_eq!(notes(&file), [""; 0]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn folder_and_files_are_private() {
+    let Scratch {
+        folder: _folder,
+        file,
+    } = scratch();
+    note(&file, "a").unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let folder = file.path().parent().unwrap();
+    assert_eq!(mode(folder), 0o700);
+    assert_eq!(mode(folder.parent().unwrap()), 0o700);
+    assert_eq!(mode(file.path()), 0o600);
+    assert_eq!(mode(&with_extension(file.path(), "lock")), 0o600);
+}
+
+/// Also where the old file, or one left behind by a crash, was open to others.
+#[test]
+fn file_is_replaced_not_rewritten() {
+    let Scratch {
+        folder: _folder,
+        file,
+    } = scratch();
+    note(&file, "a").unwrap();
+    let open_to_all = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(file.path(), open_to_all.clone()).unwrap();
+    let left_behind = with_extension(file.path(), "new");
+    std::fs::write(&left_behind, "half").unwrap();
+    std::fs::set_permissions(&left_behind, open_to_all).unwrap();
+    let old = std::fs::metadata(file.path()).unwrap().ino();
+
+    note(&file, "b").unwrap();
+
+    let new = std::fs::metadata(file.path()).unwrap();
+    assert_ne!(new.ino(), old);
+    assert_eq!(new.mode() & 0o777, 0o600);
+    assert!(!left_behind.exists());
+    assert_eq!(notes(&file), ["a", "b"]);
+}
+
+#[test]
+fn a_change_that_fails_leaves_the_file() {
+    let Scratch {
+        folder: _folder,
+        file,
+    } = scratch();
+    note(&file, "a").unwrap();
+    let failed = file.update(|contents| {
+        contents.notes.clear();
+        Err(CacheError::Time)
+    });
+    assert!(matches!(failed, Err(CacheError::Time)));
+    assert_eq!(notes(&file), ["a"]);
+}
+
+#[test]
+fn damaged_file_holds_nothing_and_is_replaced() {
+    for damaged in [
+        "",
+        "\u{0}",
+        "{",
+        "notes: 7",
+        "apiVersion: other/v1\nkind: NoteCache\nnotes: [a]\n",
+        "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: SessionCache\nnotes: [a]\n",
+    ] {
+        let Scratch {
+            folder: _folder,
+            file,
+        } = scratch();
+        create_private_folder(file.path().parent().unwrap()).unwrap();
+        std::fs::write(file.path(), damaged).unwrap();
+        assert_eq!(notes(&file), [""; 0], "{damaged}");
+        note(&file, "b").unwrap();
+        assert_eq!(notes(&file), ["b"], "{damaged}");
+    }
+}
+
+#[test]
+fn file_is_read_only_as_far_as_one_of_ours_goes() {
+    let Scratch {
+        folder: _folder,
+        mut file,
+    } = scratch();
+    note(&file, "a").unwrap();
+    let ours = std::fs::read_to_string(file.path()).unwrap();
+    file.max_bytes = ours.len() as u64;
+    assert_eq!(notes(&file), ["a"]);
+    let comment = "#".repeat(ours.len());
+    std::fs::write(file.path(), format!("{comment}\n{ours}")).unwrap();
+    assert_eq!(notes(&file), [""; 0]);
+}
+
+#[test]
+fn locked_file_is_left_alone() {
+    let Scratch {
+        folder: _folder,
+        file,
+    } = scratch();
+    note(&file, "a").unwrap();
+    let lock = file.open_lock().unwrap();
+    lock.lock().unwrap();
+    let hasty = CacheFile {
+        lock_tries: 1,
+        ..CacheFile::<Notes>::new(file.path().to_owned())
+    };
+    assert!(matches!(hasty.get(), Err(CacheError::Busy("note"))));
+    assert!(matches!(note(&hasty, "b"), Err(CacheError::Busy("note"))));
+    drop(lock);
+    assert_eq!(notes(&file), ["a"]);
+}
+
+#[test]
+fn readers_do_not_wait_for_each_other() {
+    let Scratch {
+        folder: _folder,
+        file,
+    } = scratch();
+    note(&file, "a").unwrap();
+    let other_reader = file.open_lock().unwrap();
+    other_reader.lock_shared().unwrap();
+    assert_eq!(notes(&file), ["a"]);
+}
+
+#[test]
+fn folder_that_cannot_be_made_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let file = CacheFile::<Notes>::new(folder.path().join("file/notes.yaml"));
+    assert!(matches!(
+        note(&file, "a"),
+        Err(CacheError::CreateFolder("note", _))
+    ));
+}
+
+#[test]
+fn path_follows_the_flag_and_the_environment() {
+    let path = |flag, variables: &'static [(&str, &str)]| {
+        let file = CacheFile::<Notes>::chosen(flag, &move |name| {
+            variables
+                .iter()
+                .find(|(variable, _)| *variable == name)
+                .map(|(_, value)| value.into())
+        });
+        file.map(|file| file.path)
+    };
+    let expected = |text: &str| Some(PathBuf::from(text));
+    assert_eq!(
+        path(None, &[("XDG_CONFIG_HOME", "/x"), ("HOME", "/h")]),
+        expected("/x/pinniped/notes.yaml")
+    );
+    assert_eq!(
+        path(None, &[("XDG_CONFIG_HOME", ""), ("HOME", "/h")]),
+        expected("/h/.config/pinniped/notes.yaml")
+    );
+    assert_eq!(path(None, &[]), None);
+    assert_eq!(path(Some("/f"), &[("HOME", "/h")]), expected("/f"));
+    assert_eq!(path(Some(""), &[("HOME", "/h")]), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever a server puts into what is kept survives YAML.
+    #[test]
+    fn any_text_comes_back_whole(texts in proptest::collection::vec(any::<String>(), 1..4)) {
+        let Scratch { folder: _folder, file } = scratch();
+        for text in &texts {
+            note(&file, text).unwrap();
+        }
+        prop_assert_eq!(notes(&file), texts);
+    }
+
+    #[test]
+    fn any_file_is_survived(text in ".{0,200}") {
+        let Scratch { folder: _folder, file } = scratch();
+        create_private_folder(file.path().parent().unwrap()).unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        prop_assert_eq!(notes(&file), [""; 0]);
+    }
+}

@@ -1,0 +1,83 @@
+//! One login for many: of several programs that need the same session, one logs in and the others wait for what it gets.
+//!
+//! Pinniped's CLI has no such lock: there, programs that run side by side each open a browser, and spend the same refresh token,
+//! which an issuer takes once.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cache_file::{create_private_folder, private, with_extension};
+
+const INTERVAL: Duration = Duration::from_millis(20);
+/// After so many tries, two seconds, somebody may wonder.
+const TRIES_IN_SILENCE: u32 = 100;
+
+/// Held while a session is renewed; the others of the same session wait.
+#[derive(Debug)]
+pub(crate) struct LoginLock {
+    _file: File,
+    /// Whether another held it before.
+    pub(crate) has_waited: bool,
+}
+
+impl LoginLock {
+    /// Waits until no other program logs in to this session. The lock stands beside the cache and ends with its holder, however
+    /// that ends.
+    pub(crate) fn wait(cache: &Path, session: &str, stderr: &mut dyn Write) -> io::Result<Self> {
+        if let Some(folder) = cache.parent() {
+            create_private_folder(folder)?;
+        }
+        let path = with_extension(cache, &format!("{session}.lock"));
+        let file = private(OpenOptions::new().write(true).create(true)).open(path)?;
+        for tries in 0.. {
+            match file.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        _file: file,
+                        has_waited: tries > 0,
+                    });
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            if tries == TRIES_IN_SILENCE {
+                // Nobody has to read it.
+                drop(writeln!(
+                    stderr,
+                    "Waiting for another haulout that is logging in to the same session..."
+                ));
+            }
+            std::thread::sleep(INTERVAL);
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_it_and_the_other_waits_with_a_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("a/sessions.yaml");
+        let first = LoginLock::wait(&cache, "0123", &mut io::sink()).unwrap();
+        assert!(!first.has_waited);
+        let other = LoginLock::wait(&cache, "4567", &mut io::sink()).unwrap();
+        assert!(!other.has_waited, "another session is no hindrance");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let mut stderr = Vec::new();
+                let second = LoginLock::wait(&cache, "0123", &mut stderr).unwrap();
+                (second.has_waited, String::from_utf8(stderr).unwrap())
+            });
+            std::thread::sleep(INTERVAL * (TRIES_IN_SILENCE + 20));
+            drop(first);
+            let (has_waited, told) = waiting.join().unwrap();
+            assert!(has_waited);
+            assert_eq!(told.lines().count(), 1, "{told}");
+        });
+    }
+}

@@ -1,0 +1,191 @@
+//! The flags of `login oidc`, checked before anything is asked.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use haulout_https::TrustRoots;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use secrecy::SecretString;
+
+use super::error::{CaError, OidcLoginError};
+use crate::Environment;
+use crate::arguments::{Flow, OidcLogin};
+use crate::exchange::Parameters;
+use crate::oidc::authorization::{Client, UpstreamProvider};
+use crate::oidc::provider::{self, Provider};
+use crate::session_cache::SessionKey;
+
+/// What is asked for where `--scopes` is not given; Pinniped's CLI asks for the first five.
+const DEFAULT_SCOPES: [&str; 5] = [
+    "groups",
+    "offline_access",
+    "openid",
+    "pinniped:request-audience",
+    "username",
+];
+/// What other issuers have in place of `username` and `groups`.
+const USUAL_SCOPES: [&str; 2] = ["email", "profile"];
+
+/// Everything that decides how a login goes.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) issuer: String,
+    pub(crate) roots: TrustRoots,
+    client: Client,
+    has_own_scopes: bool,
+    pub(crate) audience: Option<String>,
+    pub(crate) upstream: Option<UpstreamProvider>,
+    /// `None` lets the Supervisor's list decide, where there is one.
+    pub(crate) flow: Option<Flow>,
+    pub(crate) listen_port: u16,
+    pub(crate) skip_browser: bool,
+    pub(crate) skip_listen: bool,
+    pub(crate) concierge: Option<Parameters>,
+}
+
+impl Settings {
+    pub(crate) fn parse(
+        login: &OidcLogin,
+        environment: Environment<'_>,
+    ) -> Result<Self, OidcLoginError> {
+        provider::https("issuer", &login.issuer)
+            .map_err(|error| OidcLoginError::Issuer(Box::new(error)))?;
+        let concierge = login
+            .concierge
+            .enable_concierge
+            .then(|| Parameters::parse(&login.concierge))
+            .transpose()
+            .map_err(OidcLoginError::Parameters)?;
+        let named = |name: &String| (!name.is_empty()).then(|| name.clone());
+        let upstream = named(&login.upstream_identity_provider_name).map(|name| UpstreamProvider {
+            name,
+            type_: login.upstream_identity_provider_type.clone(),
+        });
+        Ok(Self {
+            issuer: login.issuer.clone(),
+            roots: trust_roots(&login.ca.ca_bundle, &login.ca.ca_bundle_data)?,
+            client: Client {
+                id: login.client_id.clone(),
+                secret: client_secret(login, environment)?,
+                scopes: scopes(login.scopes.as_deref()),
+                extra_parameters: login.extra_parameter.clone(),
+            },
+            has_own_scopes: login.scopes.is_some(),
+            audience: named(&login.request_audience),
+            upstream,
+            flow: flow(login, environment)?,
+            listen_port: login.listen_port,
+            skip_browser: login.switches.skip_browser,
+            skip_listen: login.switches.skip_listen,
+            concierge,
+        })
+    }
+
+    /// As Pinniped's CLI makes it, so that its sessions are found.
+    pub(crate) fn session_key(&self) -> SessionKey {
+        let upstream = self.upstream.as_ref();
+        SessionKey {
+            client_id: self.client.id.clone(),
+            issuer: self.issuer.clone(),
+            redirect_uri: format!("http://localhost:{}/callback", self.listen_port),
+            scopes: self.client.scopes.clone(),
+            upstream_provider_name: upstream.map_or_else(String::new, |u| u.name.clone()),
+        }
+    }
+
+    /// The client as this issuer can take it: nobody has asked for scopes that it does not have.
+    pub(crate) fn client_for(&self, provider: &Provider) -> Client {
+        let mut client = self.client.clone();
+        if let (false, Some(supported)) = (self.has_own_scopes, &provider.scopes_supported) {
+            let is_supported = |scope: &String| supported.contains(scope);
+            client.scopes.retain(is_supported);
+            if provider.identity_providers_endpoint.is_none() {
+                let usual = USUAL_SCOPES.map(str::to_owned);
+                client.scopes.extend(usual.into_iter().filter(is_supported));
+                client.scopes.sort_unstable();
+            }
+        }
+        client
+    }
+}
+
+fn scopes(given: Option<&[String]>) -> Vec<String> {
+    let mut scopes = match given {
+        None => DEFAULT_SCOPES.map(str::to_owned).to_vec(),
+        Some(given) => given.to_vec(),
+    };
+    scopes.sort_unstable();
+    scopes
+}
+
+fn client_secret(
+    login: &OidcLogin,
+    environment: Environment<'_>,
+) -> Result<Option<SecretString>, OidcLoginError> {
+    let Some(variable) = &login.client_secret_env else {
+        return Ok(None);
+    };
+    let value = environment(variable).and_then(|value| value.into_string().ok());
+    let value = value.filter(|value| !value.is_empty());
+    value
+        .map(|value| Some(value.into()))
+        .ok_or(OidcLoginError::NoClientSecret)
+}
+
+/// Our flag, else the variable, else Pinniped's flag. A variable that is set and empty undoes the last.
+fn flow(login: &OidcLogin, environment: Environment<'_>) -> Result<Option<Flow>, OidcLoginError> {
+    const VARIABLE: &str = "PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW";
+    if let Some(flow) = login.flow {
+        return Ok(Some(flow));
+    }
+    let (source, value) = match environment(VARIABLE) {
+        Some(value) => (VARIABLE, value.to_string_lossy().into_owned()),
+        None => (
+            "--upstream-identity-provider-flow",
+            login.upstream_identity_provider_flow.clone(),
+        ),
+    };
+    let value = value.as_str();
+    match value {
+        "" => Ok(None),
+        "browser_authcode" => Ok(Some(Flow::BrowserAuthcode)),
+        "cli_password" => Ok(Some(Flow::CliPassword)),
+        "device_code" => Ok(Some(Flow::DeviceCode)),
+        value => Err(OidcLoginError::Flow {
+            variable: source,
+            value: value.to_owned(),
+        }),
+    }
+}
+
+/// Whom the flags of CA certificates trust; the system's roots where there are none.
+pub(crate) fn trust_roots(files: &[PathBuf], data: &[String]) -> Result<TrustRoots, CaError> {
+    let mut certificates = Vec::new();
+    for path in files {
+        let pem = std::fs::read(path).map_err(|source| CaError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let parsed = certificates_of(&pem);
+        certificates.extend(parsed.ok_or_else(|| CaError::NotPem(path.clone()))?);
+    }
+    for data in data.iter().filter(|data| !data.is_empty()) {
+        let pem = BASE64_STANDARD.decode(data).map_err(|_| CaError::Data)?;
+        certificates.extend(certificates_of(&pem).ok_or(CaError::Data)?);
+    }
+    Ok(match certificates.is_empty() {
+        true => TrustRoots::System,
+        false => TrustRoots::Only(certificates),
+    })
+}
+
+/// The certificates of a PEM file, if it has any and all are whole.
+fn certificates_of(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = parsed
+        .ok()
+        .filter(|certificates| !certificates.is_empty())?;
+    Some(certificates.iter().map(|der| der.to_vec()).collect())
+}

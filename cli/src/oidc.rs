@@ -1,0 +1,33 @@
+//! The client of OpenID Connect: what an issuer offers ([`provider`]), how a user logs in there ([`authorization`],
+//! [`callback`], [`device`], [`password`]), and what becomes of the tokens ([`tokens`], [`id_token`]).
+//!
+//! Nothing here knows of Kubernetes or of a cache.
+
+pub(crate) mod authorization;
+pub(crate) mod callback;
+pub(crate) mod device;
+mod error;
+pub(crate) mod id_token;
+pub(crate) mod identity_providers;
+pub(crate) mod password;
+pub(crate) mod provider;
+pub(crate) mod tokens;
+
+pub(crate) use error::OidcError;
+
+use std::time::Duration;
+
+use haulout_https::{HttpsClient, Limits, TrustRoots};
+
+/// For each call to an issuer.
+const LIMITS: Limits = Limits {
+    time: Duration::from_secs(60),
+    body: 1 << 20,
+};
+
+/// A client for calls to one issuer.
+pub(crate) fn https_client(roots: &TrustRoots) -> Result<HttpsClient, OidcError> {
+    // A second call finds it installed, which is as good.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    HttpsClient::new(roots, LIMITS).map_err(OidcError::Client)
+}

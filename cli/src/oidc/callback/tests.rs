@@ -1,0 +1,176 @@
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::*;
+use crate::oidc::authorization::RANDOM_BYTES;
+
+const STATE: &str = "07070707070707070707070707070707";
+
+fn attempt() -> Attempt {
+    Attempt::new(&[7; RANDOM_BYTES])
+}
+
+fn request<'a>(method: &'a Method, query: &'a str) -> Request<'a> {
+    Request {
+        method,
+        path: PATH,
+        query,
+        has_origin: false,
+        requested_headers: None,
+        is_form: false,
+        body: b"",
+    }
+}
+
+fn status(verdict: Verdict) -> u16 {
+    match verdict {
+        Verdict::Other(reply) => reply.status.as_u16(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn redirect_and_form_bring_the_code() {
+    let query = format!("code=a%2Bb&state={STATE}");
+    let by_query = request(&Method::GET, &query);
+    let by_form = Request {
+        is_form: true,
+        body: query.as_bytes(),
+        ..request(&Method::POST, "")
+    };
+    for request in [by_query, by_form] {
+        match judge(&request, &attempt()) {
+            Verdict::Code(code) => assert_eq!(code.expose_secret(), "a+b"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_issuers_refusal_ends_the_login() {
+    for (more, description) in [("", ""), ("&error_description=not%20today", "not today")] {
+        let query = format!("error=access_denied&state={STATE}{more}");
+        match judge(&request(&Method::GET, &query), &attempt()) {
+            Verdict::Denied(denied) => {
+                assert_eq!(denied.code, "access_denied");
+                assert_eq!(denied.description, description);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Whatever comes, the login waits on.
+#[test]
+fn what_is_not_the_answer_ends_nothing() {
+    let good = format!("code=c&state={STATE}");
+    let no_code = format!("state={STATE}");
+    let empty_code = format!("code=&state={STATE}");
+    let of_others = format!("error=access_denied&state=x{STATE}");
+    let elsewhere = Request {
+        path: "/callback/",
+        ..request(&Method::GET, &good)
+    };
+    let no_form = Request {
+        body: good.as_bytes(),
+        ..request(&Method::POST, "")
+    };
+    let too_long = vec![b'a'; MAX_FORM + 1];
+    let too_long = Request {
+        is_form: true,
+        body: &too_long,
+        ..request(&Method::POST, &good)
+    };
+    let cases = [
+        (request(&Method::GET, "code=c"), 403),
+        (request(&Method::GET, "code=c&state="), 403),
+        (request(&Method::GET, "code=c&state=other"), 403),
+        (request(&Method::GET, &of_others), 403),
+        (request(&Method::GET, &no_code), 400),
+        (request(&Method::GET, &empty_code), 400),
+        (request(&Method::PUT, &good), 405),
+        (request(&Method::HEAD, &good), 405),
+        (request(&Method::POST, &good), 400),
+        (no_form, 400),
+        (too_long, 400),
+        (elsewhere, 404),
+        (request(&Method::OPTIONS, &good), 400),
+    ];
+    for (request, expected) in cases {
+        let verdict = judge(&request, &attempt());
+        assert_eq!(status(verdict), expected, "{request:?}");
+    }
+}
+
+#[test]
+fn a_page_of_the_issuer_may_post_by_a_script() {
+    let asked = HeaderValue::from_static("content-type, x-other");
+    let preflight = Request {
+        has_origin: true,
+        requested_headers: Some(&asked),
+        ..request(&Method::OPTIONS, "")
+    };
+    let Verdict::Other(reply) = judge(&preflight, &attempt()) else {
+        panic!("ended");
+    };
+    assert_eq!(reply.status, 204);
+    let header = |name: &str| {
+        let mut headers = reply.headers.iter();
+        let found = headers.find(|(key, _)| key == name);
+        found.map(|(_, value)| value.to_str().unwrap())
+    };
+    assert_eq!(header("access-control-allow-private-network"), Some("true"));
+    assert_eq!(header("access-control-allow-credentials"), Some("false"));
+    assert_eq!(
+        header("access-control-allow-headers"),
+        Some("content-type, x-other")
+    );
+    assert_eq!(
+        header("access-control-allow-methods"),
+        Some("GET, POST, OPTIONS")
+    );
+}
+
+/// Over a real socket: a stranger's request, then the answer.
+#[tokio::test]
+async fn the_browser_is_told_what_became_of_the_login() {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    for is_success in [true, false] {
+        let listener = CallbackListener::bind(0).await.unwrap();
+        let url = format!("http://{}{PATH}", listener.address());
+        let issuer = Url::parse("https://login.example.com/tenant").unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let browser = async {
+            let stranger = client.get(format!("{url}?code=c&state=x")).send().await;
+            assert_eq!(stranger.unwrap().status(), 403);
+            let answer = client
+                .get(format!("{url}?code=c&state={STATE}"))
+                .header(header::ACCEPT, "text/html,*/*");
+            answer.send().await.unwrap()
+        };
+        let login = listener.serve(Arc::new(attempt()), &issuer, async |mut arrivals| {
+            let arrival: Arrival = arrivals.recv().await.unwrap();
+            let code = arrival.outcome.as_ref().unwrap().expose_secret().to_owned();
+            arrival.show(is_success);
+            code
+        });
+        let (code, answer) = tokio::join!(login, browser);
+        assert_eq!(code, "c");
+        assert_eq!(answer.status().is_success(), is_success);
+        let origin = answer.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        assert_eq!(origin.unwrap(), "https://login.example.com");
+        let page = answer.text().await.unwrap();
+        let expected = if is_success {
+            "may now close this tab"
+        } else {
+            "Your terminal says why"
+        };
+        assert!(page.contains(expected), "{page}");
+        assert!(
+            client.get(&url).send().await.is_err(),
+            "nobody listens any more"
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! The device authorization grant (RFC 8628): the user logs in with a browser of another computer or a phone.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::OidcError;
+use super::error::Step;
+use super::tokens::{TokenAnswer, TokenEndpoint};
+
+/// What the issuer says if it does not say how often to ask (3.2).
+const INTERVAL: Duration = Duration::from_secs(5);
+/// By how much seldomer to ask when it says `slow_down` (3.5).
+const SLOWER: Duration = Duration::from_secs(5);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What the user is to open and to type. `Debug` shows no more than that.
+#[derive(Deserialize)]
+pub(crate) struct DeviceCode {
+    device_code: SecretString,
+    pub(crate) user_code: String,
+    pub(crate) verification_uri: String,
+    /// The same with the code in it.
+    #[serde(default)]
+    pub(crate) verification_uri_complete: Option<String>,
+    expires_in: u64,
+    #[serde(default)]
+    interval: Option<u64>,
+}
+
+impl std::fmt::Debug for DeviceCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeviceCode")
+            .field("user_code", &self.user_code)
+            .field("verification_uri", &self.verification_uri)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What to do after one question.
+#[derive(Debug)]
+enum Next {
+    /// Ask again after this time, from now on.
+    AskAfter(Duration),
+    Done(TokenAnswer),
+    Failed(OidcError),
+}
+
+/// Asks for a code.
+pub(crate) async fn begin(endpoint: &TokenEndpoint<'_>) -> Result<DeviceCode, OidcError> {
+    let url = endpoint.provider.device_authorization_endpoint.as_ref();
+    let url = url.ok_or(OidcError::NoDeviceEndpoint)?;
+    let scope = endpoint.client.scopes.join(" ");
+    let step = Step::Device;
+    let answer = endpoint.post_to(url, step, &[("scope", &scope)]).await?;
+    serde_json::from_slice(&answer.body).map_err(|source| OidcError::Document { step, source })
+}
+
+/// Asks until the user has decided, or the code has expired.
+pub(crate) async fn wait(
+    endpoint: &TokenEndpoint<'_>,
+    code: &DeviceCode,
+) -> Result<TokenAnswer, OidcError> {
+    let mut interval = code.interval.map_or(INTERVAL, Duration::from_secs);
+    let life = Duration::from_secs(code.expires_in);
+    let asking = async {
+        loop {
+            tokio::time::sleep(interval).await;
+            match next(endpoint.poll_device(&code.device_code).await, interval) {
+                Next::AskAfter(longer) => interval = longer,
+                Next::Done(answer) => return Ok(answer),
+                Next::Failed(error) => return Err(error),
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(life, asking).await;
+    in_time.unwrap_or(Err(OidcError::DeviceCodeExpired))
+}
+
+fn next(answer: Result<TokenAnswer, OidcError>, interval: Duration) -> Next {
+    let error = match answer {
+        Ok(answer) => return Next::Done(answer),
+        Err(error) => error,
+    };
+    let code = match &error {
+        OidcError::Refused { code, .. } => code.as_str(),
+        // No answer is no refusal; the issuer asks to be asked less then.
+        OidcError::Call { .. } => return Next::AskAfter((2 * interval).min(LONGEST_INTERVAL)),
+        _ => "",
+    };
+    match code {
+        "authorization_pending" => Next::AskAfter(interval),
+        "slow_down" => Next::AskAfter((interval + SLOWER).min(LONGEST_INTERVAL)),
+        "expired_token" => Next::Failed(OidcError::DeviceCodeExpired),
+        _ => Next::Failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str) -> Result<TokenAnswer, OidcError> {
+        Err(OidcError::Refused {
+            step: Step::Device,
+            url: "https://login.example.com/token".to_owned(),
+            code: code.to_owned(),
+            description: String::new(),
+        })
+    }
+
+    #[test]
+    fn is_asked_again_as_the_issuer_wants_it() {
+        let seconds = Duration::from_secs;
+        for (code, interval, expected) in [
+            ("authorization_pending", 5, Some(5)),
+            ("slow_down", 5, Some(10)),
+            ("slow_down", 58, Some(60)),
+            ("access_denied", 5, None),
+            ("expired_token", 5, None),
+            ("invalid_grant", 5, None),
+        ] {
+            let again = match next(refused(code), seconds(interval)) {
+                Next::AskAfter(interval) => Some(interval),
+                Next::Failed(_) => None,
+                Next::Done(_) => panic!("{code}"),
+            };
+            assert_eq!(again, expected.map(seconds), "{code}");
+        }
+        let expired = next(refused("expired_token"), seconds(5));
+        assert!(matches!(
+            expired,
+            Next::Failed(OidcError::DeviceCodeExpired)
+        ));
+        let answer = serde_json::from_str(r#"{"access_token": "a", "expires_in": "60"}"#).unwrap();
+        assert!(matches!(next(Ok(answer), seconds(5)), Next::Done(_)));
+    }
+
+    #[test]
+    fn secrets_are_not_debug_printed() {
+        let code: DeviceCode = serde_json::from_str(
+            r#"{"device_code": "very-secret", "user_code": "ABCD-EFGH", "verification_uri": "https://d", "expires_in": 600}"#,
+        )
+        .unwrap();
+        let text = format!("{code:?}");
+        assert!(
+            text.contains("ABCD-EFGH") && !text.contains("very-secret"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! Why a login at an issuer failed.
+
+use std::fmt;
+
+use haulout_https::{Answer, CallError, ClientError, foreign};
+use haulout_jwt::keys::KeySetError;
+use haulout_jwt::verify::TokenError;
+use serde::Deserialize;
+use url::Url;
+
+use super::callback::Denied;
+use super::identity_providers::ChoiceError;
+
+/// What was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Discovery,
+    Keys,
+    Code,
+    Refresh,
+    Exchange,
+    Device,
+    ClientCredentials,
+    Password,
+    Revocation,
+    IdentityProviders,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discovery => "read the issuer's discovery document",
+            Self::Keys => "fetch the issuer's keys",
+            Self::Code => "redeem the authorization code",
+            Self::Refresh => "refresh the tokens",
+            Self::Exchange => "exchange token",
+            Self::Device => "ask for a device code",
+            Self::ClientCredentials => "get a token with the client's credentials",
+            Self::Password => "log in with user name and password",
+            Self::Revocation => "revoke the refresh token",
+            Self::IdentityProviders => "read the list of identity providers",
+        })
+    }
+}
+
+/// Why there are no tokens. No text holds one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OidcError {
+    #[error("failed to set up the client for the issuer")]
+    Client(#[source] ClientError),
+    #[error("{what} is no URL: \"{}\"", foreign(url))]
+    NoUrl { what: &'static str, url: String },
+    #[error(
+        "{what} must be an https URL, but had scheme \"{}\" instead",
+        foreign(scheme)
+    )]
+    NotHttps { what: &'static str, scheme: String },
+    #[error("failed to {step}")]
+    Call { step: Step, source: CallError },
+    #[error("failed to {step}: {url} answered {status}{}", after_colon(text))]
+    Status {
+        step: Step,
+        url: String,
+        status: http::StatusCode,
+        text: String,
+    },
+    #[error(
+        "failed to {step}: {url} refused with \"{code}\"{}",
+        after_colon(description)
+    )]
+    Refused {
+        step: Step,
+        url: String,
+        code: String,
+        description: String,
+    },
+    #[error("failed to {step}: the answer cannot be read")]
+    Document {
+        step: Step,
+        source: serde_json::Error,
+    },
+    #[error(
+        "the issuer \"{asked}\" calls itself \"{}\" in its discovery document; write it exactly so in --issuer",
+        foreign(found)
+    )]
+    OtherIssuer { asked: String, found: String },
+    #[error("response_modes_supported in the issuer's discovery document is no list")]
+    ResponseModes,
+    #[error(
+        "the issuer \"{issuer}\" has its list of identity providers elsewhere, at \"{}\"; that is not trusted",
+        foreign(url)
+    )]
+    ForeignIdentityProviders { issuer: String, url: String },
+    #[error("failed to {step}: the answer has no {field}")]
+    Missing { step: Step, field: &'static str },
+    #[error(
+        "failed to {step}: the answer has {field} \"{}\", not \"{expected}\"",
+        foreign(found)
+    )]
+    Unexpected {
+        step: Step,
+        field: &'static str,
+        found: String,
+        expected: &'static str,
+    },
+    #[error("failed to fetch the issuer's keys")]
+    Keys(#[source] KeySetError),
+    #[error("the issuer's ID token is not good")]
+    IdToken(#[source] TokenError),
+    #[error("the issuer's ID token has another nonce than this login")]
+    Nonce,
+    #[error("the issuer's ID token is not for its access token: at_hash differs")]
+    AccessTokenHash,
+    #[error("login failed with code \"{}\"{}", foreign(&.0.code), after_colon(&foreign(&.0.description)))]
+    Denied(Denied),
+    #[error("missing or invalid state parameter")]
+    State,
+    #[error(
+        "error getting authorization: expected to be redirected, but response status was {0}; only a Pinniped Supervisor takes a \
+         password so: leave out --upstream-identity-provider-flow=cli_password elsewhere"
+    )]
+    NotRedirected(http::StatusCode),
+    #[error("error getting authorization: redirected to the wrong location")]
+    RedirectedElsewhere,
+    #[error("user name and password cannot hold control characters")]
+    NoHeader,
+    #[error("the issuer offers no device code flow; leave out --flow=device_code")]
+    NoDeviceEndpoint,
+    #[error("the device code was not confirmed in time; log in again")]
+    DeviceCodeExpired,
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
+}
+
+fn after_colon(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
+}
+
+/// The error that an answer other than success is: RFC 6749, 5.2 where it is that.
+pub(crate) fn refused(step: Step, url: &Url, answer: &Answer) -> OidcError {
+    #[derive(Deserialize)]
+    struct Body {
+        error: String,
+        #[serde(default)]
+        error_description: String,
+    }
+    let url = place(url);
+    match serde_json::from_slice::<Body>(&answer.body) {
+        Ok(body) => OidcError::Refused {
+            step,
+            url,
+            code: foreign(&body.error),
+            description: foreign(&body.error_description),
+        },
+        // What else it says may repeat what was sent.
+        Err(_) => OidcError::Status {
+            step,
+            url,
+            status: answer.status,
+            text: String::new(),
+        },
+    }
+}
+
+/// A URL without what may be secret in it.
+pub(crate) fn place(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    let _only_where_there_is_none = url.set_password(None);
+    url.to_string()
+}

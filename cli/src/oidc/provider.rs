@@ -1,0 +1,226 @@
+//! What an issuer offers: OpenID Connect Discovery 1.0, RFC 8414, RFC 8628, and Pinniped's own list of identity providers.
+
+use haulout_https::HttpsClient;
+use haulout_jwt::discovery::discovery_url;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::OidcError;
+use super::error::{Step, refused};
+
+/// The endpoints of an issuer, as far as they are used here; each is an `https` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Provider {
+    pub(crate) issuer: String,
+    pub(crate) authorization_endpoint: Option<Url>,
+    pub(crate) token_endpoint: Url,
+    pub(crate) jwks_uri: Url,
+    pub(crate) device_authorization_endpoint: Option<Url>,
+    pub(crate) revocation_endpoint: Option<Url>,
+    /// Whether the answer to a login can be posted to us by a page of the issuer.
+    pub(crate) offers_form_post: bool,
+    pub(crate) scopes_supported: Option<Vec<String>>,
+    pub(crate) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// Where a Pinniped Supervisor lists its identity providers; others have none.
+    pub(crate) identity_providers_endpoint: Option<Url>,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    #[serde(default)]
+    authorization_endpoint: String,
+    #[serde(default)]
+    token_endpoint: String,
+    #[serde(default)]
+    jwks_uri: String,
+    #[serde(default)]
+    device_authorization_endpoint: String,
+    #[serde(default)]
+    revocation_endpoint: String,
+    #[serde(default)]
+    response_modes_supported: Option<Value>,
+    #[serde(default)]
+    scopes_supported: Option<Vec<String>>,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    #[serde(default, rename = "discovery.supervisor.pinniped.dev/v1alpha1")]
+    supervisor: Supervisor,
+}
+
+#[derive(Default, Deserialize)]
+struct Supervisor {
+    #[serde(default)]
+    pinniped_identity_providers_endpoint: String,
+}
+
+/// Asks `issuer` for its discovery document.
+pub(crate) async fn discover(client: &HttpsClient, issuer: &str) -> Result<Provider, OidcError> {
+    let url = https("issuer", issuer)?;
+    let url = discovery_url(url.as_str().trim_end_matches('/')).map_err(|_| OidcError::NoUrl {
+        what: "issuer",
+        url: issuer.to_owned(),
+    })?;
+    let answer = client
+        .get_json(url.clone())
+        .await
+        .map_err(|source| OidcError::Call {
+            step: Step::Discovery,
+            source,
+        })?;
+    if answer.status != StatusCode::OK {
+        return Err(refused(Step::Discovery, &url, &answer));
+    }
+    read(issuer, &answer.body)
+}
+
+/// Reads the document of `issuer`.
+fn read(issuer: &str, body: &[u8]) -> Result<Provider, OidcError> {
+    let document: Document =
+        serde_json::from_slice(body).map_err(|source| OidcError::Document {
+            step: Step::Discovery,
+            source,
+        })?;
+    if document.issuer != issuer {
+        return Err(OidcError::OtherIssuer {
+            asked: issuer.to_owned(),
+            found: document.issuer,
+        });
+    }
+    let offers_form_post = match document.response_modes_supported {
+        None | Some(Value::Null) => false,
+        Some(Value::Array(modes)) => modes.iter().any(|mode| mode == "form_post"),
+        Some(_) => return Err(OidcError::ResponseModes),
+    };
+    let optional = |what, url: &str| (!url.is_empty()).then(|| https(what, url)).transpose();
+    let identity_providers_endpoint = optional(
+        "pinniped_identity_providers_endpoint",
+        &document.supervisor.pinniped_identity_providers_endpoint,
+    )?;
+    if let Some(url) = &identity_providers_endpoint
+        && !url.as_str().starts_with(issuer)
+    {
+        return Err(OidcError::ForeignIdentityProviders {
+            issuer: issuer.to_owned(),
+            url: url.to_string(),
+        });
+    }
+    Ok(Provider {
+        authorization_endpoint: optional(
+            "authorization_endpoint",
+            &document.authorization_endpoint,
+        )?,
+        token_endpoint: https("token_endpoint", &document.token_endpoint)?,
+        jwks_uri: https("jwks_uri", &document.jwks_uri)?,
+        device_authorization_endpoint: optional(
+            "device_authorization_endpoint",
+            &document.device_authorization_endpoint,
+        )?,
+        revocation_endpoint: optional("revocation_endpoint", &document.revocation_endpoint)?,
+        offers_form_post,
+        scopes_supported: document.scopes_supported,
+        token_endpoint_auth_methods_supported: document.token_endpoint_auth_methods_supported,
+        identity_providers_endpoint,
+        issuer: document.issuer,
+    })
+}
+
+/// The URL, if what goes there is encrypted.
+pub(crate) fn https(what: &'static str, url: &str) -> Result<Url, OidcError> {
+    let parsed = Url::parse(url).map_err(|_| OidcError::NoUrl {
+        what,
+        url: url.to_owned(),
+    })?;
+    match parsed.scheme() {
+        "https" => Ok(parsed),
+        scheme => Err(OidcError::NotHttps {
+            what,
+            scheme: scheme.to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ISSUER: &str = "https://login.example.com";
+
+    fn document() -> Value {
+        json!({
+            "issuer": ISSUER,
+            "authorization_endpoint": format!("{ISSUER}/authorize"),
+            "token_endpoint": format!("{ISSUER}/token"),
+            "jwks_uri": format!("{ISSUER}/keys"),
+        })
+    }
+
+    fn with(field: &str, value: Value) -> Value {
+        let mut document = document();
+        document[field] = value;
+        document
+    }
+
+    fn read_json(document: &Value) -> Result<Provider, OidcError> {
+        read(ISSUER, document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn endpoints_are_read() {
+        let provider = read_json(&document()).unwrap();
+        assert_eq!(provider.token_endpoint.as_str(), format!("{ISSUER}/token"));
+        assert!(!provider.offers_form_post);
+        assert_eq!(provider.identity_providers_endpoint, None);
+        let supervisor = json!({"pinniped_identity_providers_endpoint": format!("{ISSUER}/v1alpha1/pinniped_identity_providers")});
+        let supervisor = with("discovery.supervisor.pinniped.dev/v1alpha1", supervisor);
+        let supervisor = read_json(&supervisor).unwrap();
+        assert!(supervisor.identity_providers_endpoint.is_some());
+        let modes = with("response_modes_supported", json!(["query", "form_post"]));
+        assert!(read_json(&modes).unwrap().offers_form_post);
+    }
+
+    #[test]
+    fn documents_that_lead_astray_are_refused() {
+        let supervisor =
+            json!({"pinniped_identity_providers_endpoint": "https://other.example.com/list"});
+        let cases = [
+            (
+                with("issuer", json!("https://other.example.com")),
+                "calls itself",
+            ),
+            (
+                with(
+                    "authorization_endpoint",
+                    json!("http://login.example.com/a"),
+                ),
+                "authorization_endpoint",
+            ),
+            (
+                with("token_endpoint", json!("http://login.example.com/t")),
+                "token_endpoint",
+            ),
+            (with("token_endpoint", json!("")), "token_endpoint"),
+            (
+                with("jwks_uri", json!("ftp://login.example.com/k")),
+                "jwks_uri",
+            ),
+            (
+                with("response_modes_supported", json!("form_post")),
+                "response_modes_supported",
+            ),
+            (
+                with("discovery.supervisor.pinniped.dev/v1alpha1", supervisor),
+                "https://other.example.com/list",
+            ),
+            (json!([]), "discovery"),
+        ];
+        for (document, expected) in cases {
+            let error = read_json(&document).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

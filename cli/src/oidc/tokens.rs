@@ -1,0 +1,236 @@
+//! The token endpoint: authorization code (RFC 6749, 4.1.3), refresh (6), client credentials (4.4), device code (RFC 8628,
+//! 3.4) and the exchange for another audience (RFC 8693).
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use haulout_https::{Answer, HttpsClient};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+use url::form_urlencoded::Serializer;
+
+use super::OidcError;
+use super::authorization::{Attempt, Client};
+use super::error::{Step, refused};
+use super::provider::Provider;
+
+const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
+const JWT_TYPE: &str = "urn:ietf:params:oauth:token-type:jwt";
+
+/// What the token endpoint gave. `Debug` shows nothing of it.
+#[derive(Deserialize)]
+pub(crate) struct TokenAnswer {
+    pub(crate) access_token: SecretString,
+    #[serde(default)]
+    pub(crate) token_type: String,
+    /// Seconds from now; some issuers write it as text.
+    #[serde(default)]
+    expires_in: Option<Seconds>,
+    #[serde(default)]
+    pub(crate) id_token: Option<SecretString>,
+    #[serde(default)]
+    pub(crate) refresh_token: Option<SecretString>,
+    #[serde(default)]
+    issued_token_type: String,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Text(#[serde(deserialize_with = "number")] u64),
+}
+
+fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+impl TokenAnswer {
+    /// Seconds for which the access token is good, if the issuer says so.
+    pub(crate) fn expires_in(&self) -> Option<u64> {
+        self.expires_in.map(|seconds| match seconds {
+            Seconds::Number(seconds) | Seconds::Text(seconds) => seconds,
+        })
+    }
+}
+
+impl std::fmt::Debug for TokenAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenAnswer")
+    }
+}
+
+/// The token endpoint of an issuer, for one client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenEndpoint<'a> {
+    pub(crate) https: &'a HttpsClient,
+    pub(crate) provider: &'a Provider,
+    pub(crate) client: &'a Client,
+}
+
+impl TokenEndpoint<'_> {
+    /// Redeems the code that came to `redirect_uri`.
+    pub(crate) async fn redeem(
+        &self,
+        code: &SecretString,
+        attempt: &Attempt,
+        redirect_uri: &str,
+    ) -> Result<TokenAnswer, OidcError> {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code.expose_secret()),
+            ("code_verifier", attempt.verifier().expose_secret()),
+            ("redirect_uri", redirect_uri),
+        ];
+        self.ask(Step::Code, &form).await
+    }
+
+    /// Gets new tokens. The issuer may give a new refresh token too, and then forgets the old one.
+    pub(crate) async fn refresh(&self, token: &str) -> Result<TokenAnswer, OidcError> {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        self.ask(Step::Refresh, &form).await
+    }
+
+    /// Gets a token for the client itself.
+    pub(crate) async fn client_credentials(&self) -> Result<TokenAnswer, OidcError> {
+        let scope = self.client.scopes.join(" ");
+        let form = [("grant_type", "client_credentials"), ("scope", &scope)];
+        self.ask(Step::ClientCredentials, &form).await
+    }
+
+    /// Asks once whether the user has confirmed the device's code.
+    pub(crate) async fn poll_device(
+        &self,
+        device_code: &SecretString,
+    ) -> Result<TokenAnswer, OidcError> {
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+            ("device_code", device_code.expose_secret()),
+        ];
+        self.ask(Step::Device, &form).await
+    }
+
+    /// Exchanges an access token for an ID token of another audience, unverified.
+    pub(crate) async fn exchange(
+        &self,
+        access_token: &str,
+        audience: &str,
+    ) -> Result<SecretString, OidcError> {
+        let form = [
+            (
+                "grant_type",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+            ),
+            ("audience", audience),
+            ("subject_token", access_token),
+            ("subject_token_type", ACCESS_TOKEN_TYPE),
+            ("requested_token_type", JWT_TYPE),
+        ];
+        let step = Step::Exchange;
+        let answer = self.post(step, &form).await?;
+        let content_type = answer.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let media_type = content_type.unwrap_or_default().split(';').next();
+        if !media_type.is_some_and(|type_| type_.trim().eq_ignore_ascii_case("application/json")) {
+            return Err(OidcError::Unexpected {
+                step,
+                field: "content-type",
+                found: content_type.unwrap_or_default().to_owned(),
+                expected: "application/json",
+            });
+        }
+        let answer = read(step, &answer)?;
+        for (field, found, expected) in [
+            ("token_type", &answer.token_type, "N_A"),
+            ("issued_token_type", &answer.issued_token_type, JWT_TYPE),
+        ] {
+            if found != expected {
+                return Err(OidcError::Unexpected {
+                    step,
+                    field,
+                    found: found.clone(),
+                    expected,
+                });
+            }
+        }
+        Ok(answer.access_token)
+    }
+
+    /// Has the issuer forget a refresh token (RFC 7009); `false` where it has no endpoint for that.
+    pub(crate) async fn revoke(&self, refresh_token: &str) -> Result<bool, OidcError> {
+        let Some(url) = &self.provider.revocation_endpoint else {
+            return Ok(false);
+        };
+        let form = [
+            ("token", refresh_token),
+            ("token_type_hint", "refresh_token"),
+        ];
+        self.post_to(url, Step::Revocation, &form).await?;
+        Ok(true)
+    }
+
+    /// Asks another endpoint as this client.
+    pub(super) async fn post_to(
+        &self,
+        url: &Url,
+        step: Step,
+        form: &[(&str, &str)],
+    ) -> Result<Answer, OidcError> {
+        let mut body = Serializer::new(String::new());
+        body.extend_pairs(form);
+        let mut headers = HeaderMap::new();
+        match &self.client.secret {
+            Some(secret) if self.has_basic_authentication() => {
+                headers.insert(header::AUTHORIZATION, basic(&self.client.id, secret));
+            }
+            secret => {
+                body.append_pair("client_id", &self.client.id);
+                if let Some(secret) = secret {
+                    body.append_pair("client_secret", secret.expose_secret());
+                }
+            }
+        }
+        let answer = self
+            .https
+            .post_form(url.clone(), headers, body.finish())
+            .await;
+        let answer = answer.map_err(|source| OidcError::Call { step, source })?;
+        match answer.status {
+            StatusCode::OK => Ok(answer),
+            _ => Err(refused(step, url, &answer)),
+        }
+    }
+
+    async fn post(&self, step: Step, form: &[(&str, &str)]) -> Result<Answer, OidcError> {
+        self.post_to(&self.provider.token_endpoint, step, form)
+            .await
+    }
+
+    async fn ask(&self, step: Step, form: &[(&str, &str)]) -> Result<TokenAnswer, OidcError> {
+        read(step, &self.post(step, form).await?)
+    }
+
+    /// The default of discovery, unless the issuer lists only the other.
+    fn has_basic_authentication(&self) -> bool {
+        let methods = &self.provider.token_endpoint_auth_methods_supported;
+        (methods.as_ref()).is_none_or(|methods| methods.iter().any(|m| m == "client_secret_basic"))
+    }
+}
+
+fn read(step: Step, answer: &Answer) -> Result<TokenAnswer, OidcError> {
+    serde_json::from_slice(&answer.body).map_err(|source| OidcError::Document { step, source })
+}
+
+/// RFC 6749, 2.3.1: both parts are encoded as in a form first.
+fn basic(id: &str, secret: &SecretString) -> HeaderValue {
+    let encode =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    let pair = format!("{}:{}", encode(id), encode(secret.expose_secret()));
+    let value = format!("Basic {}", BASE64_STANDARD.encode(pair));
+    // Base64 is always fit for a header.
+    let mut value = HeaderValue::from_str(&value).unwrap_or_else(|_| HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}

@@ -1,0 +1,248 @@
+//! Tokens on disk, so that a login lasts longer than one of its tokens.
+//!
+//! Format and key are those of Pinniped's CLI (`pkg/oidcclient/filesession`): whoever swaps the program stays logged in.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Environment;
+use crate::cache_file::{CacheError, CacheFile, Contents};
+
+/// A session that nobody has used for so long is forgotten.
+const MAX_UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How exactly the last use is noted: each note is a write.
+const USE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// What makes two logins the same session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionKey {
+    #[serde(rename = "clientID")]
+    pub(crate) client_id: String,
+    pub(crate) issuer: String,
+    pub(crate) redirect_uri: String,
+    /// Sorted.
+    pub(crate) scopes: Vec<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) upstream_provider_name: String,
+}
+
+/// What a login has given. `Debug` shows nothing of it.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Tokens {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<AccessToken>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<IdToken>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refresh: Option<RefreshToken>,
+}
+
+/// For the issuer's own endpoints.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AccessToken {
+    pub(crate) token: String,
+    #[serde(rename = "type", default, skip_serializing_if = "String::is_empty")]
+    pub(crate) type_: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expiry_timestamp: Option<Time>,
+}
+
+/// Says who the user is.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IdToken {
+    pub(crate) token: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expiry_timestamp: Option<Time>,
+    /// As verified when it came, with those of the userinfo endpoint.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) claims: Map<String, Value>,
+}
+
+/// Gets the others anew.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct RefreshToken {
+    pub(crate) token: String,
+}
+
+/// A file of sessions.
+#[derive(Debug)]
+pub(crate) struct SessionCache(CacheFile<Sessions>);
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Sessions {
+    #[serde(default)]
+    sessions: Vec<Entry>,
+}
+
+impl Contents for Sessions {
+    const KIND: &'static str = "SessionCache";
+    const NAME: &'static str = "session";
+    const FILE: &'static str = "sessions.yaml";
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    key: SessionKey,
+    creation_timestamp: Time,
+    last_used_timestamp: Time,
+    #[serde(default)]
+    tokens: Tokens,
+}
+
+impl SessionKey {
+    /// A name for what belongs to this session alone, fit for a file's.
+    pub(crate) fn digest(&self) -> String {
+        // A key always is text in JSON.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        let hash = digest(&SHA256, &text);
+        let bytes = hash.as_ref().iter().take(16);
+        bytes.map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl SessionCache {
+    /// The cache that `--session-cache` names.
+    pub(crate) fn chosen(flag: Option<&str>, environment: Environment<'_>) -> Option<Self> {
+        CacheFile::chosen(flag, environment).map(Self)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    /// The tokens of a session that are good at `now`. Notes the use.
+    pub(crate) fn get(
+        &self,
+        key: &SessionKey,
+        now: SystemTime,
+    ) -> Result<Option<Tokens>, CacheError> {
+        let mut sessions = self.0.get()?;
+        sessions.prune(now);
+        let Some(entry) = sessions
+            .sessions
+            .into_iter()
+            .find(|entry| entry.key == *key)
+        else {
+            return Ok(None);
+        };
+        if time(&entry.last_used_timestamp) + USE_INTERVAL < now {
+            self.0.update(|sessions| {
+                let stored = sessions.sessions.iter_mut();
+                let used = timestamp(now)?;
+                for entry in stored.filter(|entry| entry.key == *key) {
+                    entry.last_used_timestamp = used.clone();
+                }
+                Ok(())
+            })?;
+        }
+        Ok(Some(entry.tokens))
+    }
+
+    /// Forgets the sessions of this issuer, or all; gives those that could still be used.
+    pub(crate) fn remove(
+        &self,
+        issuer: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
+        self.0.change_existing(|contents| {
+            contents.prune(now);
+            let is_meant =
+                |entry: &mut Entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer);
+            let removed = contents.sessions.extract_if(.., is_meant);
+            removed.map(|entry| (entry.key, entry.tokens)).collect()
+        })
+    }
+
+    /// Keeps the tokens of a session, and forgets what has expired of others.
+    pub(crate) fn put(
+        &self,
+        key: &SessionKey,
+        tokens: &Tokens,
+        now: SystemTime,
+    ) -> Result<(), CacheError> {
+        self.0.update(|sessions| {
+            let used = timestamp(now)?;
+            let stored = sessions.sessions.iter_mut().find(|entry| entry.key == *key);
+            match stored {
+                Some(entry) => {
+                    entry.tokens = tokens.clone();
+                    entry.last_used_timestamp = used;
+                }
+                None => sessions.sessions.push(Entry {
+                    key: key.clone(),
+                    creation_timestamp: used.clone(),
+                    last_used_timestamp: used,
+                    tokens: tokens.clone(),
+                }),
+            }
+            sessions.prune(now);
+            Ok(())
+        })
+    }
+}
+
+impl Sessions {
+    fn prune(&mut self, now: SystemTime) {
+        for Entry { tokens, .. } in &mut self.sessions {
+            let is_good = |token: &str, expiry: &Option<Time>| {
+                let expired = expiry.as_ref().is_some_and(|expiry| time(expiry) <= now);
+                !token.is_empty() && !expired
+            };
+            tokens
+                .access
+                .take_if(|access| !is_good(&access.token, &access.expiry_timestamp));
+            tokens
+                .id
+                .take_if(|id| !is_good(&id.token, &id.expiry_timestamp));
+            tokens.refresh.take_if(|refresh| refresh.token.is_empty());
+        }
+        self.sessions.retain(|entry| {
+            let Tokens {
+                access,
+                id,
+                refresh,
+            } = &entry.tokens;
+            let is_used = time(&entry.last_used_timestamp) + MAX_UNUSED > now;
+            is_used && (access.is_some() || id.is_some() || refresh.is_some())
+        });
+        self.sessions
+            .sort_by(|a, b| a.creation_timestamp.cmp(&b.creation_timestamp));
+    }
+}
+
+fn time(time: &Time) -> SystemTime {
+    time.0.into()
+}
+
+/// Kubernetes' timestamps have whole seconds.
+pub(crate) fn timestamp(time: SystemTime) -> Result<Time, CacheError> {
+    let exact = Timestamp::try_from(time).map_err(|_| CacheError::Time)?;
+    let whole = Timestamp::from_second(exact.as_second()).map_err(|_| CacheError::Time)?;
+    Ok(Time(whole))
+}
+
+/// The kind of token alone.
+macro_rules! debug_without_secrets {
+    ($($type:ident),*) => {
+        $(impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($type))
+            }
+        })*
+    };
+}
+
+debug_without_secrets!(Tokens, AccessToken, IdToken, RefreshToken);
+
+#[cfg(test)]
+mod tests;

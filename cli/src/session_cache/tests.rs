@@ -1,0 +1,167 @@
+use serde_json::json;
+
+use super::*;
+
+const NOW: u64 = 1_795_000_000;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn key() -> SessionKey {
+    SessionKey {
+        client_id: "pinniped-cli".to_owned(),
+        issuer: "https://login.example.com".to_owned(),
+        redirect_uri: "http://localhost:0/callback".to_owned(),
+        scopes: ["groups", "openid"].map(str::to_owned).into(),
+        upstream_provider_name: String::new(),
+    }
+}
+
+fn tokens() -> Tokens {
+    let claims = json!({"sub": "1", "groups": ["a"], "exp": 1_795_000_120});
+    Tokens {
+        access: Some(AccessToken {
+            token: "access".to_owned(),
+            type_: "Bearer".to_owned(),
+            expiry_timestamp: Some(timestamp(at(NOW + 120)).unwrap()),
+        }),
+        id: Some(IdToken {
+            token: "id".to_owned(),
+            expiry_timestamp: Some(timestamp(at(NOW + 60)).unwrap()),
+            claims: claims.as_object().unwrap().clone(),
+        }),
+        refresh: Some(RefreshToken {
+            token: "refresh".to_owned(),
+        }),
+    }
+}
+
+fn cache() -> (tempfile::TempDir, SessionCache) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = CacheFile::new(folder.path().join("sessions.yaml"));
+    (folder, SessionCache(file))
+}
+
+/// The names of the tokens that are given out at a time.
+fn given(cache: &SessionCache, seconds: u64) -> Vec<String> {
+    let tokens = cache.get(&key(), at(seconds)).unwrap().unwrap_or_default();
+    [
+        tokens.access.map(|token| token.token),
+        tokens.id.map(|token| token.token),
+        tokens.refresh.map(|token| token.token),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+#[test]
+fn tokens_are_given_out_while_they_are_good() {
+    let (_folder, cache) = cache();
+    cache.put(&key(), &tokens(), at(NOW)).unwrap();
+    assert_eq!(given(&cache, NOW + 59), ["access", "id", "refresh"]);
+    assert_eq!(given(&cache, NOW + 60), ["access", "refresh"]);
+    assert_eq!(given(&cache, NOW + 120), ["refresh"]);
+}
+
+#[test]
+fn a_session_that_is_used_lives_on() {
+    let (_folder, cache) = cache();
+    const DAY: u64 = 24 * 3600;
+    cache.put(&key(), &tokens(), at(NOW)).unwrap();
+    assert_eq!(given(&cache, NOW + 89 * DAY), ["refresh"]);
+    assert_eq!(given(&cache, NOW + 178 * DAY), ["refresh"]);
+    assert_eq!(given(&cache, NOW + 268 * DAY), [""; 0]);
+}
+
+#[test]
+fn whatever_makes_another_session_finds_none() {
+    let (_folder, cache) = cache();
+    cache.put(&key(), &tokens(), at(NOW)).unwrap();
+    let changed = |change: fn(&mut SessionKey)| {
+        let mut key = key();
+        change(&mut key);
+        key
+    };
+    let others = [
+        changed(|key| key.client_id.push('x')),
+        changed(|key| key.issuer.push('x')),
+        changed(|key| key.redirect_uri.push('x')),
+        changed(|key| key.scopes.push("x".to_owned())),
+        changed(|key| key.upstream_provider_name.push('x')),
+    ];
+    for other in others {
+        assert!(cache.get(&other, at(NOW)).unwrap().is_none(), "{other:?}");
+        assert_ne!(other.digest(), key().digest());
+    }
+}
+
+#[test]
+fn writing_keeps_the_age_and_the_others() {
+    let (_folder, cache) = cache();
+    let other = SessionKey {
+        issuer: "https://other.example.com".to_owned(),
+        ..key()
+    };
+    cache.put(&key(), &tokens(), at(NOW)).unwrap();
+    cache.put(&other, &tokens(), at(NOW + 1)).unwrap();
+    cache.put(&key(), &tokens(), at(NOW + 2)).unwrap();
+    let entries = cache.0.get().unwrap().sessions;
+    let of = |entry: &Entry| {
+        let age = time(&entry.creation_timestamp);
+        (entry.key.clone(), age, time(&entry.last_used_timestamp))
+    };
+    let entries: Vec<_> = entries.iter().map(of).collect();
+    let expected = [
+        (key(), at(NOW), at(NOW + 2)),
+        (other, at(NOW + 1), at(NOW + 1)),
+    ];
+    assert_eq!(entries, expected);
+}
+
+#[test]
+fn file_of_pinnipeds_cli_is_read() {
+    let (_folder, cache) = cache();
+    std::fs::write(
+        cache.path(),
+        r#"apiVersion: config.supervisor.pinniped.dev/v1alpha1
+kind: SessionCache
+sessions:
+- creationTimestamp: "2026-11-18T11:06:40Z"
+  key:
+    clientID: pinniped-cli
+    issuer: https://login.example.com
+    redirect_uri: http://localhost:0/callback
+    scopes:
+    - groups
+    - openid
+  lastUsedTimestamp: "2026-11-18T11:06:40Z"
+  tokens:
+    access:
+      expiryTimestamp: "2026-11-18T11:08:40Z"
+      token: access
+      type: Bearer
+    id:
+      claims:
+        aud: pinniped-cli
+        exp: 1795000060
+        groups: [a]
+      expiryTimestamp: "2026-11-18T11:07:40Z"
+      token: id
+    refresh:
+      token: refresh
+"#,
+    )
+    .unwrap();
+    let tokens = cache.get(&key(), at(NOW)).unwrap().unwrap();
+    assert_eq!(tokens.access.unwrap().type_, "Bearer");
+    let claims = tokens.id.unwrap().claims;
+    assert_eq!(claims["exp"], json!(1_795_000_060));
+    assert_eq!(tokens.refresh.unwrap().token, "refresh");
+}
+
+#[test]
+fn tokens_are_not_debug_printed() {
+    assert_eq!(format!("{:?}", tokens()), "Tokens");
+}

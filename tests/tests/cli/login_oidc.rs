@@ -1,0 +1,169 @@
+//! `haulout login oidc` against a stand-in for a Pinniped Supervisor, and a browser that does what it is told.
+//!
+//! Tests that show a behaviour of `pinniped` carry its number in the list of `docs/pinniped-cli.md`.
+
+mod browser;
+mod exchange;
+mod flows;
+mod logout;
+mod sessions;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use haulout_operate::clock::{Clock, ManualClock};
+use haulout_tests::supervisor::{Behaviour, Supervisor};
+
+use super::{Machine, NOW, Outcome};
+
+/// A user's machine and the issuer that he logs in at; both have the same time.
+struct Site {
+    machine: Machine,
+    supervisor: Supervisor,
+    clock: ManualClock,
+}
+
+impl Site {
+    async fn new(behaviour: Behaviour) -> Self {
+        let (clock, hand) = Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
+        Self {
+            machine: Machine::new(),
+            supervisor: Supervisor::start(clock, behaviour).await.unwrap(),
+            clock: hand,
+        }
+    }
+
+    /// Lets time pass.
+    fn wait(&mut self, seconds: u64) {
+        self.machine.now += seconds;
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    fn sessions_file(&self) -> std::path::PathBuf {
+        self.machine
+            .home
+            .path()
+            .join(".config/pinniped/sessions.yaml")
+    }
+
+    fn ca_flag(&self) -> String {
+        let ca = BASE64_STANDARD.encode(self.supervisor.ca_pem());
+        format!("--ca-bundle-data={ca}")
+    }
+
+    /// The flags of a usual stanza without a cluster, and `more`.
+    fn flags(&self, more: &[&str]) -> Vec<String> {
+        let issuer = format!("--issuer={}", self.supervisor.url());
+        let flags =
+            ["login", "oidc", &issuer, &self.ca_flag(), "--skip-browser"].map(str::to_owned);
+        let more = more.iter().map(|flag| (*flag).to_owned());
+        flags.into_iter().chain(more).collect()
+    }
+
+    /// Runs the program with these flags and no others, while nobody looks.
+    async fn run_flags(&self, flags: &[&str]) -> Outcome {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.run_whole(&Screen::default(), flags, async |_| {})
+            .await
+    }
+
+    /// Runs the program, and meanwhile `user`, who sees what it says.
+    async fn run_with(&self, more: &[&str], user: impl AsyncFnOnce(&Screen)) -> Outcome {
+        self.run_on(&Screen::default(), more, user).await
+    }
+
+    /// The same, on this screen.
+    async fn run_on(
+        &self,
+        screen: &Screen,
+        more: &[&str],
+        user: impl AsyncFnOnce(&Screen),
+    ) -> Outcome {
+        self.run_whole(screen, self.flags(more), user).await
+    }
+
+    async fn run_whole(
+        &self,
+        screen: &Screen,
+        flags: Vec<String>,
+        user: impl AsyncFnOnce(&Screen),
+    ) -> Outcome {
+        let (done, program) = tokio::sync::oneshot::channel();
+        let (own_screen, machine) = (screen.clone(), self.machine.copy());
+        // On a thread that a test which fails does not wait for.
+        std::thread::spawn(move || {
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            done.send(machine.run_on(&flags, "", own_screen))
+        });
+        user(screen).await;
+        let program = tokio::time::timeout(Duration::from_secs(60), program).await;
+        let (code, stdout) = program.expect("the login goes on for ever").unwrap();
+        Outcome {
+            code,
+            stdout,
+            stderr: screen.text(),
+        }
+    }
+
+    /// Runs the program while nobody looks.
+    async fn run(&self, more: &[&str]) -> Outcome {
+        self.run_with(more, async |_| {}).await
+    }
+
+    /// Runs the program, and logs in as this user.
+    async fn log_in(&self, more: &[&str]) -> Outcome {
+        self.run_with(more, async |screen| {
+            browser::Browser::new(&self.supervisor)
+                .log_in(screen, "alice")
+                .await;
+        })
+        .await
+    }
+}
+
+/// What the program says while it runs.
+#[derive(Clone, Default)]
+struct Screen(Arc<Mutex<Vec<u8>>>);
+
+impl Screen {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The first line with this in it, as soon as there is one.
+    async fn line(&self, part: &str) -> String {
+        for _ in 0..1000 {
+            let text = self.text();
+            let whole = text
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            if let Some(line) = whole.map(str::trim).find(|line| line.contains(part)) {
+                return line.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{part} does not come: {}", self.text());
+    }
+}
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Checks that it failed with `code` and this in its text, and printed nothing else.
+fn assert_fails(outcome: &Outcome, code: u8, expected: &str) {
+    assert_eq!(outcome.code, ExitCode::from(code), "{}", outcome.stderr);
+    assert_eq!(outcome.stdout, "");
+    assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
+}

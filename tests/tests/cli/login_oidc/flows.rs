@@ -1,0 +1,414 @@
+//! How a user logs in.
+
+use haulout_tests::supervisor::{Behaviour, IdentityProvider, MACHINE, PASSWORD};
+
+use super::browser::Browser;
+use super::{Site, assert_fails};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_in_the_browser_ends_with_a_page_and_a_credential() {
+    let site = Site::new(Behaviour::default()).await;
+    let browser = Browser::new(&site.supervisor);
+    let outcome = site
+        .run_with(&[], async |screen| {
+            let page = browser.log_in(screen, "alice").await;
+            assert_eq!(page.status(), 200);
+            let page = page.text().await.unwrap();
+            assert!(page.contains("may now close this tab"), "{page}");
+        })
+        .await;
+    let credential = outcome.credential();
+    assert_eq!(credential["kind"], "ExecCredential");
+    assert!(credential["status"]["expirationTimestamp"].is_string());
+    assert!(
+        outcome
+            .stderr
+            .starts_with("Log in by visiting this link:\n\n    https://")
+    );
+}
+
+/// Unlike Pinniped's, which ends the login: any page in the browser could do that.
+#[tokio::test(flavor = "multi_thread")]
+async fn c041_a_wrong_state_ends_nothing() {
+    let site = Site::new(Behaviour::default()).await;
+    let browser = Browser::new(&site.supervisor);
+    let outcome = site
+        .run_with(&[], async |screen| {
+            let callback = browser.callback(screen, "alice").await;
+            let mut forged = callback.clone();
+            forged.set_query(Some("code=forged&state=forged"));
+            assert_eq!(browser.get(forged.clone()).await.status(), 403);
+            forged.set_query(Some("error=access_denied&state=forged"));
+            assert_eq!(browser.get(forged).await.status(), 403);
+            assert_eq!(browser.get(callback).await.status(), 200);
+        })
+        .await;
+    outcome.credential();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c089_the_issuers_refusal_is_told_with_its_description_if_there_is_one() {
+    for (description, expected) in [
+        (
+            "not today",
+            "login failed with code \"access_denied\": not today\n",
+        ),
+        ("", "login failed with code \"access_denied\"\n"),
+    ] {
+        let site = Site::new(Behaviour {
+            denies: Some(("access_denied", description)),
+            ..Behaviour::default()
+        })
+        .await;
+        let outcome = site.log_in(&[]).await;
+        let expected = format!("Error: could not complete Pinniped login: {expected}");
+        assert_fails(&outcome, 1, &expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c087_form_post_is_asked_for_where_it_is_offered() {
+    for form_post in [false, true] {
+        let site = Site::new(Behaviour {
+            form_post,
+            ..Behaviour::default()
+        })
+        .await;
+        let browser = Browser::new(&site.supervisor);
+        let outcome = site
+            .run_with(&[], async |screen| {
+                let link = Browser::link(screen).await;
+                let mode = link.query_pairs().find(|(name, _)| name == "response_mode");
+                assert_eq!(mode.is_some_and(|(_, mode)| mode == "form_post"), form_post);
+                let answer = browser.submit(link.clone(), "alice").await;
+                if !form_post {
+                    let location = answer.headers()["location"].to_str().unwrap().to_owned();
+                    browser.get(location.parse().unwrap()).await;
+                    return;
+                }
+                // As the page's script does it.
+                let page = answer.text().await.unwrap();
+                let between = |before: &str, after: &str| {
+                    let (_, rest) = page.split_once(before).unwrap();
+                    rest.split_once(after).unwrap().0.to_owned()
+                };
+                let action = between("<form action=\"", "\"").parse().unwrap();
+                let code = between("name=\"code\" value=\"", "\"");
+                let state = between("name=\"state\" value=\"", "\"");
+                let form = [("code", code.as_str()), ("state", &state)];
+                let told = browser.post(action, &form).await;
+                let told = told.text().await.unwrap();
+                assert_eq!(told, "you have been logged in and may now close this tab");
+            })
+            .await;
+        outcome.credential();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c090_where_nobody_can_be_asked_the_login_fails_at_once() {
+    let site = Site::new(Behaviour::default()).await;
+    let outcome = site.run(&["--skip-listen"]).await;
+    assert_fails(&outcome, 1, "--skip-listen");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let outcome = site.run(&[&format!("--listen-port={port}")]).await;
+    assert_fails(
+        &outcome,
+        1,
+        &format!("port {port} of 127.0.0.1 cannot be listened on"),
+    );
+    assert!(
+        outcome.stderr.contains("--flow=device_code"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_code_is_confirmed_elsewhere() {
+    let site = Site::new(Behaviour {
+        pending_polls: u32::MAX,
+        ..Behaviour::default()
+    })
+    .await;
+    let browser = Browser::new(&site.supervisor);
+    let outcome = site
+        .run_with(&["--flow=device_code"], async |screen| {
+            let link = Browser::link(screen).await;
+            screen.line("this code:").await;
+            let typed = [
+                ("user_code", "WDJB-MJHT"),
+                ("username", "alice"),
+                ("password", PASSWORD),
+            ];
+            assert_eq!(browser.post(link, &typed).await.status(), 200);
+        })
+        .await;
+    assert!(
+        outcome.stderr.contains("\n    WDJB-MJHT\n"),
+        "{}",
+        outcome.stderr
+    );
+    outcome.credential();
+    assert!(site.supervisor.calls().polls >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_code_that_is_denied_ends_the_login() {
+    let site = Site::new(Behaviour {
+        denies: Some(("access_denied", "the user said no")),
+        ..Behaviour::default()
+    })
+    .await;
+    let outcome = site.run(&["--flow=device_code"]).await;
+    assert_fails(
+        &outcome,
+        1,
+        "refused with \"access_denied\": the user said no",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_logs_in_with_its_secret() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let flags = [
+        "--flow=client_credentials",
+        "--client-id=ci",
+        "--client-secret-env=SECRET",
+    ];
+    let outcome = site.run(&flags).await;
+    assert_fails(&outcome, 1, "--client-secret-env variable is not set");
+    site.machine.set("SECRET", MACHINE.1);
+    let outcome = site.run(&flags).await;
+    outcome.credential();
+    site.machine.set("SECRET", "wrong secret");
+    let outcome = site
+        .run(
+            &[
+                &flags[..],
+                &["--credential-cache=", "--session-cache=/dev/null/x"],
+            ]
+            .concat(),
+        )
+        .await;
+    assert_fails(&outcome, 1, "invalid_client");
+    assert!(!outcome.stderr.contains("wrong secret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c095_name_and_password_come_from_the_environment() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let flags = [
+        "--upstream-identity-provider-name=my-ldap",
+        "--upstream-identity-provider-type=ldap",
+    ];
+    let outcome = site.run(&flags).await;
+    assert_fails(&outcome, 1, "stdin is not connected to a terminal");
+    site.machine
+        .set("PINNIPED_USERNAME", "bob")
+        .set("PINNIPED_PASSWORD", "wrong");
+    let outcome = site.run(&flags).await;
+    let expected = "login failed with code \"access_denied\": Username/password not accepted.";
+    assert_fails(&outcome, 1, expected);
+    site.machine.set("PINNIPED_PASSWORD", PASSWORD);
+    let outcome = site.run(&flags).await;
+    outcome.credential();
+    assert_eq!(outcome.stderr, "", "nothing is asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c092_the_identity_provider_is_named_to_the_issuer_and_in_the_session() {
+    let site = Site::new(Behaviour::default()).await;
+    let flags = [
+        "--upstream-identity-provider-name=my-ldap",
+        "--upstream-identity-provider-type=ldap",
+        "--upstream-identity-provider-flow=browser_authcode",
+    ];
+    let browser = Browser::new(&site.supervisor);
+    let outcome = site
+        .run_with(&flags, async |screen| {
+            let link = Browser::link(screen).await;
+            let value = |name| {
+                link.query_pairs()
+                    .find(|(key, _)| key == name)
+                    .map(|(_, value)| value.into_owned())
+            };
+            assert_eq!(value("pinniped_idp_name").as_deref(), Some("my-ldap"));
+            assert_eq!(value("pinniped_idp_type").as_deref(), Some("ldap"));
+            browser.log_in(screen, "alice").await;
+        })
+        .await;
+    outcome.credential();
+    let sessions = std::fs::read_to_string(site.sessions_file()).unwrap();
+    assert!(
+        sessions.contains("upstream_provider_name: my-ldap"),
+        "{sessions}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c093_each_wrong_identity_provider_has_an_error_of_its_own() {
+    let cases: [(&[&str], &str); 4] = [
+        (
+            &[
+                "--upstream-identity-provider-name=x",
+                "--upstream-identity-provider-type=github",
+            ],
+            "of the type \"github\"",
+        ),
+        (
+            &["--upstream-identity-provider-name=x"],
+            "no identity provider \"x\"",
+        ),
+        (
+            &[
+                "--upstream-identity-provider-name=my-oidc 🦭",
+                "--upstream-identity-provider-flow=cli_password",
+            ],
+            "does not offer the flow \"cli_password\"",
+        ),
+        (
+            &["--upstream-identity-provider-name=no-flows"],
+            "offers no flow",
+        ),
+    ];
+    let site = Site::new(Behaviour::default()).await;
+    let no_flows = IdentityProvider {
+        name: "no-flows",
+        type_: "oidc",
+        flows: Vec::new(),
+    };
+    site.supervisor
+        .behaviour()
+        .identity_providers
+        .push(no_flows);
+    for (flags, expected) in cases {
+        assert_fails(&site.run(flags).await, 1, expected);
+    }
+    site.supervisor.behaviour().is_supervisor = false;
+    let outcome = site.run(&["--upstream-identity-provider-name=x"]).await;
+    assert_fails(&outcome, 1, "it is no Pinniped Supervisor");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c094_the_flow_is_inferred_for_a_named_provider_only() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.machine
+        .set("PINNIPED_USERNAME", "bob")
+        .set("PINNIPED_PASSWORD", PASSWORD);
+    let named = [
+        "--upstream-identity-provider-name=my-ldap",
+        "--upstream-identity-provider-type=ldap",
+    ];
+    site.run(&named).await.credential();
+    assert_eq!(site.supervisor.calls().identity_providers, 1);
+    let outcome = site.log_in(&[]).await;
+    assert!(
+        outcome.stderr.contains("visiting this link"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(site.supervisor.calls().identity_providers, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c099_the_environment_changes_the_flow() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let flags = [
+        "--upstream-identity-provider-name=my-ldap",
+        "--upstream-identity-provider-type=ldap",
+        "--upstream-identity-provider-flow=browser_authcode",
+    ];
+    site.machine
+        .set("PINNIPED_USERNAME", "bob")
+        .set("PINNIPED_PASSWORD", PASSWORD);
+    for value in ["cli_password", ""] {
+        site.machine
+            .set("PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW", value);
+        let outcome = site.run(&flags).await;
+        outcome.credential();
+        assert_eq!(outcome.stderr, "", "{value}");
+        std::fs::remove_dir_all(site.sessions_file().parent().unwrap()).unwrap();
+    }
+    site.machine
+        .set("PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW", "magic");
+    let outcome = site.run(&flags).await;
+    assert_fails(
+        &outcome,
+        2,
+        "PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW is 'magic'",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_that_are_no_supervisor_are_asked_for_what_they_have() {
+    let site = Site::new(Behaviour {
+        is_supervisor: false,
+        scopes: vec!["openid", "email", "offline_access"],
+        ..Behaviour::default()
+    })
+    .await;
+    let browser = Browser::new(&site.supervisor);
+    let flags = [
+        "--extra-parameter=prompt=select_account",
+        "--extra-parameter=hd=example.com",
+    ];
+    let outcome = site
+        .run_with(&flags, async |screen| {
+            let link = Browser::link(screen).await;
+            let value = |name| {
+                link.query_pairs()
+                    .find(|(key, _)| key == name)
+                    .map(|(_, value)| value.into_owned())
+            };
+            assert_eq!(
+                value("scope").as_deref(),
+                Some("email offline_access openid")
+            );
+            assert_eq!(value("prompt").as_deref(), Some("select_account"));
+            assert_eq!(value("hd").as_deref(), Some("example.com"));
+            browser.log_in(screen, "alice").await;
+        })
+        .await;
+    outcome.credential();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c040_addresses_without_encryption_are_refused_before_anything_is_asked() {
+    let site = Site::new(Behaviour::default()).await;
+    let outcome = site.run(&["--issuer=http://127.0.0.1:1"]).await;
+    assert_fails(
+        &outcome,
+        2,
+        "issuer must be an https URL, but had scheme \"http\" instead",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c116_each_wrong_flag_has_a_text_of_its_own() {
+    let site = Site::new(Behaviour::default()).await;
+    let cases: [(&[&str], u8, &str); 4] = [
+        (&["--enable-concierge"], 2, "invalid Concierge parameters: "),
+        (
+            &["--ca-bundle=/nowhere"],
+            1,
+            "could not read --ca-bundle: /nowhere",
+        ),
+        (
+            &["--ca-bundle-data=?"],
+            2,
+            "could not read --ca-bundle-data: ",
+        ),
+        (
+            &["--ca-bundle-data=Zm9v"],
+            2,
+            "could not read --ca-bundle-data: ",
+        ),
+    ];
+    for (flags, code, expected) in cases {
+        assert_fails(&site.run(flags).await, code, expected);
+    }
+    let outcome = site.machine.run(&["login", "oidc"]);
+    assert_fails(&outcome, 2, "--issuer");
+}

@@ -1,0 +1,189 @@
+//! From one run to the next: caches, refresh, and who waits for whom.
+
+use haulout_tests::supervisor::{Behaviour, Calls};
+use serde_json::{Value, json};
+
+use super::browser::Browser;
+use super::{Screen, Site, assert_fails};
+
+const CLUSTER: &[&str] = &["--request-audience=my-cluster"];
+
+fn claims(credential: &Value) -> Value {
+    use base64::Engine as _;
+    let token = credential["status"]["token"].as_str().unwrap();
+    let part = token.split('.').nth(1).unwrap();
+    let part = base64::prelude::BASE64_URL_SAFE_NO_PAD
+        .decode(part)
+        .unwrap();
+    serde_json::from_slice(&part).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c081_second_login_prints_the_same_and_says_nothing() {
+    let site = Site::new(Behaviour::default()).await;
+    let first = site.log_in(CLUSTER).await;
+    assert_eq!(claims(&first.credential())["aud"], "my-cluster");
+    assert_eq!(claims(&first.credential())["username"], "alice");
+    let calls = site.supervisor.calls();
+    let second = site.run(CLUSTER).await;
+    assert_eq!(second.stdout, first.stdout);
+    assert_eq!(second.stderr, "");
+    assert_eq!(site.supervisor.calls(), calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c082_without_id_and_access_token_the_session_is_refreshed() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let first = site.log_in(CLUSTER).await;
+    site.wait(121);
+    let second = site.run(CLUSTER).await;
+    assert_ne!(second.credential(), first.credential());
+    assert_eq!(second.stderr, "");
+    let calls = site.supervisor.calls();
+    assert_eq!(
+        (calls.authorize, calls.refreshes, calls.exchanges),
+        (1, 1, 2)
+    );
+    // The refresh token is good once, and the new one was kept.
+    site.wait(121);
+    site.run(CLUSTER).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes, calls.reused), (1, 2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c084_id_token_is_used_while_it_lasts_and_then_refreshed() {
+    let life = Behaviour {
+        token_life: std::time::Duration::from_secs(3600),
+        ..Behaviour::default()
+    };
+    let mut site = Site::new(life).await;
+    let no_cache = &["--credential-cache="];
+    let first = site.log_in(no_cache).await;
+    let calls = site.supervisor.calls();
+    site.wait(2999);
+    assert_eq!(site.run(no_cache).await.stdout, first.stdout);
+    assert_eq!(site.supervisor.calls(), calls, "no call at all");
+    site.wait(2);
+    assert_ne!(site.run(no_cache).await.stdout, first.stdout);
+    assert_eq!(site.supervisor.calls().refreshes, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c085_refresh_that_fails_leads_to_a_login_and_one_with_a_bad_token_to_an_error() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.wait(121);
+    site.supervisor.behaviour().refuses_refresh = true;
+    site.log_in(CLUSTER).await.credential();
+    assert_eq!(site.supervisor.calls().authorize, 2);
+    site.supervisor.behaviour().refuses_refresh = false;
+    site.supervisor.behaviour().claims = json!({"iss": "https://other.example.com"});
+    site.wait(121);
+    let outcome = site.run(CLUSTER).await;
+    assert_fails(
+        &outcome,
+        1,
+        "could not complete Pinniped login: the issuer's ID token is not good",
+    );
+    assert_eq!(site.supervisor.calls().authorize, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_without_an_id_token_leads_to_a_login() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(&[]).await.credential();
+    site.wait(121);
+    site.supervisor.behaviour().refreshes_without_id_token = true;
+    site.log_in(&[]).await.credential();
+    assert_eq!(site.supervisor.calls().authorize, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c086_for_another_audience_the_access_token_is_exchanged() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let no_cache = &["--credential-cache=", "--request-audience=my-cluster"];
+    site.log_in(no_cache).await.credential();
+    site.wait(109);
+    site.run(no_cache).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.refreshes, calls.exchanges), (0, 2), "exchange only");
+    site.wait(1);
+    site.run(no_cache).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!(
+        (calls.refreshes, calls.exchanges),
+        (1, 3),
+        "refresh, then exchange"
+    );
+    let own = &["--credential-cache=", "--request-audience=pinniped-cli"];
+    site.run(own).await.credential();
+    assert_eq!(
+        site.supervisor.calls().exchanges,
+        4,
+        "the ID token ends too soon"
+    );
+}
+
+/// Thirty at once, with a session whose tokens have expired: one refresh, and everybody has a credential.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_spend_one_refresh_token() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.wait(121);
+    let before = site.supervisor.calls();
+    let runs = (0..30).map(|_| site.run(CLUSTER));
+    let outcomes = futures_util::future::join_all(runs).await;
+    let first = outcomes.first().unwrap().credential();
+    for outcome in &outcomes {
+        assert_eq!(outcome.credential(), first);
+    }
+    let calls = site.supervisor.calls();
+    let expected = Calls {
+        discovery: before.discovery + 1,
+        refreshes: 1,
+        exchanges: before.exchanges + 1,
+        ..before
+    };
+    assert_eq!(calls, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_open_one_login() {
+    let site = Site::new(Behaviour::default()).await;
+    let screen = Screen::default();
+    let runs = (0..6).map(|_| site.run_on(&screen, CLUSTER, async |_| {}));
+    let user = async {
+        let browser = Browser::new(&site.supervisor);
+        browser.log_in(&screen, "alice").await;
+    };
+    let (outcomes, ()) = tokio::join!(futures_util::future::join_all(runs), user);
+    let first = outcomes.first().unwrap().credential();
+    for outcome in &outcomes {
+        assert_eq!(outcome.credential(), first);
+    }
+    assert_eq!(screen.text().matches("visiting this link").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn session_file_is_as_pinnipeds_cli_writes_it() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    let text = std::fs::read_to_string(site.sessions_file()).unwrap();
+    let file: Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(file["kind"], "SessionCache");
+    let session = &file["sessions"][0];
+    assert_eq!(
+        session["key"],
+        json!({
+            "clientID": "pinniped-cli",
+            "issuer": site.supervisor.url(),
+            "redirect_uri": "http://localhost:0/callback",
+            "scopes": ["groups", "offline_access", "openid", "pinniped:request-audience", "username"],
+        })
+    );
+    let tokens = &session["tokens"];
+    assert_eq!(tokens["access"]["type"], "bearer");
+    assert_eq!(tokens["id"]["claims"]["username"], "alice");
+    assert!(tokens["refresh"]["token"].is_string());
+}
