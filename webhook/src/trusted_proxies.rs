@@ -61,6 +61,13 @@ fn network(text: &str) -> Result<IpNet, String> {
             format!("\"{text}\" is neither an address nor a network, for example 192.0.2.0/24")
         })?,
     };
+    if let IpNet::V6(network) = network
+        && network.addr().to_ipv4_mapped().is_some()
+    {
+        return Err(format!(
+            "\"{text}\" is a network of IPv4 in IPv6; write it as one of IPv4, for example 192.0.2.0/24"
+        ));
+    }
     if network.prefix_len() == 0 {
         return Err(format!(
             "\"{text}\" is everybody, and anybody could claim any address; name the proxies alone"
@@ -153,6 +160,7 @@ mod tests {
             "10.0.0.5/24",
             "0.0.0.0/0",
             "::/0",
+            "::ffff:10.0.0.0/104",
             "",
         ]);
         let faults = faults.unwrap_err();
@@ -162,6 +170,7 @@ mod tests {
             "\"10.0.0.5/24\" has bits beside its network; write 10.0.0.0/24,",
             "\"0.0.0.0/0\" is everybody",
             "\"::/0\" is everybody",
+            "\"::ffff:10.0.0.0/104\" is a network of IPv4 in IPv6",
             "\"\" is neither",
         ];
         assert_eq!(faults.len(), expected.len(), "{faults:?}");

@@ -37,7 +37,7 @@ pub(super) const GOOD: [&[&str]; 9] = [
 ];
 
 /// What is wrong, and what the error says of it.
-const BAD: [(&str, &[&str]); 41] = [
+const BAD: [(&str, &[&str]); 42] = [
     ("nonsense=1", &["'nonsense' not allowed"]),
     (
         "directEndpoint.listen=x",
@@ -82,6 +82,11 @@ const BAD: [(&str, &[&str]); 41] = [
         "directEndpoint.externalUrl=https://a.example.com,directEndpoint.gateway.kind=TLSRoute,\
          directEndpoint.gateway.parentRefs[0].name=public,directEndpoint.gateway.backendCAConfigMap=a",
         &["directEndpoint.gateway.backendCAConfigMap: is for kind HTTPRoute"],
+    ),
+    (
+        "directEndpoint.externalUrl=https://a.example.com,directEndpoint.gateway.kind=TLSRoute,\
+         directEndpoint.gateway.parentRefs[0].name=public,directEndpoint.trustedProxies[0]=192.0.2.1",
+        &["directEndpoint.trustedProxies: has to be empty"],
     ),
     (
         "directEndpoint.externalUrl=https://192.0.2.1,directEndpoint.ingress.enabled=true,\
@@ -237,6 +242,22 @@ fn check_config(text: &str) -> String {
     let errors = String::from_utf8(stderr).unwrap();
     assert_eq!(status.success(), errors.is_empty(), "{errors}");
     errors
+}
+
+/// It passes TLS through, and the header is the client's own.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn an_ingress_that_cannot_add_the_header_is_no_trusted_proxy() {
+    let arguments = [
+        IMAGES,
+        "--set=directEndpoint.externalUrl=https://a.example.com,directEndpoint.ingress.enabled=true",
+        "--set=directEndpoint.trustedProxies[0]=192.0.2.1",
+        r"--set-string=directEndpoint.ingress.annotations.nginx\.ingress\.kubernetes\.io/ssl-passthrough=true",
+    ];
+    let error = helm().await.template(&arguments).await.unwrap_err();
+    let text = format!("{error:#}");
+    let expected = "directEndpoint.trustedProxies: has to be empty where TLS is passed through";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[tokio::test]

@@ -27,6 +27,10 @@
 {{- if and (or .ingress.enabled .gateway.kind) (regexMatch "^[0-9.]+$|:" $url.hostname) }}
 {{- fail (printf "directEndpoint.externalUrl: has to have a DNS name behind an Ingress or Gateway, not the address %s" $url.hostname) }}
 {{- end }}
+{{- $passes := or (eq .gateway.kind "TLSRoute") (and .ingress.enabled (include "haulout.passesThrough" .ingress.annotations)) }}
+{{- if and $passes .trustedProxies }}
+{{- fail "directEndpoint.trustedProxies: has to be empty where TLS is passed through, since X-Forwarded-For is then the client's own" }}
+{{- end }}
 {{- $terminates := list }}
 {{- if and .ingress.enabled (not (include "haulout.passesThrough" .ingress.annotations)) }}
 {{- $terminates = append $terminates "the Ingress" }}
