@@ -79,17 +79,18 @@ pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
     }
     let behind = done.failed(&[Name::Webhook, Name::ApiService]);
     match (answer.status, behind) {
-        (401, _) if seen.direct_endpoint_is_open() => Outcome::ok(format!(
-            "{path} is closed (401); logins go by the direct endpoint"
+        // Closed by the API server, or by RBAC.
+        (status @ (401 | 403), _) if seen.direct_endpoint_is_open() => Outcome::ok(format!(
+            "{path} is closed ({status}); logins go by the direct endpoint"
         )),
-        (401, _) if seen.own_door_is_open() => {
+        (status @ (401 | 403), _) if seen.own_door_is_open() => {
             let endpoint = seen.own.as_ref().map(|own| own.endpoint.as_str());
             Outcome::ok(format!(
-                "{path} is closed (401); your logins go by {}",
+                "{path} is closed ({status}); your logins go by {}",
                 endpoint.unwrap_or_default()
             ))
         }
-        (401, _) if seen.may_have_another_door() => Outcome::warning(
+        (401 | 403, None) if seen.may_have_another_door() => Outcome::warning(
             format!(
                 "{evidence}; whether logins go by a direct endpoint instead cannot be seen with your rights"
             ),

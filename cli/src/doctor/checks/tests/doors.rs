@@ -200,10 +200,13 @@ fn a_closed_login_path_is_good_where_logins_go_by_the_direct_endpoint() {
     report.is_good();
     assert_eq!(report.checks.len(), 17, "{report}");
 
-    let mut observations = healthy();
-    observations.login = Some(Ok(answer(401, "Unauthorized")));
-    observations.direct = Some(Ok(from_webhook()));
-    judge(&observations).is_good();
+    // By the API server itself, or by RBAC.
+    for closed in [401, 403] {
+        let mut observations = healthy();
+        observations.login = Some(Ok(answer(closed, "closed")));
+        observations.direct = Some(Ok(from_webhook()));
+        judge(&observations).is_good();
+    }
 
     for (answer, evidence, remedy) in [
         (
@@ -237,27 +240,31 @@ fn a_closed_login_path_is_good_where_logins_go_by_the_direct_endpoint() {
 
 #[test]
 fn a_closed_login_path_is_no_fault_where_another_door_may_be_open() {
-    let closed = |seen: &mut Observations| {
-        seen.login = Some(Ok(answer(401, "Unauthorized")));
-        let unseen = Unseen::NoRight("list them".to_owned());
-        seen.objects.as_mut().unwrap().issuer = Err(unseen);
-    };
-    with(closed).only_warns(Name::LoginPath, "cannot be seen", "administrator");
-
     let own = |answer| OwnDoor {
         endpoint: "https://login.example.com".to_owned(),
         answer,
     };
-    let report = with(|seen| {
-        closed(seen);
-        seen.own = Some(own(Ok(from_webhook())));
-    });
-    report.is_good();
-    let report = with(|seen| {
-        closed(seen);
-        seen.own = Some(own(Err(Unreachable::TimedOut)));
-    });
-    report.has_only_failed(Name::LoginPath, "401", "open exactly this path");
+    for (status, remedy) in [
+        (401, "open exactly this path"),
+        (403, "rbac.anonymous=true"),
+    ] {
+        let closed = |seen: &mut Observations| {
+            seen.login = Some(Ok(answer(status, "closed")));
+            let unseen = Unseen::NoRight("list them".to_owned());
+            seen.objects.as_mut().unwrap().issuer = Err(unseen);
+        };
+        with(closed).only_warns(Name::LoginPath, "cannot be seen", "administrator");
+        let report = with(|seen| {
+            closed(seen);
+            seen.own = Some(own(Ok(from_webhook())));
+        });
+        report.is_good();
+        let report = with(|seen| {
+            closed(seen);
+            seen.own = Some(own(Err(Unreachable::TimedOut)));
+        });
+        report.has_only_failed(Name::LoginPath, "closed", remedy);
+    }
     // The cluster knows nothing of that address.
     let report = with(|seen| seen.own = Some(own(Ok(from_webhook()))));
     report.only_warns(
