@@ -376,7 +376,7 @@ pub(crate) struct ConciergeFlags {
     )]
     pub(crate) concierge_authenticator_name: String,
 
-    /// URL of the Kubernetes API server.
+    /// URL where the token is exchanged: the Kubernetes API server's, or the direct endpoint's.
     #[arg(
         long,
         default_value = "",

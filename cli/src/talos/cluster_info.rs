@@ -22,7 +22,7 @@ pub(crate) enum ServerError {
 
 /// Why there are no CA certificates.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("PEM of one or more CA certificates")]
+#[error("it is no PEM of one or more CA certificates")]
 pub(crate) struct CertificateError;
 
 /// Takes the URL of an API server.

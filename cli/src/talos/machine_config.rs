@@ -37,9 +37,14 @@ pub(crate) enum ConfigError {
          `talosctl -n NODE get machineconfig v1alpha1 -o jsonpath='{{.spec}}'`"
     )]
     NoMachine,
-    #[error("document {0} has neither `kind` nor `version: v1alpha1`")]
+    #[error(
+        "document {0} has neither `kind` nor `version: v1alpha1`, so this is no machine config; get it from the node: \
+         `talosctl -n NODE get machineconfig v1alpha1 -o jsonpath='{{.spec}}'`"
+    )]
     NoKind(usize),
-    #[error("there are two documents {0}, of which a machine config has one")]
+    #[error(
+        "there are two documents {0}, of which a machine config has one; give one machine config at a time"
+    )]
     Twice(String),
     #[error("{document}: {field} is missing")]
     Missing {

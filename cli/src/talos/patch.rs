@@ -24,7 +24,7 @@ const INPUT_LIMIT: u64 = 64 << 20;
 pub(crate) enum PatchError {
     #[error("invalid --api-group-suffix")]
     Suffix(#[source] SuffixError),
-    #[error("invalid --{flag}: {source}")]
+    #[error("invalid --{flag}")]
     Version {
         flag: &'static str,
         source: VersionError,
@@ -41,7 +41,7 @@ pub(crate) enum PatchError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is no text in UTF-8, or longer than 64 MiB", named(.0))]
     NotText(PathBuf),
-    #[error("{} is no {source}", named(path))]
+    #[error("{} cannot be used", named(path))]
     Certificates {
         path: PathBuf,
         source: CertificateError,

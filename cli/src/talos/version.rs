@@ -22,7 +22,7 @@ pub(crate) enum Stage {
 
 /// A text that is no such version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write it as 1.13, or with a patch release as 1.13.6")]
+#[error("write it as 1.13 or 1.13.6; it begins with 1")]
 pub(crate) struct VersionError;
 
 impl Version {

@@ -376,7 +376,7 @@ fn what_cannot_be_read_exits_with_1() {
         ),
         (
             &["-", "--patch=cluster-info", &key],
-            "key is no PEM of one or more CA certificates",
+            "it is no PEM of one or more CA certificates",
         ),
     ] {
         let outcome = patch(flags, LEGACY);
