@@ -5,8 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use haulout_https::causes;
 use http::Uri;
 use kube::api::ListParams;
+use kube::client::AuthError;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::{ObjectList, ObjectMeta, PartialObjectMeta, Status};
 use kube::{Api, Client, Config};
@@ -31,6 +33,8 @@ pub(crate) enum ClusterError {
     },
     #[error("failed to set up the client of the Kubernetes API from the kubeconfig")]
     Client(#[source] Box<kube::Error>),
+    #[error("the credentials of the kubeconfig cannot be had: {0}")]
+    Credentials(String),
     #[error("failed to read {what}: {}", refusal(status))]
     Refused {
         what: &'static str,
@@ -193,7 +197,10 @@ pub(crate) fn shown_server(url: &Uri) -> String {
 }
 
 fn connect(config: Config) -> Result<Client, ClusterError> {
-    Client::try_from(config).map_err(|error| ClusterError::Client(Box::new(error)))
+    Client::try_from(config).map_err(|error| {
+        let credentials = credential_fault(&error).map(ClusterError::Credentials);
+        credentials.unwrap_or_else(|| ClusterError::Client(Box::new(error)))
+    })
 }
 
 /// Waits for one call for `what`, half a minute at most.
@@ -204,12 +211,36 @@ pub(crate) async fn call<T>(
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) => Err(ClusterError::Refused { what, status }),
-        Ok(Err(source)) => Err(ClusterError::Call {
-            what,
-            source: Box::new(source),
+        Ok(Err(source)) => Err(match credential_fault(&source) {
+            Some(fault) => ClusterError::Credentials(fault),
+            None => ClusterError::Call {
+                what,
+                source: Box::new(source),
+            },
         }),
         Err(_elapsed) => Err(ClusterError::TimedOut { what }),
     }
+}
+
+/// What is wrong with the kubeconfig's credentials, if that is it. Credential plugins are run again when a credential ends, so
+/// any call may find out. What one printed to its standard output may be a credential, and is not repeated.
+fn credential_fault(error: &kube::Error) -> Option<String> {
+    let fault = causes(error).find_map(|cause| cause.downcast_ref::<AuthError>())?;
+    Some(match fault {
+        AuthError::AuthExecRun { out, .. } => {
+            let told = String::from_utf8_lossy(&out.stderr);
+            let told = told.trim();
+            let colon = if told.is_empty() { "" } else { ": " };
+            format!("its plugin ended with {}{colon}{told}", out.status)
+        }
+        AuthError::AuthExecParse(_) => "its plugin printed no ExecCredential".to_owned(),
+        AuthError::AuthExecStart(error) => format!("its plugin cannot be started: {error}"),
+        AuthError::MissingCommand => "its plugin has no command".to_owned(),
+        AuthError::ReadTokenFile(error, path) => {
+            format!("its token cannot be read from {}: {error}", path.display())
+        }
+        _ => "they cannot be used".to_owned(),
+    })
 }
 
 fn named(path: Option<&Path>) -> String {
@@ -227,6 +258,29 @@ fn refusal(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_plugin_printed_is_not_repeated() {
+        let out = std::process::Command::new("/bin/sh")
+            .args(["-c", "echo very-secret; echo no session >&2; exit 3"])
+            .output()
+            .unwrap();
+        let cmd = "plugin".to_owned();
+        let out = Box::new(out);
+        let fault = AuthError::AuthExecRun { cmd, out };
+        // Now, and in a call whose credential has ended.
+        for error in [
+            kube::Error::Auth(fault),
+            kube::Error::Service(Box::new(io::Error::other(AuthError::MissingCommand))),
+        ] {
+            let told = credential_fault(&error).unwrap();
+            assert!(!told.contains("very-secret"), "{told}");
+            assert!(
+                told.contains("no session") || told.contains("no command"),
+                "{told}"
+            );
+        }
+    }
 
     #[test]
     fn no_password_is_shown() {

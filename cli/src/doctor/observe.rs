@@ -9,7 +9,6 @@ use haulout_api::group::ApiGroupSuffix;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
-use kube::client::AuthError;
 use kube::{Api, Config};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -231,7 +230,10 @@ async fn try_token(
 async fn account(config: Config) -> Result<Result<(Cluster, String), AccountFault>, ClusterError> {
     let cluster = match Cluster::connect(config) {
         Ok(cluster) => cluster,
-        Err(error) => return credential_fault(error).map(Err),
+        Err(ClusterError::Credentials(fault)) => {
+            return Ok(Err(AccountFault::NoCredentials(fault)));
+        }
+        Err(error) => return Err(error),
     };
     let reviews: Api<SelfSubjectReview> = Api::all(cluster.client());
     let (parameters, review) = (PostParams::default(), SelfSubjectReview::default());
@@ -244,30 +246,4 @@ async fn account(config: Config) -> Result<Result<(Cluster, String), AccountFaul
         }
         Err(error) => Err(AccountFault::Other(chain(&error))),
     })
-}
-
-/// What a plugin printed to its standard output may be a credential, and is not repeated.
-fn credential_fault(error: ClusterError) -> Result<AccountFault, ClusterError> {
-    let ClusterError::Client(source) = &error else {
-        return Err(error);
-    };
-    let kube::Error::Auth(fault) = source.as_ref() else {
-        return Err(error);
-    };
-    let text = match fault {
-        AuthError::AuthExecRun { out, .. } => {
-            let told = String::from_utf8_lossy(&out.stderr);
-            let told = told.trim();
-            let colon = if told.is_empty() { "" } else { ": " };
-            format!("its plugin ended with {}{colon}{told}", out.status)
-        }
-        AuthError::AuthExecParse(_) => "its plugin printed no ExecCredential".to_owned(),
-        AuthError::AuthExecStart(error) => format!("its plugin cannot be started: {error}"),
-        AuthError::MissingCommand => "its plugin has no command".to_owned(),
-        AuthError::ReadTokenFile(error, path) => {
-            format!("its token cannot be read from {}: {error}", path.display())
-        }
-        _ => "they cannot be used".to_owned(),
-    };
-    Ok(AccountFault::NoCredentials(text))
 }

@@ -102,7 +102,7 @@ struct WireCheck<'a> {
     verdict: Verdict,
     evidence: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<&'a str>,
+    remedy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<Name>,
 }
@@ -153,8 +153,8 @@ impl Check {
             name: self.name,
             subject: self.subject.as_deref(),
             verdict: self.outcome.verdict(),
-            evidence: self.outcome.evidence(),
-            remedy: self.outcome.remedy(),
+            evidence: printable(&self.outcome.evidence()),
+            remedy: self.outcome.remedy().map(printable),
             waits_for: match self.outcome {
                 Outcome::Waits(name) => Some(name),
                 _ => None,

@@ -7,8 +7,8 @@ use haulout_api::issuer::{
 use reqwest::Url;
 
 use super::api_server::{ROOT_CA, describe, out_of_time_remedy};
-use super::judged;
 use super::webhook::UPGRADE;
+use super::{is_plain, judged};
 use crate::doctor::observations::{Issuer, Objects, Observations, OwnDoor, Unreachable};
 use crate::doctor::report::{Name, Outcome};
 
@@ -63,7 +63,11 @@ pub(super) fn advertised(objects: &Objects, seen: &Observations) -> Outcome {
         if !seen.verifies_server {
             return not_asked();
         }
-        let set = format!("`{UPGRADE} --set advertise.server={}`", seen.server);
+        let set = match is_plain(&seen.server) {
+            true => format!("`{UPGRADE} --set advertise.server={}`", seen.server),
+            false => "set advertise.server, a value of the chart, to the address that people use"
+                .to_owned(),
+        };
         let (Some(info), Some(answer)) = (seen.advertised_info(), &seen.advertised) else {
             return match strategy.reason {
                 StrategyReason::CouldNotGetClusterInfo => {
