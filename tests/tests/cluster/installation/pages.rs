@@ -14,7 +14,7 @@ use crate::installed::Installed;
 use crate::shell::{LIMIT, Shell};
 
 /// A shell with what the pages expect of it.
-fn shell(installed: &Installed) -> Shell {
+pub(super) fn shell(installed: &Installed) -> Shell {
     let issuer = &installed.issuer;
     let now = Clock::system().now().duration_since(UNIX_EPOCH).unwrap();
     let claims = json!({

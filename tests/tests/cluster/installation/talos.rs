@@ -1,20 +1,15 @@
 //! From a stock Talos cluster, which answers nobody without credentials, to the first login: in each of the three ways.
 
-use std::time::UNIX_EPOCH;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use haulout_operate::clock::Clock;
 use haulout_tests::cluster::{
     Access, Anonymous, Cluster, ClusterOptions, LOGIN_PATH, Profile, workspace_root,
 };
 use haulout_tests::pages::shell_blocks;
 use haulout_tests::talos::{Case, Generation, Machine, Talos, Version};
-use serde_json::json;
 
+use super::pages::shell;
 use super::the_agent_has_what_it_needs_and_no_more;
 use crate::installed::Installed;
-use crate::shell::{LIMIT, Shell};
+use crate::shell::Shell;
 
 /// A control plane node as Talos ships it, with images and an issuer and nothing else.
 async fn stock() -> Installed {
@@ -31,22 +26,6 @@ async fn stock() -> Installed {
 
 async fn anonymous(installed: &Installed, path: &str) -> u16 {
     installed.cluster.anonymous_status(path).await.unwrap()
-}
-
-/// What an administrator has who follows the page.
-fn shell(installed: &Installed) -> Shell {
-    let issuer = &installed.issuer;
-    let now = Clock::system().now().duration_since(UNIX_EPOCH).unwrap();
-    let claims = json!({
-        "iss": issuer.url(), "sub": "1", "aud": "this-cluster", "exp": (now + LIMIT).as_secs(),
-        "email": "alice@example.com", "groups": ["developers"],
-    });
-    let ca = STANDARD.encode(issuer.ca_certificate_pem());
-    installed
-        .shell()
-        .with("ISSUER", issuer.url())
-        .with("ISSUER_CA_DATA", ca)
-        .with("TOKEN", issuer.sign(&claims).unwrap())
 }
 
 async fn run(shell: &Shell, script: &str, installed: &Installed) -> String {
