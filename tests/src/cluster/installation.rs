@@ -125,8 +125,11 @@ impl Installation {
         }
         let accepted = "--for=jsonpath={.status.strategies[0].status}=Success";
         let issuer = "credentialissuers.config.concierge.pinniped.dev/haulout";
-        self.explained(vec!["wait", accepted, issuer, "--timeout=55s"])
-            .await?;
+        // The webhook that leads makes it, some moments after it has become ready.
+        for what in ["--for=create", accepted] {
+            self.explained(vec!["wait", what, issuer, "--timeout=55s"])
+                .await?;
+        }
         // The API server looks again after five seconds once it has found nobody.
         let available = ["wait", "--for=condition=Available", "--timeout=55s"];
         self.explained([&available[..], &API_SERVICES].concat())
