@@ -5,11 +5,11 @@ mod parameters;
 
 use std::time::{Duration, SystemTime};
 
-use haulout_api::credential::{ClusterCredential, KIND, PLURAL, TokenCredentialRequestStatus};
+use haulout_api::credential::{ClusterCredential, KIND, TokenCredentialRequestStatus, login_path};
 use haulout_api::group::{ApiGroupSuffix, VERSION};
 use haulout_https::{BodyError, read_body};
 use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, StatusCode, Url};
+use reqwest::{Certificate, Client, ClientBuilder, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A server that asks for more patience than this gets none.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// An answer holds a certificate and a key; one with 300 groups has 30 kB.
-const MAX_BYTES: usize = 1 << 20;
+pub(crate) const MAX_BYTES: usize = 1 << 20;
 
 /// A `TokenCredentialRequest` that is sent.
 #[derive(Serialize)]
@@ -127,21 +127,33 @@ pub(crate) async fn exchange(
 }
 
 fn client(parameters: &Parameters) -> Result<Client, ExchangeError> {
+    trusting(client_builder(), parameters.ca_bundle.as_deref())
+        .and_then(|builder| builder.connect_timeout(CONNECT_TIMEOUT).build())
+        .map_err(ExchangeError::Client)
+}
+
+/// The client of whoever logs in: it trusts this system's roots, and has no limits of time yet.
+pub(crate) fn client_builder() -> ClientBuilder {
     // A second call finds it installed, which is as good.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let mut builder = Client::builder()
+    Client::builder()
         .user_agent(concat!("haulout/", env!("CARGO_PKG_VERSION")))
         .https_only(true)
-        .http1_only() // one request; kube-apiserver closes anonymous HTTP/2 connections after each
+        .http1_only() // kube-apiserver closes anonymous HTTP/2 connections after each request
         .tls_version_min(reqwest::tls::Version::TLS_1_3)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT);
-    if let Some(pem) = &parameters.ca_bundle {
-        let roots = Certificate::from_pem_bundle(pem).map_err(ExchangeError::Client)?;
-        builder = builder.tls_certs_only(roots);
+}
+
+/// Trusts the CAs of a PEM file alone, if there is one.
+pub(crate) fn trusting(
+    builder: ClientBuilder,
+    pem: Option<&[u8]>,
+) -> reqwest::Result<ClientBuilder> {
+    match pem {
+        Some(pem) => Ok(builder.tls_certs_only(Certificate::from_pem_bundle(pem)?)),
+        None => Ok(builder),
     }
-    builder.build().map_err(ExchangeError::Client)
 }
 
 async fn attempt(
@@ -155,7 +167,7 @@ async fn attempt(
         &parameters.authenticator_name,
         token.expose_secret(),
     );
-    let url = url(&parameters.endpoint, &parameters.suffix.login_group());
+    let url = url(&parameters.endpoint, &parameters.suffix);
     let response = client
         .post(url)
         .header(ACCEPT, "application/json")
@@ -178,14 +190,11 @@ async fn attempt(
     }
 }
 
-/// Where the requests of an API group go.
-pub(crate) fn url(endpoint: &Url, group: &str) -> Url {
+/// Where logins go, below the path of `endpoint`.
+pub(crate) fn url(endpoint: &Url, suffix: &ApiGroupSuffix) -> Url {
     let mut url = endpoint.clone();
-    let path = format!(
-        "{}/apis/{group}/{VERSION}/{PLURAL}",
-        endpoint.path().trim_end_matches('/')
-    );
-    url.set_path(&path);
+    let base = endpoint.path().trim_end_matches('/');
+    url.set_path(&format!("{base}{}", login_path(suffix)));
     url
 }
 
@@ -262,22 +271,26 @@ mod tests {
 
     #[test]
     fn path_is_appended_to_the_endpoint() {
+        let suffix = ApiGroupSuffix::parse("pinniped.dev").unwrap();
         let cases = [
             (
                 "https://k.example.com",
-                "https://k.example.com/apis/g/v1alpha1/tokencredentialrequests",
+                "https://k.example.com/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests",
             ),
             (
                 "https://k:6443/",
-                "https://k:6443/apis/g/v1alpha1/tokencredentialrequests",
+                "https://k:6443/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests",
             ),
             (
                 "https://r/k8s/c-1/",
-                "https://r/k8s/c-1/apis/g/v1alpha1/tokencredentialrequests",
+                "https://r/k8s/c-1/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests",
             ),
         ];
         for (endpoint, expected) in cases {
-            assert_eq!(url(&Url::parse(endpoint).unwrap(), "g").as_str(), expected);
+            assert_eq!(
+                url(&Url::parse(endpoint).unwrap(), &suffix).as_str(),
+                expected
+            );
         }
     }
 

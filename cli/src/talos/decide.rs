@@ -3,7 +3,6 @@
 mod least_privilege;
 mod manifests;
 
-use haulout_api::group::{ApiGroupSuffix, VERSION};
 use serde_json::Value;
 
 use super::machine_config::{ApiServer, Legacy, MachineConfig, MultiDoc};
@@ -57,12 +56,6 @@ pub(crate) enum NoPlan {
     Missing(Missing),
     /// It would break something, or do nothing.
     Refused(Vec<Refusal>),
-}
-
-/// The path of a login.
-pub(crate) fn login_path(suffix: &ApiGroupSuffix) -> String {
-    let group = suffix.login_group();
-    format!("/apis/{group}/{VERSION}/tokencredentialrequests")
 }
 
 /// Chooses the patch.

@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::group::{ApiGroupSuffix, VERSION};
+
 /// Kind on the wire.
 pub const KIND: &str = "TokenCredentialRequest";
 /// Kind of the (always empty) list.
@@ -16,6 +18,11 @@ pub const SINGULAR: &str = "tokencredentialrequest";
 
 /// The only message a client ever gets for a login that failed, whatever the cause.
 pub const AUTHENTICATION_FAILED: &str = "authentication failed";
+
+/// The path of a login, at the API server and at the direct endpoint.
+pub fn login_path(suffix: &ApiGroupSuffix) -> String {
+    format!("/apis/{}/{VERSION}/{PLURAL}", suffix.login_group())
+}
 
 /// Specification of a `TokenCredentialRequest`, expected on requests.
 #[derive(Clone, Debug, Default, Deserialize)]

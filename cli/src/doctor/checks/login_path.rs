@@ -1,7 +1,6 @@
 //! The one path that callers without credentials need, and what else is open to them.
 
-use haulout_api::credential::PLURAL;
-use haulout_api::group::VERSION;
+use haulout_api::credential::login_path;
 
 use super::Done;
 use super::api_server::describe;
@@ -34,7 +33,7 @@ impl Answer {
 
 impl Observations {
     fn login_path(&self) -> String {
-        format!("/apis/{}/{VERSION}/{PLURAL}", self.suffix.login_group())
+        login_path(&self.suffix)
     }
 
     /// Whether a login by the API server reaches the webhook.

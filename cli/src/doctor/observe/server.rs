@@ -16,14 +16,12 @@ use rustls::CertificateError;
 use serde::Deserialize;
 
 use crate::doctor::observations::{Answer, Body, Unreachable};
-use crate::exchange::{self, Parameters, Request};
+use crate::exchange::{self, MAX_BYTES, Parameters, Request};
 use crate::transport::TransportFault;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For one answer; a login waits for an issuer's keys.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// An answer holds a certificate and a key; one with 300 groups has 30 kB.
-const MAX_BYTES: usize = 1 << 20;
 
 /// A server that logins, or kubectl, go to.
 #[derive(Debug)]
@@ -73,29 +71,23 @@ impl Server {
 
     /// A server that clients are told of, by its CA as base64 of PEM, or by this system's roots.
     pub(super) fn advertised(url: &str, ca: Option<&str>) -> Result<Self, Unreachable> {
-        let mut builder = builder();
-        if let Some(base64) = ca {
-            let pem = STANDARD.decode(base64).map_err(unusable)?;
-            let roots = Certificate::from_pem_bundle(&pem).map_err(unusable)?;
-            builder = builder.tls_certs_only(roots);
-        }
-        Ok(Self {
-            client: builder.build().map_err(unusable)?,
-            url: Url::parse(url).map_err(unusable)?,
-            is_verified: true,
-        })
+        let pem = ca.map(|base64| STANDARD.decode(base64));
+        let pem = pem.transpose().map_err(unusable)?;
+        Self::trusting(pem.as_deref(), Url::parse(url).map_err(unusable)?)
     }
 
     /// Where `login static` sends its token, by the CA that it trusts.
     pub(super) fn of_login(parameters: &Parameters) -> Result<Self, Unreachable> {
-        let mut builder = builder();
-        if let Some(pem) = &parameters.ca_bundle {
-            let roots = Certificate::from_pem_bundle(pem).map_err(unusable)?;
-            builder = builder.tls_certs_only(roots);
-        }
+        let ca = parameters.ca_bundle.as_deref();
+        Self::trusting(ca, parameters.endpoint.clone())
+    }
+
+    /// A server by its CA, PEM, or by this system's roots.
+    fn trusting(ca: Option<&[u8]>, url: Url) -> Result<Self, Unreachable> {
+        let client = exchange::trusting(builder(), ca).and_then(ClientBuilder::build);
         Ok(Self {
-            client: builder.build().map_err(unusable)?,
-            url: parameters.endpoint.clone(),
+            client: client.map_err(unusable)?,
+            url,
             is_verified: true,
         })
     }
@@ -126,7 +118,7 @@ impl Server {
         request: &Request<'_>,
         suffix: &ApiGroupSuffix,
     ) -> Result<Answer, Unreachable> {
-        let url = exchange::url(&self.url, &suffix.login_group());
+        let url = exchange::url(&self.url, suffix);
         let (answer, _) = ask(self.client.post(url).json(request)).await?;
         Ok(answer)
     }
@@ -138,13 +130,7 @@ impl Server {
 }
 
 fn builder() -> ClientBuilder {
-    Client::builder()
-        .user_agent(concat!("haulout/", env!("CARGO_PKG_VERSION")))
-        .https_only(true)
-        .http1_only() // kube-apiserver closes anonymous HTTP/2 connections after each request
-        .tls_version_min(reqwest::tls::Version::TLS_1_3)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
+    exchange::client_builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
 }

@@ -1,8 +1,9 @@
 //! Opening the one path of a login, and no other.
 
+use haulout_api::credential::login_path;
 use serde_json::Value;
 
-use super::{Draft, Variant, login_path};
+use super::{Draft, Variant};
 use crate::talos::machine_config::{
     AUTHENTICATION_FILE, Anonymous, Authentication, KubernetesVersion, Legacy,
 };

@@ -2,6 +2,7 @@ mod least_privilege;
 mod manifests;
 
 use clap::ValueEnum;
+use haulout_api::group::ApiGroupSuffix;
 
 use super::*;
 use crate::talos::machine_config::AUTHENTICATION_FILE;

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
-use super::super::decide::login_path;
 use super::super::note::Note;
 use super::*;
+use haulout_api::credential::login_path;
 
 fn text(variant: Variant) -> String {
     let plan = Plan {
