@@ -22,8 +22,7 @@ use secrecy::SecretString;
 /// How long the browser may take to fetch its last page.
 const GRACE: Duration = Duration::from_secs(1);
 
-const LOGGED_IN: &str = include_str!("logged_in.html");
-const FAILED: &str = include_str!("failed.html");
+const PAGE: &str = include_str!("page.html");
 /// For whoever reads no HTML, such as the page of a Supervisor.
 const LOGGED_IN_TEXT: &str = "you have been logged in and may now close this tab";
 const FAILED_TEXT: &str = "the login failed; your terminal says why";
@@ -172,12 +171,27 @@ async fn hand_over(
         // The login has come to its end in another way.
         Err(_) => false,
     };
-    let (status, page, text) = match is_success {
-        true => (StatusCode::OK, LOGGED_IN, LOGGED_IN_TEXT),
-        false => (StatusCode::BAD_REQUEST, FAILED, FAILED_TEXT),
+    let (status, headline, for_people, text) = match is_success {
+        true => (
+            StatusCode::OK,
+            "You are logged in",
+            "You have been logged in and may now close this tab.",
+            LOGGED_IN_TEXT,
+        ),
+        false => (
+            StatusCode::BAD_REQUEST,
+            "The login failed",
+            "Your terminal says why. You may close this tab.",
+            FAILED_TEXT,
+        ),
     };
     match reads_html {
-        true => (status, Html(page)).into_response(),
+        true => {
+            let page = PAGE
+                .replace("HEADLINE", headline)
+                .replace("TEXT", for_people);
+            (status, Html(page)).into_response()
+        }
         false => (status, text).into_response(),
     }
 }
