@@ -14,10 +14,12 @@ use std::io::Write;
 use std::time::Duration;
 
 use haulout_https::HttpsClient;
+use haulout_jwt::keys::KeySet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::Environment;
@@ -236,6 +238,7 @@ impl<'a> Session<'a> {
             provider,
             client,
             audience: self.settings.audience.as_deref(),
+            keys: OnceCell::new(),
         })
     }
 
@@ -286,6 +289,8 @@ struct Issuer<'a> {
     provider: Provider,
     client: Client,
     audience: Option<&'a str>,
+    /// Fetched with the first token that is checked.
+    keys: OnceCell<KeySet>,
 }
 
 impl Issuer<'_> {
@@ -377,9 +382,10 @@ impl Issuer<'_> {
         ties: Ties<'_>,
         clock: Clock,
     ) -> Result<IdToken, OidcLoginError> {
-        let keys = id_token::keys(&self.https, &self.provider).await?;
+        let fetch = || id_token::keys(&self.https, &self.provider);
+        let keys = self.keys.get_or_try_init(fetch).await?;
         let issuer = &self.provider.issuer;
-        let claims = id_token::check(token, issuer, audience, &keys, ties, clock.now())?;
+        let claims = id_token::check(token, issuer, audience, keys, ties, clock.now())?;
         let expiry = claims.get("exp").and_then(Value::as_f64);
         let expiry = expiry.map(|seconds| Timestamp::from_second(seconds as i64));
         Ok(IdToken {
