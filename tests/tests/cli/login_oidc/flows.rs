@@ -2,8 +2,17 @@
 
 use haulout_tests::supervisor::{Behaviour, IdentityProvider, MACHINE, PASSWORD};
 
+use url::Url;
+
 use super::browser::Browser;
 use super::{Site, assert_fails};
+
+/// What the program asks the issuer by this name.
+fn parameter(link: &Url, name: &str) -> Option<String> {
+    let mut parameters = link.query_pairs();
+    let found = parameters.find(|(key, _)| key == name);
+    found.map(|(_, value)| value.into_owned())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_in_the_browser_ends_with_a_page_and_a_credential() {
@@ -78,8 +87,8 @@ async fn c087_form_post_is_asked_for_where_it_is_offered() {
         let outcome = site
             .run_with(&[], async |screen| {
                 let link = Browser::link(screen).await;
-                let mode = link.query_pairs().find(|(name, _)| name == "response_mode");
-                assert_eq!(mode.is_some_and(|(_, mode)| mode == "form_post"), form_post);
+                let mode = parameter(&link, "response_mode");
+                assert_eq!(mode.is_some_and(|mode| mode == "form_post"), form_post);
                 let answer = browser.submit(link.clone(), "alice").await;
                 if !form_post {
                     let location = answer.headers()["location"].to_str().unwrap().to_owned();
@@ -229,11 +238,7 @@ async fn c092_the_identity_provider_is_named_to_the_issuer_and_in_the_session() 
     let outcome = site
         .run_with(&flags, async |screen| {
             let link = Browser::link(screen).await;
-            let value = |name| {
-                link.query_pairs()
-                    .find(|(key, _)| key == name)
-                    .map(|(_, value)| value.into_owned())
-            };
+            let value = |name| parameter(&link, name);
             assert_eq!(value("pinniped_idp_name").as_deref(), Some("my-ldap"));
             assert_eq!(value("pinniped_idp_type").as_deref(), Some("ldap"));
             browser.log_in(screen, "alice").await;
@@ -357,11 +362,7 @@ async fn issuers_that_are_no_supervisor_are_asked_for_what_they_have() {
     let outcome = site
         .run_with(&flags, async |screen| {
             let link = Browser::link(screen).await;
-            let value = |name| {
-                link.query_pairs()
-                    .find(|(key, _)| key == name)
-                    .map(|(_, value)| value.into_owned())
-            };
+            let value = |name| parameter(&link, name);
             assert_eq!(
                 value("scope").as_deref(),
                 Some("email offline_access openid")
