@@ -11,12 +11,13 @@ fn main() -> ExitCode {
     )]
     let now = SystemTime::now();
     let arguments: Vec<_> = std::env::args_os().collect();
+    // None is locked for the whole run: what asks the user reads standard input on a thread of its own.
     haulout::run(
         &arguments,
         &|name| std::env::var_os(name),
         now,
-        &mut std::io::stdin().lock(),
-        &mut std::io::stdout().lock(),
-        &mut std::io::stderr().lock(),
+        &mut std::io::stdin(),
+        &mut std::io::stdout(),
+        &mut std::io::stderr(),
     )
 }
