@@ -4,10 +4,10 @@
 
 mod floor;
 mod login;
+mod plugin;
 mod process;
 mod rows;
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,11 +15,10 @@ use bytes::Bytes;
 use haulout_image::Archive;
 use haulout_tests::cluster::{
     AUDIENCE, Cluster, ClusterOptions, HauloutStack, Products, Profile, StackOptions,
-    TOKEN_VARIABLE,
 };
 use haulout_tests::load::{self, Connection, Plan};
 use haulout_tests::logins::{self, Answer, Door};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::floor::Floor;
 use self::login::{Login, MANY_STREAMS, STREAMS, Target, closely};
@@ -72,7 +71,7 @@ impl Arguments {
             latency_requests: 2_000,
             many: if self.full { 1_000_000 } else { 50_000 },
             idle: Duration::from_secs(20),
-            runs: 50,
+            runs: 100,
         }
     }
 }
@@ -203,13 +202,11 @@ async fn elliptic(size: &Size, floor: &Floor) -> Result<Vec<Row>> {
     let agent = resident_bytes(target.agent_pid)?;
     rows.push(Row::at_most("agent_rss", mebibytes(agent), "MiB", 6.0));
     rows.push(Row::at_most("start_to_ready", start_to_ready, "s", 0.3));
-    rows.push(
-        step(
-            "log in with a cached credential",
-            cached_login(&bench, size.runs),
-        )
-        .await?,
+    let plugin = step(
+        "log in with a cached credential",
+        plugin::cached_logins(&bench, size.runs),
     );
+    rows.extend(plugin.await?);
     Ok(rows)
 }
 
@@ -358,40 +355,6 @@ async fn idle_cpu(pid: u32, period: Duration) -> Result<f64> {
     tokio::time::sleep(period).await;
     let spent = cpu_time(pid)?.saturating_sub(before);
     Ok(spent.as_secs_f64() * 1000.0 * 60.0 / period.as_secs_f64())
-}
-
-/// Median wall time of the exec plugin when its cache has the credential.
-async fn cached_login(bench: &Bench, runs: usize) -> Result<Row> {
-    let cache = bench.cluster.folder().join("credentials.yaml");
-    let stanza = bench.stack.exec_stanza(&bench.cluster, Some(&cache))?;
-    let arguments: Vec<&str> = stanza
-        .pointer("/args")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let mut millis = Vec::with_capacity(runs);
-    for run in 0..=runs {
-        let mut command = tokio::process::Command::new(bench.stack.products().program("haulout"));
-        command
-            .args(&arguments)
-            .env(TOKEN_VARIABLE, &bench.token)
-            .stdin(Stdio::null());
-        let start = Instant::now();
-        let output = command.output().await?;
-        let took = start.elapsed().as_secs_f64() * 1000.0;
-        ensure!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        // The first one fills the cache.
-        if run > 0 {
-            millis.push(took);
-        }
-    }
-    Ok(Row::at_most("cli_cached_login", median(millis)?, "ms", 5.0))
 }
 
 fn median(mut values: Vec<f64>) -> Result<f64> {

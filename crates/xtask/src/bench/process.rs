@@ -22,16 +22,24 @@ fn parse_cpu_time(stat: &str, ticks_per_second: u64) -> Option<Duration> {
 
 /// Resident memory (`VmRSS`) in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS")
+}
+
+/// The most memory that was resident so far (`VmHWM`) in bytes.
+pub(crate) fn peak_bytes(pid: u32) -> Result<u64> {
+    memory(pid, "VmHWM")
+}
+
+fn memory(pid: u32, field: &str) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let status =
         std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
-    parse_resident(&status).with_context(|| format!("{path} has no VmRSS"))
+    parse_memory(&status, field).with_context(|| format!("{path} has no {field}"))
 }
 
-fn parse_resident(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn parse_memory(status: &str, field: &str) -> Option<u64> {
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -49,17 +57,17 @@ mod tests {
 
     #[test]
     fn resident_memory_is_in_bytes() {
-        assert_eq!(
-            parse_resident("Name:\tx\nVmRSS:\t    2048 kB\n"),
-            Some(2 * 1024 * 1024)
-        );
-        assert_eq!(parse_resident("Name:\tx\n"), None);
+        let status = "Name:\tx\nVmHWM:\t    4096 kB\nVmRSS:\t    2048 kB\n";
+        assert_eq!(parse_memory(status, "VmRSS"), Some(2 * 1024 * 1024));
+        assert_eq!(parse_memory(status, "VmHWM"), Some(4 * 1024 * 1024));
+        assert_eq!(parse_memory("Name:\tx\n", "VmRSS"), None);
     }
 
     #[test]
     fn own_process_can_be_read() {
         let pid = std::process::id();
         assert!(resident_bytes(pid).unwrap() > 0);
+        assert!(peak_bytes(pid).unwrap() > 0);
         cpu_time(pid).unwrap();
     }
 }
