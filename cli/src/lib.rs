@@ -14,6 +14,11 @@ mod doctor;
 mod exchange;
 mod exec_credential;
 mod installation;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the commands that write one come next")
+)]
+mod kubeconfig_file;
 mod local_host;
 mod login_oidc;
 mod login_static;
