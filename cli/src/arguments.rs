@@ -1,5 +1,6 @@
 //! What the program takes on its command line; flags are those of Pinniped's CLI, so that its exec stanzas work.
 
+mod get;
 mod login;
 mod talos;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
+pub(crate) use get::{DiscoveryFlags, Get, KubeconfigFlags, StaticFlags};
 pub(crate) use login::{ConciergeFlags, Flow, Login, OidcLogin, StaticLogin};
 pub(crate) use talos::{Talos, TalosPatchFlags};
 
@@ -29,6 +31,9 @@ pub(crate) enum Command {
     /// Gets a credential for kubectl; run by kubectl from a kubeconfig's exec stanza.
     #[command(subcommand)]
     Login(Login),
+    /// Makes the kubeconfig that your users log in with; for an administrator.
+    #[command(subcommand)]
+    Get(Get),
     /// Prints the chart's values that place the agent, read from the cluster; for an administrator.
     AgentValues(ClusterFlags),
     /// Prints the steps from Pinniped's Concierge to Haulout, and runs none; for an administrator.

@@ -69,13 +69,7 @@ impl Cluster {
         flags: &ClusterFlags,
         work: impl AsyncFnOnce(Config) -> Result<T, E>,
     ) -> Result<T, E> {
-        // A second call finds it installed, which is as good.
-        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(ClusterError::Runtime)?;
-        runtime.block_on(async { work(read(flags).await?).await })
+        block_on(async { work(read(flags).await?).await })
     }
 
     /// Runs the credential plugin of the kubeconfig, if it has one.
@@ -144,6 +138,19 @@ impl Cluster {
             other => other.map(Some),
         }
     }
+}
+
+/// Runs `work`, which may call HTTPS servers.
+pub(crate) fn block_on<T, E: From<ClusterError>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    // A second call finds it installed, which is as good.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ClusterError::Runtime)?;
+    runtime.block_on(work)
 }
 
 async fn read(flags: &ClusterFlags) -> Result<Config, ClusterError> {

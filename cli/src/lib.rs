@@ -13,7 +13,9 @@ mod credential_cache;
 mod doctor;
 mod exchange;
 mod exec_credential;
+mod get_kubeconfig;
 mod installation;
+mod kubeconfig_file;
 mod local_host;
 mod login_oidc;
 mod login_static;
@@ -36,9 +38,10 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use agent_values::AgentValuesError;
-use arguments::{Arguments, Command, Login, Talos};
+use arguments::{Arguments, Command, Get, Login, Talos};
 use clock::Clock;
 use doctor::DoctorError;
+use get_kubeconfig::GetKubeconfigError;
 use login_oidc::OidcLoginError;
 use login_static::LoginError;
 use logout::LogoutError;
@@ -63,6 +66,8 @@ enum CommandError {
     #[error(transparent)]
     Logout(#[from] LogoutError),
     #[error(transparent)]
+    GetKubeconfig(#[from] GetKubeconfigError),
+    #[error(transparent)]
     AgentValues(#[from] AgentValuesError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -79,6 +84,7 @@ impl CommandError {
         let is_usage = match self {
             Self::Login(error) => error.is_usage(),
             Self::LoginOidc(error) => error.is_usage(),
+            Self::GetKubeconfig(error) => error.is_usage(),
             Self::Migrate(error) => error.is_usage(),
             Self::TalosPatch(error) => error.is_usage(),
             // 1 says that it ran, and that a check failed.
@@ -133,6 +139,10 @@ pub fn run(
         Command::Logout(flags) => {
             let logout = logout::run(&flags, environment, now, stdout, stderr);
             logout.map(done).map_err(Into::into)
+        }
+        Command::Get(Get::Kubeconfig(flags)) => {
+            let kubeconfig = get_kubeconfig::run(&flags, environment, stdout, stderr);
+            kubeconfig.map(done).map_err(Into::into)
         }
         Command::AgentValues(cluster) => {
             let values = agent_values::run(&cluster, stdout);

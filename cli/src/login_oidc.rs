@@ -41,7 +41,7 @@ use crate::session_cache::{
 pub(crate) use error::{CaError, OidcLoginError};
 use lock::LoginLock;
 use settings::Settings;
-pub(crate) use settings::trust_roots;
+pub(crate) use settings::{certificates_of, offered_scopes, trust_roots};
 use step::Step;
 
 /// What the command takes from around it.

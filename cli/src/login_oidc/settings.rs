@@ -98,17 +98,25 @@ impl Settings {
     /// The client as this issuer can take it: nobody has asked for scopes that it does not have.
     pub(crate) fn client_for(&self, provider: &Provider) -> Client {
         let mut client = self.client.clone();
-        if let (false, Some(supported)) = (self.has_own_scopes, &provider.scopes_supported) {
-            let is_supported = |scope: &String| supported.contains(scope);
-            client.scopes.retain(is_supported);
-            if provider.identity_providers_endpoint.is_none() {
-                let usual = USUAL_SCOPES.map(str::to_owned);
-                client.scopes.extend(usual.into_iter().filter(is_supported));
-                client.scopes.sort_unstable();
-            }
+        if !self.has_own_scopes {
+            client.scopes = offered_scopes(client.scopes, provider);
+            client.scopes.sort_unstable();
         }
         client
     }
+}
+
+/// Those of our scopes that this issuer offers, and where it is no Supervisor, the usual ones in place of a Supervisor's.
+pub(crate) fn offered_scopes(mut scopes: Vec<String>, provider: &Provider) -> Vec<String> {
+    if let Some(supported) = &provider.scopes_supported {
+        let is_supported = |scope: &String| supported.contains(scope);
+        scopes.retain(is_supported);
+        if provider.identity_providers_endpoint.is_none() {
+            let usual = USUAL_SCOPES.map(str::to_owned);
+            scopes.extend(usual.into_iter().filter(is_supported));
+        }
+    }
+    scopes
 }
 
 fn scopes(given: Option<&[String]>) -> Vec<String> {
@@ -182,7 +190,7 @@ pub(crate) fn trust_roots(files: &[PathBuf], data: &[String]) -> Result<TrustRoo
 }
 
 /// The certificates of a PEM file, if it has any and all are whole.
-fn certificates_of(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn certificates_of(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let certificates = parsed
         .ok()

@@ -14,6 +14,7 @@ mod doctor;
 mod door;
 mod explain;
 mod flood;
+mod get_kubeconfig;
 mod guide;
 mod installation;
 mod installed;

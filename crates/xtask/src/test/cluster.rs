@@ -44,6 +44,7 @@ const MODULES: [(Group, &[&str]); 10] = [
             "direct_endpoint",
             "door",
             "flood",
+            "get_kubeconfig",
             "guide",
             "link",
             "local_cluster",

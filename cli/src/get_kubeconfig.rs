@@ -1,0 +1,292 @@
+//! `haulout get kubeconfig`: an administrator makes the kubeconfig by which users log in.
+//!
+//! What the cluster and the issuer say is read with the administrator's rights ([`discovery`]); what follows from it is decided
+//! by pure functions ([`strategy`], [`authenticator`], [`upstream`], [`placement`], [`stanza`]). Nothing of the administrator's
+//! own credentials is ever taken over.
+
+mod authenticator;
+mod ca;
+mod discovery;
+mod error;
+mod issuer;
+mod output;
+mod placement;
+mod report;
+mod source;
+mod stanza;
+mod strategy;
+mod upstream;
+mod validation;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use haulout_api::group::ApiGroupSuffix;
+use secrecy::ExposeSecret as _;
+
+use crate::Environment;
+use crate::arguments::{KubeconfigFlags, StaticFlags};
+use crate::cluster::{Cluster, block_on};
+use crate::kubeconfig_file::{Entry, Plugin, to_yaml};
+
+use authenticator::{AuthenticatorKind, JwtSpec};
+use ca::CaBundle;
+use discovery::Discovery;
+pub(crate) use error::GetKubeconfigError;
+use output::Output;
+use placement::Placement;
+use report::Report;
+use source::Source;
+use stanza::{Concierge, Login, Stanza};
+pub(crate) use strategy::Mode;
+
+/// What kubectl says to users without the program.
+const INSTALL_HINT: &str = "haulout is not installed, or not in PATH; ask the administrators of this cluster where to get it";
+/// Prints a kubeconfig, or writes it to a file.
+pub(crate) fn run(
+    flags: &KubeconfigFlags,
+    environment: Environment<'_>,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<(), GetKubeconfigError> {
+    let mut report = Report(stderr);
+    let suffix = ApiGroupSuffix::parse(flags.concierge.concierge_api_group_suffix.as_str())
+        .map_err(GetKubeconfigError::Suffix)?;
+    let given = Given {
+        suffix,
+        statics: static_login(&flags.statics)?,
+        concierge_ca: ca_files(
+            "--concierge-ca-bundle",
+            &flags.concierge.concierge_ca_bundle,
+        )?,
+        oidc_ca: ca_files("--oidc-ca-bundle", &flags.oidc.oidc_ca_bundle)?,
+        command: command(flags.pinniped_cli_path.as_deref(), std::env::current_exe)?,
+    };
+    if matches!(given.statics, Some(Login::Token(_))) {
+        report.warn(format_args!(
+            "the token will stand in the kubeconfig, and in the process lists of its users' machines; prefer --static-token-env"
+        ));
+    }
+    let output = Output::open(flags.output.as_deref(), stdout)?;
+    let kubeconfig = source::read(flags.kubeconfig.as_deref(), environment)?;
+    let source = Source::of(&kubeconfig, flags.kubeconfig_context.as_deref())?;
+    for field in &source.passwords_left_out {
+        report.warn(format_args!(
+            "the user and password in {field} of the kubeconfig are left out"
+        ));
+    }
+    let text = block_on(async {
+        let found = match flags.concierge.no_concierge {
+            true => Found::nothing(&source),
+            false => {
+                let config = source.config(kubeconfig).await?;
+                let cluster = Cluster::connect(config)?;
+                // On the heap: it is large, and so would be all that wait for it.
+                Box::pin(discover(&cluster, &source, flags, &given, &mut report)).await?
+            }
+        };
+        make(source, found, flags, given, &mut report).await
+    })?;
+    output.write(&text)
+}
+
+/// The flags, as far as they had to be looked into.
+struct Given {
+    suffix: ApiGroupSuffix,
+    /// A login with a token.
+    statics: Option<Login>,
+    concierge_ca: Option<CaBundle>,
+    oidc_ca: Option<CaBundle>,
+    command: String,
+}
+
+/// What the cluster says.
+struct Found {
+    placement: Placement,
+    concierge: Option<Concierge>,
+    issuer: JwtSpec,
+    issuer_ca: Option<CaBundle>,
+}
+
+impl Found {
+    /// Where nothing is looked up.
+    fn nothing(source: &Source) -> Self {
+        Self {
+            placement: Placement::unchanged(source),
+            concierge: None,
+            issuer: JwtSpec::default(),
+            issuer_ca: None,
+        }
+    }
+}
+
+/// Looks up in the cluster how its users log in.
+async fn discover(
+    cluster: &Cluster,
+    source: &Source,
+    flags: &KubeconfigFlags,
+    given: &Given,
+    report: &mut Report<'_>,
+) -> Result<Found, GetKubeconfigError> {
+    let discovery = Discovery {
+        cluster,
+        suffix: &given.suffix,
+        flags: &flags.concierge,
+    };
+    let strategies = discovery.strategies(flags.timeout, report).await?;
+    let (mode, door) =
+        strategy::choose(&strategies, flags.concierge.concierge_mode).inspect_err(|_| {
+            for strategy in &strategies {
+                report.say(format_args!("found strategy {strategy}"));
+            }
+        })?;
+    report.say(format_args!(
+        "discovered Concierge operating in {mode} mode"
+    ));
+    if flags.concierge.concierge_mode.is_none() {
+        for other in strategy::others(&strategies, mode) {
+            report.say(format_args!("--concierge-mode={other} would work too"));
+        }
+    }
+    let endpoint = flags.concierge.concierge_endpoint.as_str();
+    let placement = Placement::of(door, source, endpoint, given.concierge_ca.clone())?;
+    if endpoint.is_empty() {
+        report.say(format_args!(
+            "discovered Concierge endpoint {}",
+            placement.endpoint
+        ));
+    }
+    if let (None, Some(ca)) = (&given.concierge_ca, &placement.ca) {
+        report.say(format_args!(
+            "discovered Concierge certificate authority bundle, roots: {}",
+            ca.len()
+        ));
+    }
+    let authenticator = discovery.authenticator().await?;
+    report.say(format_args!("discovered {authenticator}"));
+    let mut found = Found {
+        concierge: Some(Concierge {
+            suffix: given.suffix.to_string(),
+            authenticator_name: authenticator.name.clone(),
+            authenticator_type: authenticator.kind.type_(),
+            endpoint: placement.endpoint.clone(),
+            ca: placement.ca.clone(),
+        }),
+        placement,
+        issuer: JwtSpec::default(),
+        issuer_ca: None,
+    };
+    // Who brings a token of his own needs no issuer.
+    if authenticator.kind == AuthenticatorKind::Jwt && given.statics.is_none() {
+        let name = authenticator.name;
+        found.issuer = serde_json::from_value(authenticator.spec)
+            .map_err(|error| GetKubeconfigError::JwtSpec(name.clone(), error))?;
+        if given.oidc_ca.is_none() {
+            found.issuer_ca = discovery.issuer_ca(&name, &found.issuer).await?;
+        }
+        if let Some(ca) = &found.issuer_ca {
+            report.say(format_args!(
+                "discovered OIDC CA bundle, roots: {}",
+                ca.len()
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// The kubeconfig as text, once the cluster answers to it.
+async fn make(
+    source: Source,
+    found: Found,
+    flags: &KubeconfigFlags,
+    given: Given,
+    report: &mut Report<'_>,
+) -> Result<String, GetKubeconfigError> {
+    let login = match given.statics {
+        Some(login) => login,
+        None => {
+            let ca = given.oidc_ca.or(found.issuer_ca);
+            let oidc = issuer::ask(flags, found.issuer, ca, report).await?;
+            Login::Oidc(Box::new(oidc))
+        }
+    };
+    let stanza = Stanza {
+        concierge: found.concierge,
+        credential_cache: flags.credential_cache.clone(),
+        login,
+    };
+    stanza.check().map_err(GetKubeconfigError::Parameters)?;
+    let suffixed = |name: &str| format!("{name}{}", flags.generated_name_suffix);
+    let hint = flags.install_hint.as_deref().unwrap_or(INSTALL_HINT);
+    let entry = Entry {
+        cluster_name: suffixed(&source.cluster_name),
+        user_name: suffixed(&source.user_name),
+        context_name: suffixed(&source.context_name),
+        cluster: found.placement.cluster,
+        namespace: source.namespace,
+        plugin: Plugin {
+            command: given.command,
+            arguments: stanza.arguments(),
+            install_hint: hint.to_owned(),
+            may_ask: stanza.may_ask(),
+        },
+    };
+    if !flags.skip_validation {
+        validation::validate(&entry.cluster, flags.timeout, report).await?;
+        report.say(format_args!("validated connection to the cluster"));
+    }
+    to_yaml(vec![entry]).map_err(GetKubeconfigError::Encode)
+}
+
+/// A login with a token, if the flags want one.
+fn static_login(flags: &StaticFlags) -> Result<Option<Login>, GetKubeconfigError> {
+    let token = flags.static_token.clone();
+    let token = token.filter(|token| !token.expose_secret().is_empty());
+    let variable = (!flags.static_token_env.is_empty()).then(|| flags.static_token_env.clone());
+    match (token, variable) {
+        (Some(_), Some(_)) => Err(GetKubeconfigError::BothStaticTokens),
+        (Some(token), None) => Ok(Some(Login::Token(token))),
+        (None, variable) => Ok(variable.map(Login::TokenEnv)),
+    }
+}
+
+/// The certificates of all files together; `None` where there are no files.
+fn ca_files(flag: &'static str, paths: &[PathBuf]) -> Result<Option<CaBundle>, GetKubeconfigError> {
+    let mut all = Vec::new();
+    for path in paths {
+        let pem = std::fs::read(path).map_err(|source| GetKubeconfigError::ReadCaFile {
+            flag,
+            path: path.clone(),
+            source,
+        })?;
+        CaBundle::parse(&pem).map_err(|source| GetKubeconfigError::CaFile {
+            flag,
+            path: path.clone(),
+            source,
+        })?;
+        all.extend(pem);
+        all.push(b'\n');
+    }
+    // Each is good, and so are all.
+    Ok(CaBundle::parse(&all).ok())
+}
+
+/// What kubectl is to run: what is given, else this program by its path.
+fn command(
+    given: Option<&str>,
+    own: impl FnOnce() -> io::Result<PathBuf>,
+) -> Result<String, GetKubeconfigError> {
+    match given.filter(|given| !given.is_empty()) {
+        Some(given) => Ok(given.to_owned()),
+        None => own()
+            .and_then(|path| {
+                path.into_os_string()
+                    .into_string()
+                    .map_err(|_| io::ErrorKind::InvalidData.into())
+            })
+            .map_err(GetKubeconfigError::OwnPath),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The authenticator whose tokens the kubeconfig's users have.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::error::GetKubeconfigError;
+
+/// Its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AuthenticatorKind {
+    Jwt,
+    Webhook,
+}
+
+impl AuthenticatorKind {
+    pub(super) const ALL: [Self; 2] = [Self::Jwt, Self::Webhook];
+
+    /// Takes what `--concierge-authenticator-type` has; nothing where that is empty.
+    pub(super) fn parse(text: &str) -> Result<Option<Self>, GetKubeconfigError> {
+        let mut all = Self::ALL.into_iter();
+        match all.find(|kind| kind.type_().eq_ignore_ascii_case(text)) {
+            None if text.is_empty() => Ok(None),
+            None => Err(GetKubeconfigError::AuthenticatorType(text.to_owned())),
+            kind => Ok(kind),
+        }
+    }
+
+    /// As the flags have it.
+    pub(super) fn type_(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::Webhook => "webhook",
+        }
+    }
+
+    /// As Kubernetes has it.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Jwt => "JWTAuthenticator",
+            Self::Webhook => "WebhookAuthenticator",
+        }
+    }
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(super) struct Authenticator {
+    pub(super) kind: AuthenticatorKind,
+    pub(super) name: String,
+    /// `spec` of the object.
+    pub(super) spec: Value,
+}
+
+impl fmt::Display for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.kind(), self.name)
+    }
+}
+
+/// What a JWTAuthenticator says of its issuer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct JwtSpec {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) tls: Option<Tls>,
+}
+
+/// Whose certificate the issuer has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Tls {
+    pub(super) certificate_authority_data: String,
+    pub(super) certificate_authority_data_source: Option<CaSource>,
+}
+
+/// An object in the namespace of the installation that holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct CaSource {
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) key: String,
+}
+
+/// The only one that has this name, if one is asked for.
+pub(super) fn choose(
+    mut found: Vec<Authenticator>,
+    name: &str,
+) -> Result<Authenticator, GetKubeconfigError> {
+    found.retain(|authenticator| name.is_empty() || authenticator.name == name);
+    match (found.pop(), found.len()) {
+        (Some(only), 0) => Ok(only),
+        (None, _) if name.is_empty() => Err(GetKubeconfigError::NoAuthenticators),
+        (None, _) => Err(GetKubeconfigError::NoAuthenticatorOfName(name.to_owned())),
+        (Some(last), _) => {
+            found.push(last);
+            let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+            Err(GetKubeconfigError::SeveralAuthenticators(names.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(names: &[(AuthenticatorKind, &str)]) -> Vec<Authenticator> {
+        let one = |(kind, name): &(AuthenticatorKind, &str)| Authenticator {
+            kind: *kind,
+            name: (*name).to_owned(),
+            spec: Value::Null,
+        };
+        names.iter().map(one).collect()
+    }
+
+    #[test]
+    fn exactly_one_is_chosen() {
+        use AuthenticatorKind::{Jwt, Webhook};
+        let nothing = "no authenticators were found";
+        let several = "multiple authenticators were found";
+        for (names, name, expected) in [
+            (vec![(Jwt, "a")], "", Ok("JWTAuthenticator a")),
+            (vec![(Webhook, "a")], "a", Ok("WebhookAuthenticator a")),
+            (
+                vec![(Jwt, "a"), (Webhook, "b")],
+                "b",
+                Ok("WebhookAuthenticator b"),
+            ),
+            (vec![], "", Err(nothing)),
+            (
+                vec![(Jwt, "a")],
+                "b",
+                Err("no authenticator \"b\" was found"),
+            ),
+            (vec![(Jwt, "a"), (Jwt, "b")], "", Err(several)),
+            (vec![(Jwt, "a"), (Webhook, "a")], "a", Err(several)),
+        ] {
+            let chosen = choose(found(&names), name).map(|chosen| chosen.to_string());
+            match (chosen, expected) {
+                (Ok(chosen), Ok(expected)) => assert_eq!(chosen, expected),
+                (Err(error), Err(expected)) => {
+                    let error = error.to_string();
+                    assert!(error.starts_with(expected), "{error}");
+                }
+                (chosen, _) => panic!("{names:?} {name}: {chosen:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn those_found_are_told() {
+        let found = found(&[
+            (AuthenticatorKind::Jwt, "a"),
+            (AuthenticatorKind::Webhook, "b"),
+        ]);
+        let error = choose(found, "").unwrap_err().to_string();
+        assert!(
+            error.contains("JWTAuthenticator a, WebhookAuthenticator b"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn types_are_written_in_capitals_or_not() {
+        for (text, expected) in [
+            ("", None),
+            ("jwt", Some(AuthenticatorKind::Jwt)),
+            ("WebHook", Some(AuthenticatorKind::Webhook)),
+        ] {
+            assert_eq!(AuthenticatorKind::parse(text).unwrap(), expected);
+        }
+        let error = AuthenticatorKind::parse("oidc").unwrap_err().to_string();
+        let expected =
+            "invalid authenticator type \"oidc\", supported values are \"webhook\" and \"jwt\"";
+        assert_eq!(error, expected);
+    }
+}

@@ -1,0 +1,250 @@
+//! What the cluster says of how its users log in, read with the administrator's rights.
+
+use std::time::Duration;
+
+use haulout_api::group::{ApiGroupSuffix, VERSION};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use kube::Api;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, JwtSpec};
+use super::ca::CaBundle;
+use super::error::{CaLookupFault, GetKubeconfigError};
+use super::report::Report;
+use super::strategy::Strategy;
+use crate::arguments::DiscoveryFlags;
+use crate::cluster::Cluster;
+
+/// How often a CredentialIssuer is looked at whose strategies are pending.
+const POLL: Duration = Duration::from_secs(2);
+/// Looks after which it is said again that one waits.
+const POLLS_BETWEEN_WORDS: u32 = 5;
+
+/// Reads the objects of one installation.
+pub(super) struct Discovery<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) suffix: &'a ApiGroupSuffix,
+    pub(super) flags: &'a DiscoveryFlags,
+}
+
+impl Discovery<'_> {
+    /// The strategies of the CredentialIssuer, once none is pending.
+    pub(super) async fn strategies(
+        &self,
+        timeout: Duration,
+        report: &mut Report<'_>,
+    ) -> Result<Vec<Strategy>, GetKubeconfigError> {
+        let end = Instant::now() + timeout;
+        let mut issuer = self.credential_issuer().await?;
+        let name = issuer.metadata.name.clone().unwrap_or_default();
+        report.say(format_args!("discovered CredentialIssuer {name}"));
+        let mut polls = 0;
+        loop {
+            let strategies = Strategy::all(&issuer.data);
+            let pending: Vec<String> = strategies
+                .iter()
+                .filter(|strategy| strategy.is_pending())
+                .map(ToString::to_string)
+                .collect();
+            if pending.is_empty() || self.flags.concierge_skip_wait {
+                return Ok(strategies);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let pending = pending.join("; ");
+                return Err(GetKubeconfigError::StillPending {
+                    name,
+                    pending,
+                    timeout,
+                });
+            }
+            if polls % POLLS_BETWEEN_WORDS == 0 {
+                report.say(format_args!(
+                    "waiting {} s at most for CredentialIssuer {name}: {}",
+                    left.as_secs_f64().ceil(),
+                    pending.join("; ")
+                ));
+            }
+            sleep(POLL.min(left)).await;
+            issuer = self.credential_issuer().await?;
+            polls += 1;
+        }
+    }
+
+    async fn credential_issuer(&self) -> Result<DynamicObject, GetKubeconfigError> {
+        const KIND: &str = "CredentialIssuer";
+        let api = self.api(&self.suffix.config_group(), KIND);
+        let name = self.flags.concierge_credential_issuer.as_str();
+        if !name.is_empty() {
+            let issuer = self.cluster.get(KIND, &api, name).await;
+            let issuer = issuer.map_err(|source| GetKubeconfigError::GetIssuer {
+                name: name.to_owned(),
+                source: Box::new(source),
+            })?;
+            return issuer.ok_or_else(|| GetKubeconfigError::NoIssuerOfName(name.to_owned()));
+        }
+        let all = self.cluster.list(KIND, &api, "").await;
+        let mut all = all.map_err(|source| GetKubeconfigError::ListIssuers(Box::new(source)))?;
+        match (all.pop(), all.as_slice()) {
+            (None, _) => Err(GetKubeconfigError::NoIssuers(self.suffix.to_string())),
+            (Some(only), []) => Ok(only),
+            (Some(last), others) => {
+                let all = others.iter().chain([&last]);
+                let names: Vec<&str> = all
+                    .filter_map(|issuer| issuer.metadata.name.as_deref())
+                    .collect();
+                Err(GetKubeconfigError::SeveralIssuers(names.join(", ")))
+            }
+        }
+    }
+
+    /// The authenticator that the flags name, else the only one that fits them.
+    pub(super) async fn authenticator(&self) -> Result<Authenticator, GetKubeconfigError> {
+        let kind = AuthenticatorKind::parse(&self.flags.concierge_authenticator_type)?;
+        let name = self.flags.concierge_authenticator_name.as_str();
+        if let (Some(kind), false) = (kind, name.is_empty()) {
+            return self.named_authenticator(kind, name).await;
+        }
+        let mut found = Vec::new();
+        for kind in AuthenticatorKind::ALL
+            .into_iter()
+            .filter(|one| kind.is_none_or(|kind| kind == *one))
+        {
+            let api = self.api(&self.suffix.authentication_group(), kind.kind());
+            let all = self.cluster.list(kind.kind(), &api, "").await;
+            let all = all.map_err(|source| GetKubeconfigError::ListAuthenticators {
+                kind: kind.kind(),
+                source: Box::new(source),
+            })?;
+            found.extend(
+                all.into_iter()
+                    .map(|object| read_authenticator(kind, &object)),
+            );
+        }
+        authenticator::choose(found, name)
+    }
+
+    async fn named_authenticator(
+        &self,
+        kind: AuthenticatorKind,
+        name: &str,
+    ) -> Result<Authenticator, GetKubeconfigError> {
+        let api = self.api(&self.suffix.authentication_group(), kind.kind());
+        let object = self.cluster.get(kind.kind(), &api, name).await;
+        let object = object.map_err(|source| GetKubeconfigError::GetAuthenticator {
+            kind: kind.kind(),
+            name: name.to_owned(),
+            source: Box::new(source),
+        })?;
+        let object = object.ok_or_else(|| GetKubeconfigError::NoSuchAuthenticator {
+            kind: kind.kind(),
+            name: name.to_owned(),
+        })?;
+        Ok(read_authenticator(kind, &object))
+    }
+
+    /// The CA of the issuer's certificate, which a JWTAuthenticator names; `None` for a public one.
+    pub(super) async fn issuer_ca(
+        &self,
+        name: &str,
+        spec: &JwtSpec,
+    ) -> Result<Option<CaBundle>, GetKubeconfigError> {
+        let Some(tls) = &spec.tls else {
+            return Ok(None);
+        };
+        let failed = |fault| GetKubeconfigError::IssuerCa {
+            authenticator: name.to_owned(),
+            fault,
+        };
+        if let Some(source) = &tls.certificate_authority_data_source {
+            return self.ca_from(source).await.map(Some).map_err(failed);
+        }
+        let data = &tls.certificate_authority_data;
+        let ca = (!data.is_empty()).then(|| CaBundle::from_base64(data));
+        ca.transpose()
+            .map_err(|fault| failed(CaLookupFault::Data(fault)))
+    }
+
+    async fn ca_from(&self, source: &CaSource) -> Result<CaBundle, CaLookupFault> {
+        let CaSource { kind, name, key } = source;
+        // Known before anything is asked for.
+        if kind != "Secret" && kind != "ConfigMap" {
+            return Err(CaLookupFault::Kind(kind.clone()));
+        }
+        let namespace = self.namespace().await?;
+        let object = || format!("{kind} {namespace}/{name}");
+        let unreadable = |source| CaLookupFault::Read {
+            object: object(),
+            source: Box::new(source),
+        };
+        let client = self.cluster.client();
+        let value = if kind == "Secret" {
+            let api: Api<Secret> = Api::namespaced(client, &namespace);
+            let secret = self
+                .cluster
+                .get("Secret", &api, name)
+                .await
+                .map_err(unreadable)?;
+            let secret = secret.ok_or_else(|| CaLookupFault::Missing(object()))?;
+            let value = secret.data.and_then(|mut data| data.remove(key));
+            value.map(|value| value.0)
+        } else {
+            let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
+            let map = self
+                .cluster
+                .get("ConfigMap", &api, name)
+                .await
+                .map_err(unreadable)?;
+            let map = map.ok_or_else(|| CaLookupFault::Missing(object()))?;
+            let value = map.data.and_then(|mut data| data.remove(key));
+            value.map(String::into_bytes)
+        };
+        let value = value.ok_or_else(|| CaLookupFault::NoKey {
+            object: object(),
+            key: key.clone(),
+        })?;
+        if value.is_empty() {
+            return Err(CaLookupFault::Empty {
+                object: object(),
+                key: key.clone(),
+            });
+        }
+        CaBundle::parse(&value).map_err(|fault| CaLookupFault::NoCertificates {
+            object: object(),
+            key: key.clone(),
+            fault,
+        })
+    }
+
+    /// The namespace of the installation: that of the Service behind its API.
+    async fn namespace(&self) -> Result<String, CaLookupFault> {
+        let name = format!("{VERSION}.{}", self.suffix.login_group());
+        let api: Api<APIService> = Api::all(self.cluster.client());
+        let service = self.cluster.get("APIService", &api, &name).await;
+        let service = service.map_err(|source| CaLookupFault::Read {
+            object: format!("APIService {name}"),
+            source: Box::new(source),
+        })?;
+        let service = service.ok_or_else(|| CaLookupFault::NoApiService(name.clone()))?;
+        let namespace = service.spec.and_then(|spec| spec.service?.namespace);
+        namespace.ok_or(CaLookupFault::NoNamespace(name))
+    }
+
+    fn api(&self, group: &str, kind: &str) -> Api<DynamicObject> {
+        let plural = format!("{}s", kind.to_lowercase());
+        let gvk = GroupVersionKind::gvk(group, VERSION, kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, &plural);
+        Api::all_with(self.cluster.client(), &resource)
+    }
+}
+
+fn read_authenticator(kind: AuthenticatorKind, object: &DynamicObject) -> Authenticator {
+    Authenticator {
+        kind,
+        name: object.metadata.name.clone().unwrap_or_default(),
+        spec: object.data.get("spec").cloned().unwrap_or(Value::Null),
+    }
+}

@@ -1,0 +1,298 @@
+//! Why no kubeconfig was made. Where Pinniped's CLI has a text for the same fault, it is the beginning of ours, since scripts
+//! look for it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use haulout_api::group::SuffixError;
+use haulout_https::foreign;
+use http::StatusCode;
+use kube::config::KubeconfigError;
+
+use super::ca::CaFault;
+use super::strategy::Mode;
+use crate::cluster::ClusterError;
+use crate::exchange::ParameterError;
+use crate::kubeconfig_file::EncodeError;
+use crate::oidc::OidcError;
+
+/// Why `get kubeconfig` printed none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GetKubeconfigError {
+    // The flags.
+    #[error("invalid API group suffix")]
+    Suffix(#[source] SuffixError),
+    #[error("only one of --static-token and --static-token-env can be specified")]
+    BothStaticTokens,
+    #[error("{flag}: could not read CA bundle path {}", path.display())]
+    ReadCaFile {
+        flag: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("{flag}: {} is no file of CA certificates", path.display())]
+    CaFile {
+        flag: &'static str,
+        path: PathBuf,
+        source: CaFault,
+    },
+    #[error("invalid authenticator type \"{0}\", supported values are \"webhook\" and \"jwt\"")]
+    AuthenticatorType(String),
+    #[error("could not find the path of this program; name it by --pinniped-cli-path")]
+    OwnPath(#[source] io::Error),
+
+    // The administrator's kubeconfig.
+    #[error("could not load --kubeconfig: neither it, nor KUBECONFIG, nor HOME is set")]
+    NoKubeconfig,
+    #[error("could not load --kubeconfig")]
+    ReadKubeconfig(#[source] Box<KubeconfigError>),
+    #[error(
+        "could not load --kubeconfig/--kubeconfig-context: the kubeconfig has no current-context; choose one by \
+         --kubeconfig-context"
+    )]
+    NoCurrentContext,
+    #[error("could not load --kubeconfig/--kubeconfig-context: no such context \"{0}\"")]
+    NoContext(String),
+    #[error("could not load --kubeconfig/--kubeconfig-context: no such cluster \"{0}\"")]
+    NoCluster(String),
+    #[error("could not load --kubeconfig/--kubeconfig-context: no such user \"{0}\"")]
+    NoUser(String),
+    #[error("could not load --kubeconfig: cluster \"{0}\" has no server")]
+    NoServer(String),
+    #[error(
+        "could not load --kubeconfig: cluster \"{0}\" has insecure-skip-tls-verify, so that anybody could answer in its place, \
+         now and to your users; put its CA into certificate-authority-data and take insecure-skip-tls-verify out"
+    )]
+    Insecure(String),
+    #[error(
+        "could not load --kubeconfig: the CA of cluster \"{cluster}\" cannot be read from {}",
+        path.display()
+    )]
+    ReadClusterCa {
+        cluster: String,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("could not load --kubeconfig: the CA of cluster \"{cluster}\" cannot be used")]
+    ClusterCa {
+        cluster: String,
+        #[source]
+        fault: CaFault,
+    },
+    #[error("could not configure Kubernetes client")]
+    Config(#[source] Box<KubeconfigError>),
+    #[error("could not configure Kubernetes client")]
+    Client(#[source] Box<ClusterError>),
+
+    // The CredentialIssuer.
+    #[error(
+        "could not list CredentialIssuers; use an administrator's kubeconfig, or name one by --concierge-credential-issuer"
+    )]
+    ListIssuers(#[source] Box<ClusterError>),
+    #[error("could not get CredentialIssuer \"{name}\"; use an administrator's kubeconfig")]
+    GetIssuer {
+        name: String,
+        source: Box<ClusterError>,
+    },
+    #[error(
+        "could not find CredentialIssuer \"{0}\"; see --concierge-credential-issuer and --concierge-api-group-suffix"
+    )]
+    NoIssuerOfName(String),
+    #[error(
+        "no CredentialIssuers were found; is Haulout installed in this cluster, and are its API groups those of \
+         --concierge-api-group-suffix={0}?"
+    )]
+    NoIssuers(String),
+    #[error(
+        "multiple CredentialIssuers were found, so the --concierge-credential-issuer flag must be specified; there are {0}"
+    )]
+    SeveralIssuers(String),
+    #[error(
+        "CredentialIssuer {name} still has strategies that are pending after {} s: {pending}; see its status, give more time \
+         by --timeout, or take what works already by --concierge-skip-wait",
+        timeout.as_secs_f64()
+    )]
+    StillPending {
+        name: String,
+        pending: String,
+        timeout: Duration,
+    },
+    #[error(
+        "could not autodiscover --concierge-mode: no strategy of the CredentialIssuer works; the lines above say why, and \
+         `haulout doctor` says what to do"
+    )]
+    NoStrategy,
+    #[error(
+        "could not find successful Concierge strategy matching --concierge-mode={0}; the lines above say what the \
+         CredentialIssuer has"
+    )]
+    NoStrategyOfMode(Mode),
+    #[error("autodiscovered Concierge CA bundle is invalid; see the CredentialIssuer's status")]
+    AdvertisedCa(#[source] CaFault),
+
+    // The authenticator.
+    #[error(
+        "could not list {kind}s; use an administrator's kubeconfig, or give both --concierge-authenticator-type and --concierge-authenticator-name"
+    )]
+    ListAuthenticators {
+        kind: &'static str,
+        source: Box<ClusterError>,
+    },
+    #[error("could not get {kind} \"{name}\"; use an administrator's kubeconfig")]
+    GetAuthenticator {
+        kind: &'static str,
+        name: String,
+        source: Box<ClusterError>,
+    },
+    #[error(
+        "could not find {kind} \"{name}\"; see --concierge-authenticator-type and --concierge-authenticator-name"
+    )]
+    NoSuchAuthenticator { kind: &'static str, name: String },
+    #[error(
+        "no authenticators were found; create a JWTAuthenticator, or see --concierge-authenticator-type"
+    )]
+    NoAuthenticators,
+    #[error(
+        "no authenticator \"{0}\" was found; see --concierge-authenticator-type and --concierge-authenticator-name"
+    )]
+    NoAuthenticatorOfName(String),
+    #[error(
+        "multiple authenticators were found, so the --concierge-authenticator-type/--concierge-authenticator-name flags must \
+         be specified; there are {0}"
+    )]
+    SeveralAuthenticators(String),
+    #[error("JWTAuthenticator {0} cannot be read")]
+    JwtSpec(String, #[source] serde_json::Error),
+    #[error(
+        "tried to autodiscover --oidc-ca-bundle, but JWTAuthenticator {authenticator} does not lead to one; mend it, or give \
+         --oidc-ca-bundle"
+    )]
+    IssuerCa {
+        authenticator: String,
+        #[source]
+        fault: CaLookupFault,
+    },
+
+    // The issuer.
+    #[error("could not autodiscover --oidc-issuer and none was provided")]
+    NoIssuer,
+    #[error(
+        "request audience is not allowed to include the substring '.pinniped.dev': {}; the Supervisor keeps such names for \
+         itself",
+        foreign(.0)
+    )]
+    ReservedAudience(String),
+    #[error("while fetching OIDC discovery data from issuer")]
+    Discovery(#[source] Box<OidcError>),
+    #[error("while fetching the issuer's list of identity providers")]
+    IdentityProviders(#[source] Box<OidcError>),
+    #[error(
+        "multiple Supervisor upstream identity providers were found, so the --upstream-identity-provider-name/\
+         --upstream-identity-provider-type flags must be specified; there are {0}"
+    )]
+    SeveralIdentityProviders(String),
+    #[error(
+        "no Supervisor upstream identity provider fits --upstream-identity-provider-name=\"{name}\" and \
+         --upstream-identity-provider-type=\"{type_}\"; there are {found}"
+    )]
+    NoIdentityProvider {
+        name: String,
+        type_: String,
+        found: String,
+    },
+    #[error(
+        "the identity provider \"{name}\" does not offer --upstream-identity-provider-flow=\"{flow}\"; it offers {}",
+        foreign(offered)
+    )]
+    NoSuchFlow {
+        name: String,
+        flow: String,
+        offered: String,
+    },
+
+    // The result.
+    #[error("the kubeconfig would not work: invalid Concierge parameters")]
+    Parameters(#[source] ParameterError),
+    #[error(transparent)]
+    Encode(EncodeError),
+    #[error(
+        "could not validate the kubeconfig: the cluster does not answer at {server}; see --timeout, or leave this out by \
+         --skip-validation"
+    )]
+    Validation {
+        server: String,
+        source: AttemptFault,
+    },
+    #[error("could not write --output {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("failed to print the result")]
+    Print(#[source] io::Error),
+}
+
+impl GetKubeconfigError {
+    /// Whether the command line is at fault.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Suffix(_)
+                | Self::BothStaticTokens
+                | Self::ReadCaFile { .. }
+                | Self::CaFile { .. }
+                | Self::AuthenticatorType(_)
+        )
+    }
+}
+
+impl From<ClusterError> for GetKubeconfigError {
+    fn from(error: ClusterError) -> Self {
+        Self::Client(Box::new(error))
+    }
+}
+
+/// Why a JWTAuthenticator's CA was not found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CaLookupFault {
+    #[error("spec.tls.certificateAuthorityData is invalid")]
+    Data(#[source] CaFault),
+    #[error(
+        "spec.tls.certificateAuthorityDataSource.kind \"{}\" is not supported; there are Secret and ConfigMap",
+        foreign(.0)
+    )]
+    Kind(String),
+    #[error("could not read {object}")]
+    Read {
+        object: String,
+        source: Box<ClusterError>,
+    },
+    #[error("there is no {0}")]
+    Missing(String),
+    #[error("{object} has no key \"{key}\"")]
+    NoKey { object: String, key: String },
+    #[error("{object} has nothing under \"{key}\"")]
+    Empty { object: String, key: String },
+    #[error("what {object} has under \"{key}\" cannot be used")]
+    NoCertificates {
+        object: String,
+        key: String,
+        #[source]
+        fault: CaFault,
+    },
+    #[error("there is no APIService {0}, which would tell the namespace")]
+    NoApiService(String),
+    #[error("APIService {0} leads to no Service, which would tell the namespace")]
+    NoNamespace(String),
+}
+
+/// Why one call of the cluster was no good.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AttemptFault {
+    #[error("the request cannot be made")]
+    Request(#[source] http::Error),
+    #[error("no answer within 10 s")]
+    TimedOut,
+    #[error("the call failed")]
+    Call(#[source] Box<kube::Error>),
+    #[error("it answered {0}")]
+    Status(StatusCode),
+}

@@ -1,0 +1,140 @@
+//! Where the kubeconfig goes, once there is one.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::error::GetKubeconfigError;
+
+/// Standard output, or a file that is replaced as a whole.
+pub(super) enum Output<'a> {
+    Stdout(&'a mut dyn Write),
+    File(PathBuf),
+}
+
+impl<'a> Output<'a> {
+    /// Looks whether a file can be there, so that nobody waits in vain; changes nothing.
+    pub(super) fn open(
+        path: Option<&Path>,
+        stdout: &'a mut dyn Write,
+    ) -> Result<Self, GetKubeconfigError> {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            return Ok(Self::Stdout(stdout));
+        };
+        let failed = |source| GetKubeconfigError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        // A link stays, and what it leads to is replaced.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if path.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        let folder = std::fs::metadata(folder(&path)).map_err(failed)?;
+        if !folder.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
+        Ok(Self::File(path))
+    }
+
+    pub(super) fn write(self, text: &str) -> Result<(), GetKubeconfigError> {
+        match self {
+            Self::Stdout(stdout) => stdout
+                .write_all(text.as_bytes())
+                .and_then(|()| stdout.flush())
+                .map_err(GetKubeconfigError::Print),
+            Self::File(path) => {
+                replace(&path, text).map_err(|source| GetKubeconfigError::Write { path, source })
+            }
+        }
+    }
+}
+
+/// Writes a new file, which is its owner's alone unless the old one was not, and puts it in the old one's place.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let old = match std::fs::metadata(path) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        // A pipe or a terminal cannot be replaced.
+        return std::fs::write(path, text);
+    }
+    let mut new = NamedTempFile::new_in(folder(path))?;
+    new.write_all(text.as_bytes())?;
+    if let Some(old) = old {
+        new.as_file().set_permissions(old.permissions())?;
+    }
+    new.as_file().sync_all()?;
+    new.persist(path)?;
+    Ok(())
+}
+
+fn folder(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or_else(|| Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        let mut stdout = Vec::new();
+        let mut write = |text: &str| {
+            Output::open(Some(&path), &mut stdout)
+                .unwrap()
+                .write(text)
+                .unwrap();
+            std::fs::metadata(&path).unwrap()
+        };
+        let first = write("one");
+        assert_eq!(first.mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let second = write("two");
+        assert_eq!(second.mode() & 0o777, 0o644);
+        assert_ne!(first.ino(), second.ino());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(stdout.is_empty());
+    }
+
+    #[test]
+    fn a_link_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, link] = ["kubeconfig", "link"].map(|name| folder.path().join(name));
+        std::fs::write(&path, "one").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut stdout = Vec::new();
+        Output::open(Some(&link), &mut stdout)
+            .unwrap()
+            .write("two")
+            .unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn where_no_file_can_be_it_is_said_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [
+            folder.path().to_owned(),
+            folder.path().join("missing/kubeconfig"),
+        ] {
+            let mut stdout = Vec::new();
+            assert!(
+                Output::open(Some(&path), &mut stdout).is_err(),
+                "{}",
+                path.display()
+            );
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The administrator's kubeconfig: what of it goes into that of the users.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use kube::Config;
+use kube::config::{Cluster, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use url::Url;
+
+use super::ca::CaBundle;
+use super::error::GetKubeconfigError;
+use crate::Environment;
+
+/// One context of a kubeconfig, without its user's credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) context_name: String,
+    pub(super) cluster_name: String,
+    pub(super) user_name: String,
+    pub(super) namespace: Option<String>,
+    /// With its CA as data, and without passwords in its URLs.
+    pub(super) cluster: Cluster,
+    /// `None` where the API server's certificate is of a public CA.
+    pub(super) ca: Option<CaBundle>,
+    /// Fields whose passwords were left out.
+    pub(super) passwords_left_out: Vec<&'static str>,
+}
+
+/// Reads a kubeconfig as kubectl does: a file that is named, else all those of `$KUBECONFIG`, else `~/.kube/config`.
+pub(super) fn read(
+    named: Option<&Path>,
+    environment: Environment<'_>,
+) -> Result<Kubeconfig, GetKubeconfigError> {
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    let paths: Vec<PathBuf> = match (named, set("KUBECONFIG")) {
+        (Some(path), _) => vec![path.to_owned()],
+        (None, Some(list)) => std::env::split_paths(&list)
+            .filter(|path| !path.as_os_str().is_empty())
+            .collect(),
+        (None, None) => {
+            let home = set("HOME").or_else(|| set("USERPROFILE"));
+            let home = home.ok_or(GetKubeconfigError::NoKubeconfig)?;
+            vec![Path::new(&home).join(".kube/config")]
+        }
+    };
+    let mut merged = Kubeconfig::default();
+    for path in &paths {
+        let mut next = match Kubeconfig::read_from(path) {
+            Ok(next) => next,
+            // Of a list, kubectl passes over those that are missing.
+            Err(KubeconfigError::ReadConfig(error, _))
+                if paths.len() > 1 && error.kind() == io::ErrorKind::NotFound =>
+            {
+                continue;
+            }
+            Err(error) => return Err(GetKubeconfigError::ReadKubeconfig(Box::new(error))),
+        };
+        next.current_context = next.current_context.filter(|name| !name.is_empty());
+        merged = merged
+            .merge(next)
+            .map_err(|error| GetKubeconfigError::ReadKubeconfig(Box::new(error)))?;
+    }
+    Ok(merged)
+}
+
+impl Source {
+    /// Takes the named context, or the current one.
+    pub(super) fn of(
+        kubeconfig: &Kubeconfig,
+        context: Option<&str>,
+    ) -> Result<Self, GetKubeconfigError> {
+        let context_name = context
+            .filter(|name| !name.is_empty())
+            .or(kubeconfig.current_context.as_deref())
+            .ok_or(GetKubeconfigError::NoCurrentContext)?;
+        let mut contexts = kubeconfig.contexts.iter();
+        let context = contexts
+            .find(|context| context.name == context_name)
+            .and_then(|context| context.context.as_ref())
+            .ok_or_else(|| GetKubeconfigError::NoContext(context_name.to_owned()))?;
+        let mut clusters = kubeconfig.clusters.iter();
+        let cluster = clusters
+            .find(|cluster| cluster.name == context.cluster)
+            .and_then(|cluster| cluster.cluster.as_ref())
+            .ok_or_else(|| GetKubeconfigError::NoCluster(context.cluster.clone()))?;
+        let user_name = context.user.clone().unwrap_or_default();
+        if !kubeconfig
+            .auth_infos
+            .iter()
+            .any(|user| user.name == user_name)
+        {
+            return Err(GetKubeconfigError::NoUser(user_name));
+        }
+        let cluster_name = context.cluster.clone();
+        if cluster.insecure_skip_tls_verify == Some(true) {
+            return Err(GetKubeconfigError::Insecure(cluster_name));
+        }
+        let ca = ca_bundle(&cluster_name, cluster)?;
+        let mut passwords_left_out = Vec::new();
+        let mut without_password = |field, url: &Option<String>| {
+            let (url, had_one) = without_user(url.as_deref().filter(|url| !url.is_empty())?);
+            passwords_left_out.extend(had_one.then_some(field));
+            Some(url)
+        };
+        let server = without_password("server", &cluster.server);
+        Ok(Self {
+            cluster: Cluster {
+                server: Some(
+                    server.ok_or_else(|| GetKubeconfigError::NoServer(cluster_name.clone()))?,
+                ),
+                certificate_authority_data: ca.as_ref().map(CaBundle::to_base64),
+                proxy_url: without_password("proxy-url", &cluster.proxy_url),
+                disable_compression: cluster.disable_compression,
+                tls_server_name: cluster.tls_server_name.clone(),
+                extensions: cluster.extensions.clone(),
+                ..Cluster::default()
+            },
+            context_name: context_name.to_owned(),
+            namespace: context.namespace.clone(),
+            cluster_name,
+            user_name,
+            ca,
+            passwords_left_out,
+        })
+    }
+
+    /// How the administrator reaches the cluster.
+    pub(super) async fn config(
+        &self,
+        kubeconfig: Kubeconfig,
+    ) -> Result<Config, GetKubeconfigError> {
+        let options = KubeConfigOptions {
+            context: Some(self.context_name.clone()),
+            ..KubeConfigOptions::default()
+        };
+        Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(|error| GetKubeconfigError::Config(Box::new(error)))
+    }
+
+    /// URL of the API server.
+    pub(super) fn server(&self) -> &str {
+        self.cluster.server.as_deref().unwrap_or_default()
+    }
+}
+
+/// The cluster's CA, from where it stands.
+fn ca_bundle(name: &str, cluster: &Cluster) -> Result<Option<CaBundle>, GetKubeconfigError> {
+    let data = cluster.certificate_authority_data.as_deref();
+    if let Some(data) = data.filter(|data| !data.is_empty()) {
+        let ca = CaBundle::from_base64(data);
+        return ca.map(Some).map_err(|fault| GetKubeconfigError::ClusterCa {
+            cluster: name.to_owned(),
+            fault,
+        });
+    }
+    let path = cluster.certificate_authority.as_deref();
+    let Some(path) = path.filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
+    let pem = std::fs::read(path).map_err(|source| GetKubeconfigError::ReadClusterCa {
+        cluster: name.to_owned(),
+        path: path.into(),
+        source,
+    })?;
+    let ca = CaBundle::parse(&pem);
+    ca.map(Some).map_err(|fault| GetKubeconfigError::ClusterCa {
+        cluster: name.to_owned(),
+        fault,
+    })
+}
+
+/// A URL without user and password, and whether it had them.
+fn without_user(text: &str) -> (String, bool) {
+    let Ok(mut url) = Url::parse(text) else {
+        return (text.to_owned(), false);
+    };
+    if url.username().is_empty() && url.password().is_none() {
+        return (text.to_owned(), false);
+    }
+    // Only a URL that cannot have one refuses to be without.
+    let is_gone = url.set_username("").is_ok() && url.set_password(None).is_ok();
+    let text = is_gone.then(|| url.as_str().trim_end_matches('/').to_owned());
+    (text.unwrap_or_default(), true)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Which identity provider of a Supervisor users log in with.
+
+use haulout_https::foreign;
+
+use super::error::GetKubeconfigError;
+use crate::oidc::identity_providers::IdentityProvider;
+
+/// An identity provider and a flow of it; empty where the kubeconfig is to name none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Upstream {
+    pub(super) name: String,
+    pub(super) type_: String,
+    pub(super) flow: String,
+}
+
+impl Upstream {
+    /// Whether nothing is left to be found out.
+    pub(super) fn is_whole(&self) -> bool {
+        ![&self.name, &self.type_, &self.flow]
+            .into_iter()
+            .any(String::is_empty)
+    }
+
+    /// Fills in what is not given from the Supervisor's list, where that leaves one choice. Of several flows it is the first.
+    pub(super) fn complete(self, list: &[IdentityProvider]) -> Result<Self, GetKubeconfigError> {
+        if list.is_empty() {
+            return Ok(self);
+        }
+        let fits = |given: &str, found: &str| given.is_empty() || given == found;
+        let mut fitting = list
+            .iter()
+            .filter(|one| fits(&self.name, &one.name) && fits(&self.type_, &one.type_));
+        let found = match (fitting.next(), fitting.next()) {
+            (Some(only), None) => only,
+            (None, _) => {
+                return Err(GetKubeconfigError::NoIdentityProvider {
+                    name: self.name,
+                    type_: self.type_,
+                    found: json(list),
+                });
+            }
+            (Some(_), Some(_)) => {
+                return Err(GetKubeconfigError::SeveralIdentityProviders(json(list)));
+            }
+        };
+        let flow = match found.flows.first() {
+            Some(first) if self.flow.is_empty() => first.clone(),
+            Some(_) if !found.flows.contains(&self.flow) => {
+                return Err(GetKubeconfigError::NoSuchFlow {
+                    name: foreign(&found.name),
+                    flow: self.flow,
+                    offered: found.flows.join(", "),
+                });
+            }
+            _ => self.flow,
+        };
+        Ok(Self {
+            name: found.name.clone(),
+            type_: found.type_.clone(),
+            flow,
+        })
+    }
+}
+
+/// As the Supervisor wrote it, but visible and short.
+fn json(list: &[IdentityProvider]) -> String {
+    foreign(&serde_json::to_string(list).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(name: &str, type_: &str, flows: &[&str]) -> IdentityProvider {
+        IdentityProvider {
+            name: name.to_owned(),
+            type_: type_.to_owned(),
+            flows: flows.iter().map(|flow| (*flow).to_owned()).collect(),
+        }
+    }
+
+    fn complete(list: &[IdentityProvider], given: [&str; 3]) -> Result<[String; 3], String> {
+        let [name, type_, flow] = given.map(str::to_owned);
+        let completed = Upstream { name, type_, flow }.complete(list);
+        completed
+            .map(|Upstream { name, type_, flow }| [name, type_, flow])
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn c110_where_one_choice_is_left_it_is_made() {
+        let none: &[IdentityProvider] = &[];
+        let one = &[provider(
+            "ldap",
+            "ldap",
+            &["cli_password", "browser_authcode"],
+        )][..];
+        let old = &[provider("old", "oidc", &[])][..];
+        let several = &[
+            provider("corp", "ldap", &["cli_password"]),
+            provider("corp", "oidc", &["browser_authcode"]),
+            provider("other", "oidc", &["browser_authcode", "cli_password"]),
+        ][..];
+        for (list, given, expected) in [
+            // None: what is given stays, for what may yet come.
+            (none, ["", "", ""], ["", "", ""]),
+            (none, ["n", "t", ""], ["n", "t", ""]),
+            // One.
+            (one, ["", "", ""], ["ldap", "ldap", "cli_password"]),
+            (one, ["ldap", "", ""], ["ldap", "ldap", "cli_password"]),
+            (one, ["", "ldap", ""], ["ldap", "ldap", "cli_password"]),
+            (
+                one,
+                ["ldap", "ldap", "browser_authcode"],
+                ["ldap", "ldap", "browser_authcode"],
+            ),
+            (
+                one,
+                ["", "", "browser_authcode"],
+                ["ldap", "ldap", "browser_authcode"],
+            ),
+            // No flows are listed.
+            (old, ["", "", ""], ["old", "oidc", ""]),
+            (
+                old,
+                ["", "", "cli_password"],
+                ["old", "oidc", "cli_password"],
+            ),
+            // Several.
+            (
+                several,
+                ["corp", "ldap", ""],
+                ["corp", "ldap", "cli_password"],
+            ),
+            (several, ["", "ldap", ""], ["corp", "ldap", "cli_password"]),
+            (
+                several,
+                ["other", "", ""],
+                ["other", "oidc", "browser_authcode"],
+            ),
+        ] {
+            let expected = Ok(expected.map(str::to_owned));
+            assert_eq!(complete(list, given), expected, "{list:?} {given:?}");
+        }
+    }
+
+    #[test]
+    fn c110_where_none_or_several_are_left_it_is_an_error() {
+        let one = &[provider("ldap", "ldap", &["cli_password"])][..];
+        let several = &[
+            provider("corp", "ldap", &["cli_password"]),
+            provider("corp", "oidc", &["browser_authcode"]),
+        ][..];
+        let multiple = "multiple Supervisor upstream identity providers were found";
+        for (list, given, expected) in [
+            (several, ["", "", ""], multiple),
+            (several, ["corp", "", ""], multiple),
+            (
+                several,
+                ["", "github", ""],
+                "no Supervisor upstream identity provider",
+            ),
+            (
+                several,
+                ["x", "", ""],
+                "no Supervisor upstream identity provider",
+            ),
+            (
+                several,
+                ["corp", "github", ""],
+                "no Supervisor upstream identity provider",
+            ),
+            (
+                one,
+                ["", "", "browser_authcode"],
+                "the identity provider \"ldap\" does not offer",
+            ),
+        ] {
+            let error = complete(list, given).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+            if list.len() > 1 {
+                assert!(
+                    error.contains(r#"[{"name":"corp","type":"ldap","flows":["cli_password"]}"#),
+                    "{error}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A kubeconfig whose users log in by a credential plugin. It has no place for a secret: a user is the plugin's command line
+//! and nothing else.
+
+use kube::config::{
+    AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, NamedAuthInfo,
+    NamedCluster, NamedContext,
+};
+
+/// Version of `ExecCredential` that kubectl is to ask the plugin for.
+const EXEC_API_VERSION: &str = "client.authentication.k8s.io/v1";
+
+/// Why a kubeconfig could not be written as YAML.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to encode the kubeconfig")]
+pub(crate) enum EncodeError {
+    /// As a tree of values, whose keys are sorted.
+    Tree(#[source] serde_json::Error),
+    /// As text.
+    Yaml(#[source] Box<serde_saphyr::ser::Error>),
+}
+
+/// A cluster, a user of it, and the context that ties them.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Name of the cluster.
+    pub(crate) cluster_name: String,
+    /// Name of the user.
+    pub(crate) user_name: String,
+    /// Name of the context.
+    pub(crate) context_name: String,
+    /// How kubectl reaches the API server.
+    pub(crate) cluster: Cluster,
+    /// Namespace that kubectl uses unless told another.
+    pub(crate) namespace: Option<String>,
+    /// How the user logs in.
+    pub(crate) plugin: Plugin,
+}
+
+/// What kubectl runs for a credential.
+#[derive(Clone, Debug)]
+pub(crate) struct Plugin {
+    /// Path of the program, or its name in `PATH`.
+    pub(crate) command: String,
+    /// Its arguments.
+    pub(crate) arguments: Vec<String>,
+    /// What kubectl says where there is no such program.
+    pub(crate) install_hint: String,
+    /// Whether it may ask the user something.
+    pub(crate) may_ask: bool,
+}
+
+/// The kubeconfig of these entries, of which the first is the current one, as YAML with sorted keys.
+pub(crate) fn to_yaml(entries: Vec<Entry>) -> Result<String, EncodeError> {
+    let mut kubeconfig = Kubeconfig {
+        kind: Some("Config".to_owned()),
+        api_version: Some("v1".to_owned()),
+        current_context: entries.first().map(|entry| entry.context_name.clone()),
+        ..Kubeconfig::default()
+    };
+    for entry in entries {
+        kubeconfig.contexts.push(NamedContext {
+            name: entry.context_name,
+            context: Some(Context {
+                cluster: entry.cluster_name.clone(),
+                user: Some(entry.user_name.clone()),
+                namespace: entry.namespace,
+                ..Context::default()
+            }),
+            ..NamedContext::default()
+        });
+        kubeconfig.clusters.push(NamedCluster {
+            name: entry.cluster_name,
+            cluster: Some(entry.cluster),
+            ..NamedCluster::default()
+        });
+        kubeconfig.auth_infos.push(NamedAuthInfo {
+            name: entry.user_name,
+            auth_info: Some(AuthInfo {
+                exec: Some(entry.plugin.into()),
+                ..AuthInfo::default()
+            }),
+            ..NamedAuthInfo::default()
+        });
+    }
+    let tree = serde_json::to_value(kubeconfig).map_err(EncodeError::Tree)?;
+    // A long text stays in one line, so that whoever searches for a CA finds it.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(&tree, options)
+        .map_err(|error| EncodeError::Yaml(Box::new(error)))
+}
+
+impl From<Plugin> for ExecConfig {
+    fn from(plugin: Plugin) -> Self {
+        Self {
+            api_version: Some(EXEC_API_VERSION.to_owned()),
+            command: Some(plugin.command),
+            args: Some(plugin.arguments),
+            env: Some(Vec::new()),
+            install_hint: Some(plugin.install_hint),
+            interactive_mode: Some(match plugin.may_ask {
+                true => ExecInteractiveMode::IfAvailable,
+                false => ExecInteractiveMode::Never,
+            }),
+            provide_cluster_info: true,
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str) -> Entry {
+        Entry {
+            cluster_name: format!("{name}-cluster"),
+            user_name: format!("{name}-user"),
+            context_name: name.to_owned(),
+            cluster: Cluster {
+                server: Some("https://k.example.com:6443".to_owned()),
+                certificate_authority_data: Some("LS0t".repeat(300)),
+                proxy_url: Some("http://proxy.example.com".to_owned()),
+                ..Cluster::default()
+            },
+            namespace: Some("123".to_owned()),
+            plugin: Plugin {
+                command: "haulout".to_owned(),
+                arguments: [
+                    "login",
+                    "--scopes=a,b",
+                    "--x=y: z #1",
+                    "--name=dé 🦭",
+                    "yes",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
+                install_hint: "get it".to_owned(),
+                may_ask: true,
+            },
+        }
+    }
+
+    #[test]
+    fn keys_are_sorted_and_texts_stay_what_they_are() {
+        let ca = "LS0t".repeat(300);
+        let expected = format!(
+            "apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: {ca}
+    proxy-url: http://proxy.example.com
+    server: https://k.example.com:6443
+  name: here-cluster
+contexts:
+- context:
+    cluster: here-cluster
+    namespace: \"123\"
+    user: here-user
+  name: here
+current-context: here
+kind: Config
+users:
+- name: here-user
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      args:
+      - login
+      - --scopes=a,b
+      - \"--x=y: z #1\"
+      - --name=dé 🦭
+      - \"yes\"
+      command: haulout
+      env: []
+      installHint: get it
+      interactiveMode: IfAvailable
+      provideClusterInfo: true
+"
+        );
+        assert_eq!(to_yaml(vec![entry("here")]).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_first_of_several_is_the_current_one_and_all_are_read_back() {
+        let text = to_yaml(vec![entry("one"), entry("two")]).unwrap();
+        let read = Kubeconfig::from_yaml(&text).unwrap();
+        assert_eq!(read.current_context.as_deref(), Some("one"));
+        let names: Vec<&str> = read.contexts.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["one", "two"]);
+        let user = read.auth_infos[1].auth_info.clone().unwrap();
+        let exec = user.exec.unwrap();
+        assert_eq!(exec.args.unwrap()[2], "--x=y: z #1");
+        let context = read.contexts[1].context.clone().unwrap();
+        assert_eq!(context.namespace.as_deref(), Some("123"));
+    }
+}
