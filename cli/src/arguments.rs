@@ -1,6 +1,7 @@
 //! What the program takes on its command line; flags are those of Pinniped's CLI, so that its exec stanzas work.
 
 mod get;
+mod kubeconfig;
 mod login;
 mod talos;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
 pub(crate) use get::{DiscoveryFlags, Get, KubeconfigFlags, StaticFlags};
+pub(crate) use kubeconfig::CatalogueFlags;
 pub(crate) use login::{ConciergeFlags, Flow, Login, OidcLogin, StaticLogin};
 pub(crate) use talos::{Talos, TalosPatchFlags};
 
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     /// Makes the kubeconfig that your users log in with; for an administrator.
     #[command(subcommand)]
     Get(Get),
+    /// Prints the kubeconfig of clusters that your administrators have listed.
+    Kubeconfig(CatalogueFlags),
     /// Prints the chart's values that place the agent, read from the cluster; for an administrator.
     AgentValues(ClusterFlags),
     /// Prints the steps from Pinniped's Concierge to Haulout, and runs none; for an administrator.

@@ -5,11 +5,9 @@
 //! own credentials is ever taken over.
 
 mod authenticator;
-mod ca;
 mod discovery;
 mod error;
 mod issuer;
-mod output;
 mod placement;
 mod report;
 mod source;
@@ -27,21 +25,19 @@ use secrecy::ExposeSecret as _;
 use crate::Environment;
 use crate::arguments::{KubeconfigFlags, StaticFlags};
 use crate::cluster::{Cluster, block_on};
-use crate::kubeconfig_file::{Entry, Plugin, to_yaml};
+use crate::kubeconfig_file::{
+    CaBundle, Entry, INSTALL_HINT, Output, Plugin, plugin_command, to_yaml,
+};
 
 use authenticator::{AuthenticatorKind, JwtSpec};
-use ca::CaBundle;
 use discovery::Discovery;
 pub(crate) use error::GetKubeconfigError;
-use output::Output;
 use placement::Placement;
 use report::Report;
 use source::Source;
 use stanza::{Concierge, Login, Stanza};
 pub(crate) use strategy::Mode;
 
-/// What kubectl says to users without the program.
-const INSTALL_HINT: &str = "haulout is not installed, or not in PATH; ask the administrators of this cluster where to get it";
 /// Prints a kubeconfig, or writes it to a file.
 pub(crate) fn run(
     flags: &KubeconfigFlags,
@@ -87,7 +83,7 @@ pub(crate) fn run(
         };
         make(source, found, flags, given, &mut report).await
     })?;
-    output.write(&text)
+    Ok(output.write(&text)?)
 }
 
 /// The flags, as far as they had to be looked into.
@@ -276,16 +272,7 @@ fn command(
     given: Option<&str>,
     own: impl FnOnce() -> io::Result<PathBuf>,
 ) -> Result<String, GetKubeconfigError> {
-    match given.filter(|given| !given.is_empty()) {
-        Some(given) => Ok(given.to_owned()),
-        None => own()
-            .and_then(|path| {
-                path.into_os_string()
-                    .into_string()
-                    .map_err(|_| io::ErrorKind::InvalidData.into())
-            })
-            .map_err(GetKubeconfigError::OwnPath),
-    }
+    plugin_command(given, own).map_err(GetKubeconfigError::OwnPath)
 }
 
 #[cfg(test)]

@@ -1,13 +1,24 @@
 //! A kubeconfig whose users log in by a credential plugin. It has no place for a secret: a user is the plugin's command line
 //! and nothing else.
 
+mod ca;
+mod output;
+
+use std::io;
+use std::path::PathBuf;
+
 use kube::config::{
     AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, NamedAuthInfo,
     NamedCluster, NamedContext,
 };
 
+pub(crate) use ca::{CaBundle, CaFault};
+pub(crate) use output::{Output, OutputError};
+
 /// Version of `ExecCredential` that kubectl is to ask the plugin for.
 const EXEC_API_VERSION: &str = "client.authentication.k8s.io/v1";
+/// What kubectl says to users without the program.
+pub(crate) const INSTALL_HINT: &str = "haulout is not installed, or not in PATH; ask the administrators of this cluster where to get it";
 
 /// Why a kubeconfig could not be written as YAML.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +98,20 @@ pub(crate) fn to_yaml(entries: Vec<Entry>) -> Result<String, EncodeError> {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     serde_saphyr::to_string_with_options(&tree, options)
         .map_err(|error| EncodeError::Yaml(Box::new(error)))
+}
+
+/// What kubectl is to run: what is given, else this program by its path.
+pub(crate) fn plugin_command(
+    given: Option<&str>,
+    own: impl FnOnce() -> io::Result<PathBuf>,
+) -> io::Result<String> {
+    match given.filter(|given| !given.is_empty()) {
+        Some(given) => Ok(given.to_owned()),
+        None => own()?
+            .into_os_string()
+            .into_string()
+            .map_err(|_| io::ErrorKind::InvalidData.into()),
+    }
 }
 
 impl From<Plugin> for ExecConfig {

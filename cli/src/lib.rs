@@ -7,6 +7,7 @@
 mod agent_values;
 mod arguments;
 mod cache_file;
+mod catalogue;
 mod clock;
 mod cluster;
 mod credential_cache;
@@ -39,6 +40,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use agent_values::AgentValuesError;
 use arguments::{Arguments, Command, Get, Login, Talos};
+use catalogue::CatalogueError;
 use clock::Clock;
 use doctor::DoctorError;
 use get_kubeconfig::GetKubeconfigError;
@@ -68,6 +70,8 @@ enum CommandError {
     #[error(transparent)]
     GetKubeconfig(#[from] GetKubeconfigError),
     #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
     AgentValues(#[from] AgentValuesError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -85,6 +89,7 @@ impl CommandError {
             Self::Login(error) => error.is_usage(),
             Self::LoginOidc(error) => error.is_usage(),
             Self::GetKubeconfig(error) => error.is_usage(),
+            Self::Catalogue(error) => error.is_usage(),
             Self::Migrate(error) => error.is_usage(),
             Self::TalosPatch(error) => error.is_usage(),
             // 1 says that it ran, and that a check failed.
@@ -142,6 +147,10 @@ pub fn run(
         }
         Command::Get(Get::Kubeconfig(flags)) => {
             let kubeconfig = get_kubeconfig::run(&flags, environment, stdout, stderr);
+            kubeconfig.map(done).map_err(Into::into)
+        }
+        Command::Kubeconfig(flags) => {
+            let kubeconfig = catalogue::run(&flags, stdin, stdout, stderr);
             kubeconfig.map(done).map_err(Into::into)
         }
         Command::AgentValues(cluster) => {

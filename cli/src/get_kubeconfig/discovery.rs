@@ -11,12 +11,12 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, JwtSpec};
-use super::ca::CaBundle;
 use super::error::{CaLookupFault, GetKubeconfigError};
 use super::report::Report;
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
 use crate::cluster::Cluster;
+use crate::kubeconfig_file::CaBundle;
 
 /// How often a CredentialIssuer is looked at whose strategies are pending.
 const POLL: Duration = Duration::from_secs(2);

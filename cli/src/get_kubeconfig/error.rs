@@ -10,11 +10,10 @@ use haulout_https::foreign;
 use http::StatusCode;
 use kube::config::KubeconfigError;
 
-use super::ca::CaFault;
 use super::strategy::Mode;
 use crate::cluster::ClusterError;
 use crate::exchange::ParameterError;
-use crate::kubeconfig_file::EncodeError;
+use crate::kubeconfig_file::{CaFault, EncodeError, OutputError};
 use crate::oidc::OidcError;
 
 /// Why `get kubeconfig` printed none.
@@ -224,10 +223,8 @@ pub(crate) enum GetKubeconfigError {
         server: String,
         source: AttemptFault,
     },
-    #[error("could not write --output {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 impl GetKubeconfigError {

@@ -3,12 +3,12 @@
 use haulout_https::TrustRoots;
 
 use super::authenticator::JwtSpec;
-use super::ca::CaBundle;
 use super::error::GetKubeconfigError;
 use super::report::Report;
 use super::stanza::Oidc;
 use super::upstream::Upstream;
 use crate::arguments::KubeconfigFlags;
+use crate::kubeconfig_file::CaBundle;
 use crate::login_oidc::offered_scopes;
 use crate::oidc::provider::{self, Provider};
 use crate::oidc::{https_client, identity_providers};

@@ -2,10 +2,10 @@
 
 use kube::config::Cluster;
 
-use super::ca::CaBundle;
 use super::error::GetKubeconfigError;
 use super::source::Source;
 use super::strategy::{Address, Door};
+use crate::kubeconfig_file::CaBundle;
 
 /// Both addresses, each with its CA.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@ use kube::Config;
 use kube::config::{Cluster, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use url::Url;
 
-use super::ca::CaBundle;
 use super::error::GetKubeconfigError;
 use crate::Environment;
+use crate::kubeconfig_file::CaBundle;
 
 /// One context of a kubeconfig, without its user's credentials.
 #[derive(Clone, Debug)]

@@ -2,9 +2,9 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ca::CaBundle;
 use crate::arguments::ConciergeFlags;
 use crate::exchange::{ParameterError, Parameters};
+use crate::kubeconfig_file::CaBundle;
 
 /// How a user logs in.
 #[derive(Clone, Debug)]

@@ -1,7 +1,9 @@
-//! The program `haulout`: its logins and `doctor` against real HTTPS servers, `talos patch` with real machine configs.
+//! The program `haulout`: its logins, `doctor` and `kubeconfig` against real HTTPS servers, `talos patch` with real machine
+//! configs.
 #![cfg(test)]
 
 mod cache;
+mod catalogue;
 mod doctor;
 mod exchange;
 mod failures;

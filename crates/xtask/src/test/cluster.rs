@@ -39,6 +39,7 @@ const MODULES: [(Group, &[&str]); 10] = [
         &[
             "authenticators",
             "binaries",
+            "catalogue",
             "crashes",
             "credential_issuer",
             "direct_endpoint",

@@ -5,24 +5,31 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::error::GetKubeconfigError;
+/// Why a kubeconfig did not get where it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    #[error("could not write --output {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("failed to print the result")]
+    Print(#[source] io::Error),
+}
 
 /// Standard output, or a file that is replaced as a whole.
-pub(super) enum Output<'a> {
+pub(crate) enum Output<'a> {
     Stdout(&'a mut dyn Write),
     File(PathBuf),
 }
 
 impl<'a> Output<'a> {
     /// Looks whether a file can be there, so that nobody waits in vain; changes nothing.
-    pub(super) fn open(
+    pub(crate) fn open(
         path: Option<&Path>,
         stdout: &'a mut dyn Write,
-    ) -> Result<Self, GetKubeconfigError> {
+    ) -> Result<Self, OutputError> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self::Stdout(stdout));
         };
-        let failed = |source| GetKubeconfigError::Write {
+        let failed = |source| OutputError::Write {
             path: path.to_owned(),
             source,
         };
@@ -38,14 +45,14 @@ impl<'a> Output<'a> {
         Ok(Self::File(path))
     }
 
-    pub(super) fn write(self, text: &str) -> Result<(), GetKubeconfigError> {
+    pub(crate) fn write(self, text: &str) -> Result<(), OutputError> {
         match self {
             Self::Stdout(stdout) => stdout
                 .write_all(text.as_bytes())
                 .and_then(|()| stdout.flush())
-                .map_err(GetKubeconfigError::Print),
+                .map_err(OutputError::Print),
             Self::File(path) => {
-                replace(&path, text).map_err(|source| GetKubeconfigError::Write { path, source })
+                replace(&path, text).map_err(|source| OutputError::Write { path, source })
             }
         }
     }

@@ -11,7 +11,7 @@ const END: &str = "-----END CERTIFICATE-----";
 
 /// At least one CA certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CaBundle {
+pub(crate) struct CaBundle {
     pem: String,
     certificates: Vec<Vec<u8>>,
 }
@@ -28,7 +28,7 @@ pub(crate) enum CaFault {
 impl CaBundle {
     /// Takes the certificates of a PEM text. What else it holds, such as a key, is left out: the bundle will stand in a
     /// kubeconfig.
-    pub(super) fn parse(pem: &[u8]) -> Result<Self, CaFault> {
+    pub(crate) fn parse(pem: &[u8]) -> Result<Self, CaFault> {
         let text = std::str::from_utf8(pem).map_err(|_| CaFault::NotPem)?;
         let mut kept = String::new();
         let mut is_inside = false;
@@ -47,21 +47,21 @@ impl CaBundle {
         })
     }
 
-    pub(super) fn from_base64(data: &str) -> Result<Self, CaFault> {
+    pub(crate) fn from_base64(data: &str) -> Result<Self, CaFault> {
         let pem = BASE64_STANDARD.decode(data.trim());
         Self::parse(&pem.map_err(|_| CaFault::NotBase64)?)
     }
 
     /// How many certificates it has.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.certificates.len()
     }
 
-    pub(super) fn to_base64(&self) -> String {
+    pub(crate) fn to_base64(&self) -> String {
         BASE64_STANDARD.encode(&self.pem)
     }
 
-    pub(super) fn trust_roots(&self) -> TrustRoots {
+    pub(crate) fn trust_roots(&self) -> TrustRoots {
         TrustRoots::Only(self.certificates.clone())
     }
 }

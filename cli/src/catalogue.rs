@@ -1,0 +1,160 @@
+//! `haulout kubeconfig`: who may log in, but administers no cluster, gets a kubeconfig from a catalogue that the administrators
+//! have published. The catalogue has no secret, and none gets into the kubeconfig.
+
+mod clusters;
+mod source;
+
+use std::io::{self, Write};
+
+use haulout_https::{CallError, HttpsClient};
+use http::StatusCode;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use url::Url;
+
+use crate::arguments::CatalogueFlags;
+use crate::cluster::{Cluster, ClusterError, block_on};
+use crate::kubeconfig_file::{
+    EncodeError, Entry, INSTALL_HINT, Output, OutputError, Plugin, plugin_command, to_yaml,
+};
+use crate::login_oidc::{CaError, trust_roots};
+use crate::oidc::{OidcError, https_client};
+
+use clusters::{ChoiceError, ClustersError};
+use source::{Source, SourceError};
+
+/// Key of a ConfigMap that holds the catalogue.
+const KEY: &str = "clusters.yaml";
+
+/// Why there is no kubeconfig.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CatalogueError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Ca(CaError),
+    #[error("failed to find the path of this program; name it by --command")]
+    OwnPath(#[source] io::Error),
+    #[error("failed to read the catalogue {from}")]
+    Read { from: String, source: io::Error },
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("there is no ConfigMap {0} in the cluster of the kubeconfig")]
+    NoConfigMap(String),
+    #[error("ConfigMap {0} holds no catalogue: it has no key {KEY}")]
+    NoKey(String),
+    #[error("failed to get the catalogue")]
+    Get(#[source] Box<CallError>),
+    #[error("failed to set up the client for the catalogue")]
+    Client(#[source] Box<OidcError>),
+    #[error(
+        "{url} answers {status}; a catalogue is taken only from where --from points, without redirects or a login"
+    )]
+    Status { url: Url, status: StatusCode },
+    #[error("the catalogue {from} cannot be used: {source}")]
+    Clusters { from: String, source: ClustersError },
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl CatalogueError {
+    /// Whether the command line is at fault.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Source(_) | Self::Ca(_) | Self::Choice(_))
+    }
+}
+
+/// Prints the kubeconfig of a catalogue's clusters, or writes it to a file.
+pub(crate) fn run(
+    flags: &CatalogueFlags,
+    stdin: &mut dyn io::Read,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<(), CatalogueError> {
+    let source = Source::parse(&flags.from)?;
+    let command = plugin_command(flags.command.as_deref(), std::env::current_exe);
+    let command = command.map_err(CatalogueError::OwnPath)?;
+    let output = Output::open(flags.output.as_deref(), stdout)?;
+    let text = read(source, flags, stdin)?;
+    let clusters = clusters::read(&text).map_err(|source| CatalogueError::Clusters {
+        from: flags.from.clone(),
+        source,
+    })?;
+    let clusters = clusters::choose(clusters, &flags.cluster)?;
+    let names: Vec<_> = clusters
+        .iter()
+        .map(|cluster| cluster.name.clone())
+        .collect();
+    let entries = clusters.into_iter().map(|cluster| Entry {
+        cluster_name: cluster.name.clone(),
+        user_name: cluster.name.clone(),
+        context_name: cluster.name,
+        cluster: cluster.cluster,
+        namespace: cluster.namespace,
+        plugin: Plugin {
+            command: command.clone(),
+            arguments: cluster.arguments,
+            install_hint: INSTALL_HINT.to_owned(),
+            may_ask: cluster.may_ask,
+        },
+    });
+    output.write(&to_yaml(entries.collect())?)?;
+    // Who reads the kubeconfig does not wait for this.
+    drop(writeln!(
+        stderr,
+        "Clusters: {}. The first one is the current context.",
+        crate::printable(&names.join(", "))
+    ));
+    Ok(())
+}
+
+/// The text of the catalogue.
+fn read(
+    source: Source,
+    flags: &CatalogueFlags,
+    stdin: &mut dyn io::Read,
+) -> Result<String, CatalogueError> {
+    let unreadable = |source| CatalogueError::Read {
+        from: flags.from.clone(),
+        source,
+    };
+    match source {
+        Source::Stdin => io::read_to_string(stdin).map_err(unreadable),
+        Source::File(path) => std::fs::read_to_string(path).map_err(unreadable),
+        Source::Url(url) => {
+            let roots = trust_roots(&flags.ca_bundle, &[]).map_err(CatalogueError::Ca)?;
+            let https = https_client(&roots);
+            let https = https.map_err(|error| CatalogueError::Client(Box::new(error)))?;
+            block_on(get(&https, url))
+        }
+        Source::ConfigMap { namespace, name } => Cluster::with(&flags.reader, async |cluster| {
+            let api: Api<ConfigMap> = Api::namespaced(cluster.client(), &namespace);
+            let found = cluster
+                .get("the catalogue's ConfigMap", &api, &name)
+                .await?;
+            let id = format!("{namespace}/{name}");
+            let Some(found) = found else {
+                return Err(CatalogueError::NoConfigMap(id));
+            };
+            let mut data = found.data.unwrap_or_default();
+            data.remove(KEY).ok_or(CatalogueError::NoKey(id))
+        }),
+    }
+}
+
+async fn get(https: &HttpsClient, url: Url) -> Result<String, CatalogueError> {
+    let answer = https.get_json(url.clone()).await;
+    let answer = answer.map_err(|error| CatalogueError::Get(Box::new(error)))?;
+    if !answer.status.is_success() {
+        let status = answer.status;
+        return Err(CatalogueError::Status { url, status });
+    }
+    String::from_utf8(answer.body).map_err(|_| CatalogueError::Read {
+        from: url.to_string(),
+        source: io::ErrorKind::InvalidData.into(),
+    })
+}

@@ -1,0 +1,150 @@
+//! `haulout kubeconfig`: from a catalogue to a kubeconfig.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::server::{Server, with_headers};
+use crate::{Machine, Outcome};
+
+const CATALOGUE: &str = "
+clusters:
+- name: production
+  server: https://k1.example.com:6443
+  namespace: shop
+  arguments: [login, oidc, --issuer=https://login.example.com, --client-id=kubernetes]
+- name: ci
+  server: https://k2.example.com:6443
+  proxyUrl: http://proxy.example.com:3128
+  arguments: [login, static, --token-env=TOKEN]
+";
+
+fn run(flags: &[&str], stdin: &str) -> Outcome {
+    let flags = [&["kubeconfig", "--command=haulout"], flags].concat();
+    Machine::new().run_with_input(&flags, stdin)
+}
+
+fn kubeconfig(outcome: &Outcome) -> Value {
+    assert_eq!(outcome.code, ExitCode::SUCCESS, "{}", outcome.stderr);
+    serde_saphyr::from_str(&outcome.stdout).unwrap()
+}
+
+fn names(outcome: &Outcome) -> Vec<String> {
+    let kubeconfig = kubeconfig(outcome);
+    let contexts = kubeconfig["contexts"].as_array().unwrap().iter();
+    contexts
+        .map(|context| context["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_cluster_becomes_a_context_and_the_first_is_the_current_one() {
+    let outcome = run(&["--from=-"], CATALOGUE);
+    let made = kubeconfig(&outcome);
+    assert_eq!(made["current-context"], "production");
+    assert_eq!(names(&outcome), ["production", "ci"]);
+    assert_eq!(
+        made["contexts"][0]["context"],
+        json!({"cluster": "production", "user": "production", "namespace": "shop"})
+    );
+    assert_eq!(
+        made["clusters"][1]["cluster"],
+        json!({"server": "https://k2.example.com:6443", "proxy-url": "http://proxy.example.com:3128"})
+    );
+    let exec = &made["users"][0]["user"]["exec"];
+    assert_eq!(exec["command"], "haulout");
+    assert_eq!(exec["interactiveMode"], "IfAvailable");
+    assert_eq!(
+        exec["args"],
+        json!([
+            "login",
+            "oidc",
+            "--issuer=https://login.example.com",
+            "--client-id=kubernetes"
+        ])
+    );
+    assert_eq!(made["users"][1]["user"]["exec"]["interactiveMode"], "Never");
+    assert_eq!(
+        outcome.stderr,
+        "Clusters: production, ci. The first one is the current context.\n"
+    );
+}
+
+#[test]
+fn those_that_are_named_come_alone() {
+    let outcome = run(&["--from=-", "--cluster=ci"], CATALOGUE);
+    assert_eq!(names(&outcome), ["ci"]);
+    assert_eq!(kubeconfig(&outcome)["current-context"], "ci");
+    let outcome = run(&["--from=-", "--cluster=co"], CATALOGUE);
+    let error = outcome.error(2);
+    assert!(error.contains("it has production, ci"), "{error}");
+}
+
+#[test]
+fn a_file_is_its_owners_and_stays_where_nothing_can_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("kubeconfig");
+    let flag = format!("--output={}", output.display());
+    let outcome = run(&["--from=-", &flag], CATALOGUE);
+    assert_eq!(outcome.code, ExitCode::SUCCESS, "{}", outcome.stderr);
+    assert_eq!(outcome.stdout, "");
+    assert_eq!(output.metadata().unwrap().mode() & 0o777, 0o600);
+    let made = std::fs::read_to_string(&output).unwrap();
+    let broken = CATALOGUE.replace("--client-id", "--client-di");
+    let outcome = run(&["--from=-", &flag], &broken);
+    let error = outcome.error(1);
+    assert!(error.contains("clusters[0].arguments"), "{error}");
+    assert!(error.contains("--client-di"), "{error}");
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), made);
+    let missing = folder.path().join("missing.yaml");
+    let from = format!("--from={}", missing.display());
+    let outcome = run(&[&from], "");
+    assert!(
+        outcome.error(1).contains("missing.yaml"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_catalogue_is_got_from_a_server_that_is_trusted_and_from_nowhere_else() {
+    let redirect = [("location", "https://elsewhere.example.com/clusters.yaml")];
+    let server = Server::start([
+        with_headers(200, [], CATALOGUE),
+        with_headers(302, redirect, ""),
+        with_headers(404, [], "nothing here"),
+        with_headers(200, [], "<html>log in first</html>"),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, server.ca_pem()).unwrap();
+    let from = format!("--from={}/clusters.yaml", server.url());
+    let trust = format!("--ca-bundle={}", ca.display());
+    assert_eq!(names(&run(&[&from, &trust], "")), ["production", "ci"]);
+    for expected in ["answers 302", "answers 404", "cannot be used"] {
+        let outcome = run(&[&from, &trust], "");
+        assert!(outcome.error(1).contains(expected), "{}", outcome.stderr);
+    }
+    let outcome = run(&[&from], "");
+    let error = outcome.error(1);
+    assert!(error.contains("certificate"), "{error}");
+    assert_eq!(
+        server.received().len(),
+        4,
+        "nobody asks a server that is not trusted"
+    );
+}
+
+#[test]
+fn what_is_no_catalogues_place_is_refused_at_once() {
+    for (from, expected) in [
+        ("http://intranet.example.com/c", "must be \"https\""),
+        ("configmap/clusters", "configmap/NAMESPACE/NAME"),
+        ("", "is empty"),
+    ] {
+        let from = format!("--from={from}");
+        let outcome = run(&[&from], "");
+        assert!(outcome.error(2).contains(expected), "{}", outcome.stderr);
+    }
+}
