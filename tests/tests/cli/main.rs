@@ -5,6 +5,7 @@ mod cache;
 mod doctor;
 mod exchange;
 mod failures;
+mod get_kubeconfig;
 mod login_oidc;
 mod server;
 mod talos_patch;
