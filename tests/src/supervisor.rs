@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -50,6 +50,10 @@ pub struct Behaviour {
     pub identity_providers: Vec<IdentityProvider>,
     /// Scopes that it lists.
     pub scopes: Vec<&'static str>,
+    /// Fields that replace those of the discovery document.
+    pub discovery: Value,
+    /// Answers this path below the issuer with this status and text.
+    pub failing: Option<(&'static str, u16, &'static str)>,
     /// Sent as a `Warning` header with every answer.
     pub warning: Option<String>,
     /// Refuses every login with this code and description.
@@ -105,6 +109,8 @@ impl Default for Behaviour {
                 "username",
                 "groups",
             ],
+            discovery: json!({}),
+            failing: None,
             warning: None,
             denies: None,
             refuses_refresh: false,
@@ -295,6 +301,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/device-authorization", post(device::begin))
         .route("/device", get(device::page).post(device::confirm))
         .route("/revoke", post(token::revoke))
+        .layer(from_fn_with_state(Arc::clone(&shared), fail))
         .layer(from_fn_with_state(Arc::clone(&shared), warn))
         .with_state(shared);
     Router::new().nest("/issuer", issuer)
@@ -309,6 +316,16 @@ async fn warn(State(shared): State<Arc<Shared>>, request: Request, next: Next) -
         response.headers_mut().insert(name, warning);
     }
     response
+}
+
+async fn fail(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match shared.behaviour().failing {
+        Some((path, status, text)) if request.uri().path().ends_with(path) => {
+            let status = StatusCode::from_u16(status).unwrap_or_default();
+            (status, text).into_response()
+        }
+        _ => next.run(request).await,
+    }
 }
 
 async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
@@ -336,6 +353,11 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
             "discovery.supervisor.pinniped.dev/v1alpha1".to_owned(),
             list,
         );
+    }
+    if let (Some(document), Some(replaced)) =
+        (document.as_object_mut(), behaviour.discovery.as_object())
+    {
+        document.extend(replaced.clone());
     }
     Json(document)
 }

@@ -7,6 +7,7 @@ mod catalogue;
 mod doctor;
 mod exchange;
 mod failures;
+mod get_kubeconfig;
 mod login_oidc;
 mod server;
 mod talos_patch;

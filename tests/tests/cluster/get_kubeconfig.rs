@@ -83,12 +83,17 @@ impl Shell {
     }
 
     async fn run(&self, flags: &[&str]) -> Outcome {
-        let output = tokio::time::timeout(LIMIT, self.command(flags).output()).await;
-        let output = output.expect("it does not end").unwrap();
-        Outcome {
-            status: output.status,
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        finish(self.command(flags)).await
+    }
+}
+
+/// Runs it to its end.
+async fn finish(mut command: Command) -> Outcome {
+    let output = tokio::time::timeout(LIMIT, command.output()).await;
+    let output = output.expect("it does not end").unwrap();
+    Outcome {
+        status: output.status,
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
