@@ -2,23 +2,23 @@
 
 mod login;
 mod talos;
+mod version;
+mod whoami;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use haulout_api::group::DEFAULT_SUFFIX;
 
 pub(crate) use login::{ConciergeFlags, Flow, Login, OidcLogin, StaticLogin};
 pub(crate) use talos::{Talos, TalosPatchFlags};
+pub(crate) use version::{VersionFlags, VersionFormat};
+pub(crate) use whoami::{AnswerFormat, WhoAmIFlags};
 
 /// kubectl with your company login.
 #[derive(Debug, Parser)]
-#[command(
-    name = "haulout",
-    version,
-    disable_help_subcommand = true,
-    args_override_self = true
-)]
+#[command(name = "haulout", version, args_override_self = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -40,8 +40,13 @@ pub(crate) enum Command {
     Doctor(DoctorFlags),
     /// Forgets your sessions and credentials, and has the issuers revoke them.
     Logout(LogoutFlags),
+    /// Shows who the API server takes you for.
+    #[command(name = "whoami")]
+    WhoAmI(WhoAmIFlags),
+    /// Prints what makes a shell complete the words of this program.
+    Completion(CompletionFlags),
     /// Prints the version.
-    Version,
+    Version(VersionFlags),
 }
 
 /// Which cluster an administrator's command reads.
@@ -103,6 +108,13 @@ pub(crate) enum OutputFormat {
     Text,
     /// For programs.
     Json,
+}
+
+/// Flags of `completion`.
+#[derive(Args, Debug)]
+pub(crate) struct CompletionFlags {
+    /// The shell.
+    pub(crate) shell: Shell,
 }
 
 /// Where CA certificates come from.

@@ -9,10 +9,13 @@ mod arguments;
 mod cache_file;
 mod clock;
 mod cluster;
+mod completion;
+mod console;
 mod credential_cache;
 mod doctor;
 mod exchange;
 mod exec_credential;
+mod go_duration;
 mod installation;
 mod local_host;
 mod login_oidc;
@@ -25,6 +28,8 @@ mod session_cache;
 mod talos;
 mod terminal;
 mod transport;
+mod version;
+mod whoami;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -32,23 +37,31 @@ use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser};
 
 use agent_values::AgentValuesError;
 use arguments::{Arguments, Command, Login, Talos};
 use clock::Clock;
+use console::Console;
 use doctor::DoctorError;
 use login_oidc::OidcLoginError;
 use login_static::LoginError;
 use logout::LogoutError;
 use migrate::MigrateError;
 use talos::patch::PatchError;
+use version::VersionError;
+use whoami::WhoAmIError;
 
 pub use protection::protect_memory;
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// The program's commands and flags, for what is made from them: man pages, for example.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
 
 /// What is wrong with how the program was called.
 const USAGE: u8 = 2;
@@ -70,6 +83,10 @@ enum CommandError {
     TalosPatch(#[from] PatchError),
     #[error(transparent)]
     Doctor(#[from] DoctorError),
+    #[error(transparent)]
+    WhoAmI(#[from] WhoAmIError),
+    #[error(transparent)]
+    Version(#[from] VersionError),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
@@ -83,7 +100,8 @@ impl CommandError {
             Self::TalosPatch(error) => error.is_usage(),
             // 1 says that it ran, and that a check failed.
             Self::Doctor(_) => true,
-            Self::AgentValues(_) | Self::Logout(_) | Self::Print(_) => false,
+            Self::WhoAmI(error) => error.is_usage(),
+            Self::AgentValues(_) | Self::Logout(_) | Self::Version(_) | Self::Print(_) => false,
         };
         if is_usage {
             ExitCode::from(USAGE)
@@ -147,9 +165,15 @@ pub fn run(
             patch.map(done).map_err(Into::into)
         }
         Command::Doctor(flags) => doctor::run(&flags, environment, now, stdout).map_err(Into::into),
-        Command::Version => writeln!(stdout, "haulout {}", env!("CARGO_PKG_VERSION"))
+        Command::WhoAmI(flags) => {
+            let console = Console::new(stderr, false, environment);
+            let answer = whoami::run(&flags, &console, stdout);
+            answer.map(done).map_err(Into::into)
+        }
+        Command::Completion(flags) => completion::run(flags.shell, stdout)
             .map(done)
             .map_err(CommandError::Print),
+        Command::Version(flags) => version::run(&flags, stdout).map(done).map_err(Into::into),
     };
     match result {
         Ok(code) => code,
