@@ -117,6 +117,14 @@ pub(crate) struct CompletionFlags {
     pub(crate) shell: Shell,
 }
 
+/// How much is told.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Verbosity {
+    /// Tell on standard error what is asked, of whom, and what is in the caches; tokens are not shown. PINNIPED_DEBUG=true does so too.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
 /// Where CA certificates come from.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CaFlags {
@@ -146,4 +154,7 @@ pub(crate) struct LogoutFlags {
     /// File that keeps credentials [default: as login oidc].
     #[arg(long, value_name = "FILE")]
     pub(crate) credential_cache: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 }

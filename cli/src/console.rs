@@ -2,17 +2,27 @@
 
 mod warning;
 
-use std::cell::{RefCell, RefMut};
+use std::cell::RefCell;
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 
-use http::HeaderMap;
+use http::{HeaderMap, Method, StatusCode};
 
 use crate::Environment;
 
+/// Prints a text on standard error, whole and at once.
+pub(crate) type Print<'a> = &'a dyn Fn(&str) -> io::Result<()>;
+
+/// Prints on `stderr`.
+pub(crate) fn printer(stderr: &RefCell<&mut dyn Write>, text: &str) -> io::Result<()> {
+    let mut stderr = stderr.borrow_mut();
+    stderr.write_all(text.as_bytes())?;
+    stderr.flush()
+}
+
 /// Standard error, for one run of the program.
 pub(crate) struct Console<'a> {
-    stderr: RefCell<&'a mut dyn Write>,
+    print: Print<'a>,
     is_verbose: bool,
     /// What was warned of already.
     warnings: RefCell<Vec<String>>,
@@ -20,28 +30,24 @@ pub(crate) struct Console<'a> {
 
 impl<'a> Console<'a> {
     /// Shows what is going on if the user asked for it, by a flag or, as for Pinniped's CLI, by a variable.
-    pub(crate) fn new(
-        stderr: &'a mut dyn Write,
-        verbose: bool,
-        environment: Environment<'_>,
-    ) -> Self {
+    pub(crate) fn new(print: Print<'a>, verbose: bool, environment: Environment<'_>) -> Self {
         let debug = || environment("PINNIPED_DEBUG").is_some_and(|value| value == "true");
         Self {
-            stderr: RefCell::new(stderr),
+            print,
             is_verbose: verbose || debug(),
             warnings: RefCell::default(),
         }
     }
 
-    /// The stream itself, for questions.
-    pub(crate) fn stderr(&self) -> RefMut<'_, &'a mut dyn Write> {
-        self.stderr.borrow_mut()
-    }
-
     /// Tells the user something. A line that cannot be printed is no reason to fail: whoever does not listen has to be told
     /// nothing.
     pub(crate) fn tell(&self, text: &str) {
-        drop(writeln!(self.stderr(), "{text}"));
+        drop((self.print)(&format!("{text}\n")));
+    }
+
+    /// Begins a line that the user goes on with.
+    pub(crate) fn prompt(&self, text: &str) -> io::Result<()> {
+        (self.print)(text)
     }
 
     /// Tells what is going on, to those who want to know; for others the line is not even made. It must hold no secret.
@@ -49,6 +55,19 @@ impl<'a> Console<'a> {
         if self.is_verbose {
             self.tell(&format!("Debug: {}", crate::printable(&line())));
         }
+    }
+
+    /// Tells what a server answered to a call for `what`; the place is its URL without what may be secret in it.
+    pub(crate) fn debug_answer(
+        &self,
+        what: &dyn fmt::Display,
+        call: (&Method, &dyn fmt::Display),
+        status: StatusCode,
+        audit_id: Option<&str>,
+    ) {
+        let (method, place) = call;
+        let id = audit_id.map_or_else(String::new, |id| format!(", Audit-ID {id}"));
+        self.debug(|| format!("{what}: {method} {place}: {status}{id}"));
     }
 
     /// Tells a fault that is no reason to fail, to those who want to know.
@@ -93,9 +112,21 @@ mod tests {
     }
 
     fn shown(work: impl FnOnce(&Console<'_>)) -> String {
-        let mut stderr = Vec::new();
-        work(&Console::new(&mut stderr, false, &|_| None));
-        String::from_utf8(stderr).unwrap()
+        shown_by(false, &|_| None, work)
+    }
+
+    fn shown_by(
+        verbose: bool,
+        environment: Environment<'_>,
+        work: impl FnOnce(&Console<'_>),
+    ) -> String {
+        let stderr = RefCell::new(String::new());
+        let print = |text: &str| {
+            stderr.borrow_mut().push_str(text);
+            Ok(())
+        };
+        work(&Console::new(&print, verbose, environment));
+        stderr.into_inner()
     }
 
     #[test]
@@ -140,10 +171,10 @@ mod tests {
             (false, "true", "Debug: a b\n"),
             (true, "", "Debug: a b\n"),
         ] {
-            let mut stderr = Vec::new();
-            let console = Console::new(&mut stderr, verbose, &on(value));
-            console.debug(|| "a\nb".to_owned());
-            assert_eq!(String::from_utf8(stderr).unwrap(), expected);
+            let text = shown_by(verbose, &on(value), |console| {
+                console.debug(|| "a\nb".to_owned());
+            });
+            assert_eq!(text, expected);
         }
     }
 }

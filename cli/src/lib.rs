@@ -6,6 +6,7 @@
 
 mod agent_values;
 mod arguments;
+mod audit_id;
 mod cache_file;
 mod clock;
 mod cluster;
@@ -31,6 +32,7 @@ mod transport;
 mod version;
 mod whoami;
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -129,6 +131,8 @@ pub fn run(
         Err(error) => return explain_usage(&error, stdout, stderr),
     };
     let done = |()| ExitCode::SUCCESS;
+    let stderr = RefCell::new(stderr);
+    let print = |text: &str| console::printer(&stderr, text);
     let result: Result<ExitCode, CommandError> = match parsed.command {
         Command::Login(Login::Static(login)) => {
             let surroundings = login_static::Surroundings {
@@ -136,7 +140,8 @@ pub fn run(
                 environment,
                 now,
             };
-            let login = login_static::run(&login, &surroundings, stdout, stderr);
+            let console = Console::new(&print, login.verbosity.verbose, environment);
+            let login = login_static::run(&login, &surroundings, stdout, &console);
             login.map(done).map_err(Into::into)
         }
         Command::Login(Login::Oidc(login)) => {
@@ -145,11 +150,13 @@ pub fn run(
                 environment,
                 clock: Clock::starting_at(now),
             };
-            let login = login_oidc::run(&login, &surroundings, stdout, stderr);
+            let console = Console::new(&print, login.verbosity.verbose, environment);
+            let login = login_oidc::run(&login, &surroundings, stdout, &console);
             login.map(done).map_err(Into::into)
         }
         Command::Logout(flags) => {
-            let logout = logout::run(&flags, environment, now, stdout, stderr);
+            let console = Console::new(&print, flags.verbosity.verbose, environment);
+            let logout = logout::run(&flags, environment, now, stdout, &console);
             logout.map(done).map_err(Into::into)
         }
         Command::AgentValues(cluster) => {
@@ -161,12 +168,12 @@ pub fn run(
             steps.map(done).map_err(Into::into)
         }
         Command::Talos(Talos::Patch(flags)) => {
-            let patch = talos::patch::run(&flags, stdin, stdout, stderr);
+            let patch = talos::patch::run(&flags, stdin, stdout, &mut **stderr.borrow_mut());
             patch.map(done).map_err(Into::into)
         }
         Command::Doctor(flags) => doctor::run(&flags, environment, now, stdout).map_err(Into::into),
         Command::WhoAmI(flags) => {
-            let console = Console::new(stderr, false, environment);
+            let console = Console::new(&print, flags.verbosity.verbose, environment);
             let answer = whoami::run(&flags, &console, stdout);
             answer.map(done).map_err(Into::into)
         }
@@ -179,7 +186,7 @@ pub fn run(
         Ok(code) => code,
         Err(error) => {
             // Nobody is left to tell when stderr is closed.
-            drop(writeln!(stderr, "Error: {}", printable(&chain(&error))));
+            drop(print(&format!("Error: {}\n", printable(&chain(&error)))));
             error.exit_code()
         }
     }

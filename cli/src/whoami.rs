@@ -7,13 +7,14 @@ use std::time::Duration;
 use haulout_api::group::{ApiGroupSuffix, SuffixError, VERSION};
 use haulout_api::identity::{KIND, PLURAL, WhoAmIRequestStatus};
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::{AnswerFormat, WhoAmIFlags};
-use crate::cluster::{Cluster, ClusterError, NamedCluster, call_error};
+use crate::audit_id::audit_id;
+use crate::cluster::{Cluster, ClusterError, NamedCluster, call_error, shown_server};
 use crate::console::Console;
 use crate::printable;
 
@@ -152,6 +153,9 @@ async fn ask(
     let failed = |error| WhoAmIError::Call(call_error(what, error));
     let answer = cluster.client().send(call).await.map_err(failed)?;
     let (head, body) = answer.into_parts();
+    let url = format!("{}{path}", shown_server(cluster.server()));
+    let id = audit_id(&head.headers);
+    console.debug_answer(&"ask who you are", (&Method::POST, &url), head.status, id);
     console.warn(&head.headers, &[]);
     let body = Limited::new(body, MAX_BYTES).collect().await;
     let body = body.map_err(|error| failed(kube::Error::Service(error)))?;

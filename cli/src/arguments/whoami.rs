@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
-use super::ClusterFlags;
+use super::{ClusterFlags, Verbosity};
 use crate::go_duration;
 
 /// Flags of `whoami`.
@@ -31,6 +31,9 @@ pub(crate) struct WhoAmIFlags {
     /// How long the answer may take, such as 10s or 1m30s; 0 for as long as it takes.
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = go_duration::parse)]
     pub(crate) timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 }
 
 impl WhoAmIFlags {
