@@ -4,25 +4,25 @@ mod get;
 mod kubeconfig;
 mod login;
 mod talos;
+mod version;
+mod whoami;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use haulout_api::group::DEFAULT_SUFFIX;
 
 pub(crate) use get::{DiscoveryFlags, Get, KubeconfigFlags, StaticFlags};
 pub(crate) use kubeconfig::CatalogueFlags;
 pub(crate) use login::{ConciergeFlags, Flow, Login, OidcLogin, StaticLogin};
 pub(crate) use talos::{Talos, TalosPatchFlags};
+pub(crate) use version::{VersionFlags, VersionFormat};
+pub(crate) use whoami::{AnswerFormat, WhoAmIFlags};
 
 /// kubectl with your company login.
 #[derive(Debug, Parser)]
-#[command(
-    name = "haulout",
-    version,
-    disable_help_subcommand = true,
-    args_override_self = true
-)]
+#[command(name = "haulout", version, args_override_self = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -49,8 +49,13 @@ pub(crate) enum Command {
     Doctor(DoctorFlags),
     /// Forgets your sessions and credentials, and has the issuers revoke them.
     Logout(LogoutFlags),
+    /// Shows who the API server takes you for.
+    #[command(name = "whoami")]
+    WhoAmI(WhoAmIFlags),
+    /// Prints what makes a shell complete the words of this program.
+    Completion(CompletionFlags),
     /// Prints the version.
-    Version,
+    Version(VersionFlags),
 }
 
 /// Which cluster an administrator's command reads.
@@ -114,6 +119,21 @@ pub(crate) enum OutputFormat {
     Json,
 }
 
+/// Flags of `completion`.
+#[derive(Args, Debug)]
+pub(crate) struct CompletionFlags {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+/// How much is told.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Verbosity {
+    /// Tell on standard error what is asked, of whom, and what is in the caches; tokens are not shown. PINNIPED_DEBUG=true does so too.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
 /// Where CA certificates come from.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CaFlags {
@@ -143,4 +163,7 @@ pub(crate) struct LogoutFlags {
     /// File that keeps credentials [default: as login oidc].
     #[arg(long, value_name = "FILE")]
     pub(crate) credential_cache: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 }

@@ -5,8 +5,9 @@ mod clusters;
 mod source;
 
 use std::io::{self, Write};
+use std::time::Duration;
 
-use haulout_https::{CallError, HttpsClient};
+use haulout_https::{CallError, ClientError, HttpsClient, Limits, TrustRoots};
 use http::StatusCode;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -14,15 +15,20 @@ use url::Url;
 
 use crate::arguments::CatalogueFlags;
 use crate::cluster::{Cluster, ClusterError, block_on};
+use crate::console::Console;
 use crate::kubeconfig_file::{
     EncodeError, Entry, INSTALL_HINT, Output, OutputError, Plugin, plugin_command, to_yaml,
 };
 use crate::login_oidc::{CaError, trust_roots};
-use crate::oidc::{OidcError, https_client};
 
 use clusters::{ChoiceError, ClustersError};
 use source::{Source, SourceError};
 
+/// For the call to a URL.
+const LIMITS: Limits = Limits {
+    time: Duration::from_secs(30),
+    body: 1 << 20,
+};
 /// Key of a ConfigMap that holds the catalogue.
 const KEY: &str = "clusters.yaml";
 
@@ -46,7 +52,7 @@ pub(crate) enum CatalogueError {
     #[error("failed to get the catalogue")]
     Get(#[source] Box<CallError>),
     #[error("failed to set up the client for the catalogue")]
-    Client(#[source] Box<OidcError>),
+    Client(#[source] Box<ClientError>),
     #[error(
         "{url} answers {status}; a catalogue is taken only from where --from points, without redirects or a login"
     )]
@@ -73,7 +79,7 @@ pub(crate) fn run(
     flags: &CatalogueFlags,
     stdin: &mut dyn io::Read,
     stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
+    console: &Console<'_>,
 ) -> Result<(), CatalogueError> {
     let source = Source::parse(&flags.from)?;
     let command = plugin_command(flags.command.as_deref(), std::env::current_exe);
@@ -103,9 +109,7 @@ pub(crate) fn run(
         },
     });
     output.write(&to_yaml(entries.collect())?)?;
-    // Who reads the kubeconfig does not wait for this.
-    drop(writeln!(
-        stderr,
+    console.tell(&format!(
         "Clusters: {}. The first one is the current context.",
         crate::printable(&names.join(", "))
     ));
@@ -127,9 +131,7 @@ fn read(
         Source::File(path) => std::fs::read_to_string(path).map_err(unreadable),
         Source::Url(url) => {
             let roots = trust_roots(&flags.ca_bundle, &[]).map_err(CatalogueError::Ca)?;
-            let https = https_client(&roots);
-            let https = https.map_err(|error| CatalogueError::Client(Box::new(error)))?;
-            block_on(get(&https, url))
+            block_on(get(&roots, url))
         }
         Source::ConfigMap { namespace, name } => Cluster::with(&flags.reader, async |cluster| {
             let api: Api<ConfigMap> = Api::namespaced(cluster.client(), &namespace);
@@ -146,7 +148,9 @@ fn read(
     }
 }
 
-async fn get(https: &HttpsClient, url: Url) -> Result<String, CatalogueError> {
+async fn get(roots: &TrustRoots, url: Url) -> Result<String, CatalogueError> {
+    let https = HttpsClient::new(roots, LIMITS);
+    let https = https.map_err(|error| CatalogueError::Client(Box::new(error)))?;
     let answer = https.get_json(url.clone()).await;
     let answer = answer.map_err(|error| CatalogueError::Get(Box::new(error)))?;
     if !answer.status.is_success() {

@@ -153,6 +153,38 @@ pub(crate) fn block_on<T, E: From<ClusterError>>(
     runtime.block_on(work)
 }
 
+/// A cluster as the kubeconfig has it.
+#[derive(Debug)]
+pub(crate) struct NamedCluster {
+    pub(crate) name: String,
+    pub(crate) server: String,
+}
+
+impl NamedCluster {
+    /// That which `flags` name; `None` where no kubeconfig has it, as in a pod.
+    pub(crate) fn of(flags: &ClusterFlags) -> Option<Self> {
+        let file = match &flags.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        let file = file.ok()?;
+        let context = flags.context.as_ref().or(file.current_context.as_ref())?;
+        let contexts = file.contexts.iter();
+        let context = contexts
+            .filter(|named| named.name == *context)
+            .find_map(|named| named.context.as_ref())?;
+        let mut clusters = file.clusters.iter();
+        let named = clusters.find(|named| named.name == context.cluster)?;
+        let server = named.cluster.as_ref()?.server.as_deref()?;
+        Some(Self {
+            name: named.name.clone(),
+            server: server
+                .parse()
+                .map_or_else(|_| server.to_owned(), |url| shown_server(&url)),
+        })
+    }
+}
+
 async fn read(flags: &ClusterFlags) -> Result<Config, ClusterError> {
     let failed = |source| ClusterError::Kubeconfig {
         path: flags.kubeconfig.clone(),
@@ -160,7 +192,11 @@ async fn read(flags: &ClusterFlags) -> Result<Config, ClusterError> {
     };
     let file = match &flags.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
+        None => match (Kubeconfig::read(), Config::incluster()) {
+            // As kubectl in a pod: its ServiceAccount.
+            (Err(_), Ok(config)) if flags.context.is_none() => return Ok(config),
+            (file, _) => file,
+        },
     };
     let options = KubeConfigOptions {
         context: flags.context.clone(),
@@ -217,15 +253,22 @@ pub(crate) async fn call<T>(
 ) -> Result<T, ClusterError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(kube::Error::Api(status))) => Err(ClusterError::Refused { what, status }),
-        Ok(Err(source)) => Err(match credential_fault(&source) {
-            Some(fault) => ClusterError::Credentials(fault),
-            None => ClusterError::Call {
-                what,
-                source: Box::new(source),
-            },
-        }),
+        Ok(Err(error)) => Err(call_error(what, error)),
         Err(_elapsed) => Err(ClusterError::TimedOut { what }),
+    }
+}
+
+/// Why a call for `what` failed.
+pub(crate) fn call_error(what: &'static str, error: kube::Error) -> ClusterError {
+    if let kube::Error::Api(status) = error {
+        return ClusterError::Refused { what, status };
+    }
+    match credential_fault(&error) {
+        Some(fault) => ClusterError::Credentials(fault),
+        None => ClusterError::Call {
+            what,
+            source: Box::new(error),
+        },
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Environment;
 use crate::cache_file::{CacheError, CacheFile, Contents};
+use crate::console::Console;
 use crate::exec_credential::CredentialStatus;
 
 pub(crate) use key::{login_key, static_login_key};
@@ -24,6 +25,11 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 /// A file of credentials.
 #[derive(Debug)]
 pub(crate) struct CredentialCache(CacheFile<Credentials>);
+
+/// What is told where there is none.
+pub(crate) fn told_off() -> String {
+    "credential cache: off".to_owned()
+}
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Credentials {
@@ -52,6 +58,11 @@ impl CredentialCache {
         CacheFile::chosen(flag, environment).map(Self)
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
     /// The credential under `key`, if it will still be good when kubectl uses it. Creates nothing.
     pub(crate) fn get(
         &self,
@@ -63,6 +74,49 @@ impl CredentialCache {
             .into_iter()
             .find(|entry| entry.key == key && entry.is_good(now, MARGIN));
         Ok(good.map(|entry| entry.credential))
+    }
+
+    /// The same, and tells the console what came of it; a fault of the cache is as good as nothing found.
+    pub(crate) fn look_up(
+        &self,
+        key: &str,
+        now: SystemTime,
+        console: &Console<'_>,
+    ) -> Option<CredentialStatus> {
+        let found = self.get(key, now);
+        match &found {
+            Ok(found) => console.debug(|| self.told(found.as_ref())),
+            Err(error) => console.debug_error(error),
+        }
+        found.ok().flatten()
+    }
+
+    /// Keeps `credential`, and tells the console what came of it.
+    pub(crate) fn keep(
+        &self,
+        key: &str,
+        credential: &CredentialStatus,
+        now: SystemTime,
+        console: &Console<'_>,
+    ) {
+        match self.put(key, credential, now) {
+            Ok(()) => {
+                console.debug(|| format!("credential cache {}: written", self.path().display()))
+            }
+            Err(error) => console.debug_error(&error),
+        }
+    }
+
+    fn told(&self, found: Option<&CredentialStatus>) -> String {
+        let path = self.path().display();
+        let end = found.and_then(|found| found.expiration_timestamp.as_ref());
+        match end {
+            Some(end) => format!("credential cache {path}: hit, good until {}", end.0),
+            None => format!(
+                "credential cache {path}: miss; it has nothing for these arguments and this cluster that is good for another {} s",
+                MARGIN.as_secs()
+            ),
+        }
     }
 
     /// Forgets all credentials.

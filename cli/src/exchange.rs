@@ -9,9 +9,12 @@ use haulout_api::credential::{ClusterCredential, KIND, TokenCredentialRequestSta
 use haulout_api::group::{ApiGroupSuffix, VERSION};
 use haulout_https::{BodyError, read_body};
 use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, ClientBuilder, StatusCode, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+
+use crate::audit_id::audit_id;
+use crate::console::Console;
 
 pub(crate) use error::ExchangeError;
 pub(crate) use parameters::{ParameterError, Parameters};
@@ -100,16 +103,17 @@ pub(crate) async fn exchange(
     parameters: &Parameters,
     token: &SecretString,
     now: SystemTime,
+    console: &Console<'_>,
 ) -> Result<ClusterCredential, ExchangeError> {
     let work = async {
         let client = client(parameters)?;
-        match attempt(&client, parameters, token).await {
+        match attempt(&client, parameters, token, console).await {
             Err(error) => {
                 let Some(pause) = error.pause_before_retry() else {
                     return Err(error);
                 };
                 tokio::time::sleep(pause).await;
-                attempt(&client, parameters, token).await
+                attempt(&client, parameters, token, console).await
             }
             done => done,
         }
@@ -160,6 +164,7 @@ async fn attempt(
     client: &Client,
     parameters: &Parameters,
     token: &SecretString,
+    console: &Console<'_>,
 ) -> Result<ClusterCredential, ExchangeError> {
     let request = Request::new(
         &parameters.suffix,
@@ -169,7 +174,7 @@ async fn attempt(
     );
     let url = url(&parameters.endpoint, &parameters.suffix);
     let response = client
-        .post(url)
+        .post(url.clone())
         .header(ACCEPT, "application/json")
         .json(&request)
         .send()
@@ -177,6 +182,9 @@ async fn attempt(
         .map_err(|error| ExchangeError::from_transport(error, parameters))?;
     let status = response.status();
     let headers = response.headers().clone();
+    let what = &"exchange the token at the cluster";
+    console.debug_answer(what, (&Method::POST, &url), status, audit_id(&headers));
+    console.warn(&headers, &[token.expose_secret()]);
     let body = read_body(response, MAX_BYTES)
         .await
         .map_err(|error| match error {
@@ -206,7 +214,7 @@ fn credential(body: &[u8], headers: &HeaderMap) -> Result<ClusterCredential, Exc
     if let Some(message) = answer.status.message {
         return Err(ExchangeError::Refused {
             message: printable(&message),
-            audit_id: audit_id(headers),
+            audit_id: audit_id(headers).map(str::to_owned),
         });
     }
     answer
@@ -250,13 +258,6 @@ fn refusal(
     }
 }
 
-/// The identifier by which the cluster's administrator finds this login in the logs, if it looks like one.
-pub(crate) fn audit_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("audit-id")?.to_str().ok()?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (!id.is_empty() && id.len() <= 64 && id.bytes().all(allowed)).then(|| id.to_owned())
-}
-
 /// A server's text, fit for a terminal: at most 300 characters, no control characters.
 fn printable(text: &str) -> String {
     text.chars()
@@ -292,20 +293,6 @@ mod tests {
                 expected
             );
         }
-    }
-
-    #[test]
-    fn audit_ids_that_are_none_are_not_shown() {
-        let of = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("audit-id", value.parse().unwrap());
-            audit_id(&headers)
-        };
-        assert_eq!(of("d6e1c0f8-1.a_B").as_deref(), Some("d6e1c0f8-1.a_B"));
-        assert_eq!(of("a b"), None);
-        assert_eq!(of(""), None);
-        assert_eq!(of(&"a".repeat(65)), None);
-        assert_eq!(audit_id(&HeaderMap::new()), None);
     }
 
     #[test]

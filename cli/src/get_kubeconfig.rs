@@ -25,6 +25,7 @@ use secrecy::ExposeSecret as _;
 use crate::Environment;
 use crate::arguments::{KubeconfigFlags, StaticFlags};
 use crate::cluster::{Cluster, block_on};
+use crate::console::Console;
 use crate::kubeconfig_file::{
     CaBundle, Entry, INSTALL_HINT, Output, Plugin, plugin_command, to_yaml,
 };
@@ -43,9 +44,9 @@ pub(crate) fn run(
     flags: &KubeconfigFlags,
     environment: Environment<'_>,
     stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
+    console: &Console<'_>,
 ) -> Result<(), GetKubeconfigError> {
-    let mut report = Report(stderr);
+    let report = Report(console);
     let suffix = ApiGroupSuffix::parse(flags.concierge.concierge_api_group_suffix.as_str())
         .map_err(GetKubeconfigError::Suffix)?;
     let given = Given {
@@ -78,10 +79,10 @@ pub(crate) fn run(
                 let config = source.config(kubeconfig).await?;
                 let cluster = Cluster::connect(config)?;
                 // On the heap: it is large, and so would be all that wait for it.
-                Box::pin(discover(&cluster, &source, flags, &given, &mut report)).await?
+                Box::pin(discover(&cluster, &source, flags, &given, &report)).await?
             }
         };
-        make(source, found, flags, given, &mut report).await
+        make(source, found, flags, given, &report).await
     })?;
     Ok(output.write(&text)?)
 }
@@ -122,7 +123,7 @@ async fn discover(
     source: &Source,
     flags: &KubeconfigFlags,
     given: &Given,
-    report: &mut Report<'_>,
+    report: &Report<'_>,
 ) -> Result<Found, GetKubeconfigError> {
     let discovery = Discovery {
         cluster,
@@ -196,7 +197,7 @@ async fn make(
     found: Found,
     flags: &KubeconfigFlags,
     given: Given,
-    report: &mut Report<'_>,
+    report: &Report<'_>,
 ) -> Result<String, GetKubeconfigError> {
     let login = match given.statics {
         Some(login) => login,

@@ -6,15 +6,19 @@
 
 mod agent_values;
 mod arguments;
+mod audit_id;
 mod cache_file;
 mod catalogue;
 mod clock;
 mod cluster;
+mod completion;
+mod console;
 mod credential_cache;
 mod doctor;
 mod exchange;
 mod exec_credential;
 mod get_kubeconfig;
+mod go_duration;
 mod installation;
 mod kubeconfig_file;
 mod local_host;
@@ -28,20 +32,24 @@ mod session_cache;
 mod talos;
 mod terminal;
 mod transport;
+mod version;
+mod whoami;
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser};
 
 use agent_values::AgentValuesError;
 use arguments::{Arguments, Command, Get, Login, Talos};
 use catalogue::CatalogueError;
 use clock::Clock;
+use console::Console;
 use doctor::DoctorError;
 use get_kubeconfig::GetKubeconfigError;
 use login_oidc::OidcLoginError;
@@ -49,11 +57,18 @@ use login_static::LoginError;
 use logout::LogoutError;
 use migrate::MigrateError;
 use talos::patch::PatchError;
+use version::VersionError;
+use whoami::WhoAmIError;
 
 pub use protection::protect_memory;
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// The program's commands and flags, for what is made from them: man pages, for example.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
 
 /// What is wrong with how the program was called.
 const USAGE: u8 = 2;
@@ -79,6 +94,10 @@ enum CommandError {
     TalosPatch(#[from] PatchError),
     #[error(transparent)]
     Doctor(#[from] DoctorError),
+    #[error(transparent)]
+    WhoAmI(#[from] WhoAmIError),
+    #[error(transparent)]
+    Version(#[from] VersionError),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
@@ -94,7 +113,8 @@ impl CommandError {
             Self::TalosPatch(error) => error.is_usage(),
             // 1 says that it ran, and that a check failed.
             Self::Doctor(_) => true,
-            Self::AgentValues(_) | Self::Logout(_) | Self::Print(_) => false,
+            Self::WhoAmI(error) => error.is_usage(),
+            Self::AgentValues(_) | Self::Logout(_) | Self::Version(_) | Self::Print(_) => false,
         };
         if is_usage {
             ExitCode::from(USAGE)
@@ -122,6 +142,8 @@ pub fn run(
         Err(error) => return explain_usage(&error, stdout, stderr),
     };
     let done = |()| ExitCode::SUCCESS;
+    let stderr = RefCell::new(stderr);
+    let print = |text: &str| console::printer(&stderr, text);
     let result: Result<ExitCode, CommandError> = match parsed.command {
         Command::Login(Login::Static(login)) => {
             let surroundings = login_static::Surroundings {
@@ -129,7 +151,8 @@ pub fn run(
                 environment,
                 now,
             };
-            let login = login_static::run(&login, &surroundings, stdout, stderr);
+            let console = Console::new(&print, login.verbosity.verbose, environment);
+            let login = login_static::run(&login, &surroundings, stdout, &console);
             login.map(done).map_err(Into::into)
         }
         Command::Login(Login::Oidc(login)) => {
@@ -138,19 +161,23 @@ pub fn run(
                 environment,
                 clock: Clock::starting_at(now),
             };
-            let login = login_oidc::run(&login, &surroundings, stdout, stderr);
+            let console = Console::new(&print, login.verbosity.verbose, environment);
+            let login = login_oidc::run(&login, &surroundings, stdout, &console);
             login.map(done).map_err(Into::into)
         }
         Command::Logout(flags) => {
-            let logout = logout::run(&flags, environment, now, stdout, stderr);
+            let console = Console::new(&print, flags.verbosity.verbose, environment);
+            let logout = logout::run(&flags, environment, now, stdout, &console);
             logout.map(done).map_err(Into::into)
         }
         Command::Get(Get::Kubeconfig(flags)) => {
-            let kubeconfig = get_kubeconfig::run(&flags, environment, stdout, stderr);
+            let console = Console::new(&print, flags.verbosity.verbose, environment);
+            let kubeconfig = get_kubeconfig::run(&flags, environment, stdout, &console);
             kubeconfig.map(done).map_err(Into::into)
         }
         Command::Kubeconfig(flags) => {
-            let kubeconfig = catalogue::run(&flags, stdin, stdout, stderr);
+            let console = Console::new(&print, flags.verbosity.verbose, environment);
+            let kubeconfig = catalogue::run(&flags, stdin, stdout, &console);
             kubeconfig.map(done).map_err(Into::into)
         }
         Command::AgentValues(cluster) => {
@@ -162,19 +189,25 @@ pub fn run(
             steps.map(done).map_err(Into::into)
         }
         Command::Talos(Talos::Patch(flags)) => {
-            let patch = talos::patch::run(&flags, stdin, stdout, stderr);
+            let patch = talos::patch::run(&flags, stdin, stdout, &mut **stderr.borrow_mut());
             patch.map(done).map_err(Into::into)
         }
         Command::Doctor(flags) => doctor::run(&flags, environment, now, stdout).map_err(Into::into),
-        Command::Version => writeln!(stdout, "haulout {}", env!("CARGO_PKG_VERSION"))
+        Command::WhoAmI(flags) => {
+            let console = Console::new(&print, flags.verbosity.verbose, environment);
+            let answer = whoami::run(&flags, &console, stdout);
+            answer.map(done).map_err(Into::into)
+        }
+        Command::Completion(flags) => completion::run(flags.shell, stdout)
             .map(done)
             .map_err(CommandError::Print),
+        Command::Version(flags) => version::run(&flags, stdout).map(done).map_err(Into::into),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
             // Nobody is left to tell when stderr is closed.
-            drop(writeln!(stderr, "Error: {}", printable(&chain(&error))));
+            drop(print(&format!("Error: {}\n", printable(&chain(&error)))));
             error.exit_code()
         }
     }

@@ -13,7 +13,6 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::time::Duration;
 
-use haulout_https::HttpsClient;
 use haulout_jwt::keys::KeySet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -26,11 +25,13 @@ use crate::Environment;
 use crate::arguments::OidcLogin;
 use crate::cache_file::CacheError;
 use crate::clock::Clock;
+use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exchange;
 use crate::exec_credential::{CredentialStatus, ExecInfo};
+use crate::login_static;
+use crate::oidc::IssuerClient;
 use crate::oidc::authorization::{Attempt, Client};
-use crate::oidc::https_client;
 use crate::oidc::id_token::{self, Ties};
 use crate::oidc::provider::{self, Provider};
 use crate::oidc::tokens::{TokenAnswer, TokenEndpoint};
@@ -57,7 +58,7 @@ pub(crate) fn run(
     login: &OidcLogin,
     surroundings: &Surroundings<'_>,
     stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
+    console: &Console<'_>,
 ) -> Result<(), OidcLoginError> {
     let Surroundings {
         environment, clock, ..
@@ -68,9 +69,9 @@ pub(crate) fn run(
         .map(|text| ExecInfo::parse(&text))
         .unwrap_or_default();
     let caches = Caches::open(login, surroundings, &info)?;
-    let credential = match caches.credential(clock, stderr) {
+    let credential = match caches.credential(clock, console) {
         Some(credential) => credential,
-        None => renew(&settings, &caches, surroundings, &info, stderr)?,
+        None => renew(&settings, &caches, surroundings, &info, console)?,
     };
     let line = credential
         .to_exec_credential(info.version)
@@ -87,24 +88,25 @@ fn renew(
     caches: &Caches,
     surroundings: &Surroundings<'_>,
     info: &ExecInfo,
-    stderr: &mut dyn Write,
+    console: &Console<'_>,
 ) -> Result<CredentialStatus, OidcLoginError> {
     let clock = surroundings.clock;
     let key = settings.session_key();
     // Without a place for the lock there is none for the cache either, and nothing to share.
     let lock = (caches.sessions.as_ref())
-        .map(|sessions| LoginLock::wait(sessions.path(), &key.digest(), stderr))
+        .map(|sessions| LoginLock::wait(sessions.path(), &key.digest(), console))
         .and_then(|lock| match lock {
             Ok(lock) => Some(lock),
             Err(error) => {
-                caches.report(&error, stderr);
+                caches.report(&error, console);
                 None
             }
         });
-    if lock.as_ref().is_some_and(|lock| lock.has_waited)
-        && let Some(credential) = caches.credential(clock, stderr)
-    {
-        return Ok(credential);
+    if lock.as_ref().is_some_and(|lock| lock.has_waited) {
+        console.debug(|| "another haulout has just logged in to the same session".to_owned());
+        if let Some(credential) = caches.credential(clock, console) {
+            return Ok(credential);
+        }
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -112,14 +114,14 @@ fn renew(
         .map_err(OidcLoginError::Runtime)?;
     let is_interactive = info.is_interactive && crate::terminal::is_interactive();
     let credential = runtime.block_on(async {
-        let mut session = Session {
+        let session = Session {
             settings,
             caches,
             key: &key,
             clock,
             environment: surroundings.environment,
             is_interactive,
-            stderr,
+            console,
         };
         let token = session.id_token().await?;
         session.credential(token).await
@@ -127,7 +129,7 @@ fn renew(
     // A question that nobody has answered is asked no more.
     runtime.shutdown_background();
     let credential = credential?;
-    caches.keep_credential(&credential, clock, stderr);
+    caches.keep_credential(&credential, clock, console);
     Ok(credential)
 }
 
@@ -136,7 +138,7 @@ struct Caches {
     credentials: Option<CredentialCache>,
     credential_key: String,
     sessions: Option<SessionCache>,
-    reports: bool,
+    debug_sessions: bool,
 }
 
 impl Caches {
@@ -149,7 +151,6 @@ impl Caches {
         let credential_key =
             credential_cache::login_key(surroundings.arguments, info.cluster.as_deref())
                 .map_err(OidcLoginError::Encode)?;
-        let debug = environment("PINNIPED_DEBUG").is_some_and(|value| value == "true");
         // Pinniped's CLI takes an empty one for the default.
         let sessions = login
             .session_cache
@@ -159,31 +160,61 @@ impl Caches {
             credentials: CredentialCache::chosen(login.credential_cache.as_deref(), environment),
             credential_key,
             sessions: SessionCache::chosen(sessions, environment),
-            reports: debug || login.switches.debug_session_cache,
+            debug_sessions: login.switches.debug_session_cache,
         })
     }
 
-    fn credential(&self, clock: Clock, stderr: &mut dyn Write) -> Option<CredentialStatus> {
-        let found = self.credentials.as_ref()?;
-        let found = found.get(&self.credential_key, clock.now());
-        self.or_report(found, stderr).flatten()
+    fn credential(&self, clock: Clock, console: &Console<'_>) -> Option<CredentialStatus> {
+        let Some(cache) = &self.credentials else {
+            console.debug(credential_cache::told_off);
+            return None;
+        };
+        cache.look_up(&self.credential_key, clock.now(), console)
     }
 
-    fn keep_credential(&self, credential: &CredentialStatus, clock: Clock, stderr: &mut dyn Write) {
+    fn keep_credential(&self, credential: &CredentialStatus, clock: Clock, console: &Console<'_>) {
         if let Some(cache) = &self.credentials {
-            let kept = cache.put(&self.credential_key, credential, clock.now());
-            self.or_report(kept, stderr);
+            cache.keep(&self.credential_key, credential, clock.now(), console);
         }
     }
 
-    fn or_report<T>(&self, result: Result<T, CacheError>, stderr: &mut dyn Write) -> Option<T> {
-        result.map_err(|error| self.report(&error, stderr)).ok()
+    /// The tokens of a session, as far as they are good.
+    fn session(&self, key: &SessionKey, clock: Clock, console: &Console<'_>) -> Tokens {
+        let Some(cache) = &self.sessions else {
+            console.debug(|| "session cache: off".to_owned());
+            return Tokens::default();
+        };
+        let found = self.or_report(cache.get(key, clock.now()), console);
+        let tokens = found.flatten().unwrap_or_default();
+        console.debug(|| {
+            format!(
+                "session cache {}: {}",
+                cache.path().display(),
+                tokens.told()
+            )
+        });
+        tokens
     }
 
-    fn report(&self, error: &dyn std::error::Error, stderr: &mut dyn Write) {
-        if self.reports {
-            // A line that cannot be printed is no reason to fail a login.
-            drop(writeln!(stderr, "Debug: {}", crate::chain(error)));
+    fn keep_session(&self, key: &SessionKey, tokens: &Tokens, clock: Clock, console: &Console<'_>) {
+        if let Some(cache) = &self.sessions
+            && let Some(()) = self.or_report(cache.put(key, tokens, clock.now()), console)
+        {
+            console.debug(|| format!("session cache {}: written", cache.path().display()));
+        }
+    }
+
+    fn or_report<T>(&self, result: Result<T, CacheError>, console: &Console<'_>) -> Option<T> {
+        result.map_err(|error| self.report(&error, console)).ok()
+    }
+
+    fn report(&self, error: &dyn std::error::Error, console: &Console<'_>) {
+        match self.debug_sessions {
+            true => console.tell(&format!(
+                "Debug: {}",
+                crate::printable(&crate::chain(error))
+            )),
+            false => console.debug_error(error),
         }
     }
 }
@@ -196,21 +227,19 @@ struct Session<'a> {
     clock: Clock,
     environment: Environment<'a>,
     is_interactive: bool,
-    stderr: &'a mut dyn Write,
+    console: &'a Console<'a>,
 }
 
 impl<'a> Session<'a> {
     /// The token that the cluster wants, from the session if it can be, else from a login.
-    async fn id_token(&mut self) -> Result<IdToken, OidcLoginError> {
-        let stored = self.caches.sessions.as_ref();
-        let stored = stored.map(|cache| cache.get(self.key, self.clock.now()));
-        let stored = stored.and_then(|found| self.caches.or_report(found, self.stderr));
-        let stored = stored.flatten().unwrap_or_default();
+    async fn id_token(&self) -> Result<IdToken, OidcLoginError> {
+        let stored = self.caches.session(self.key, self.clock, self.console);
         let audience = self.settings.audience.as_deref();
-        let step = match Step::next(stored, audience, self.clock.now()) {
-            Step::Use(id) => return Ok(id),
-            step => step,
-        };
+        let step = Step::next(stored, audience, self.clock.now());
+        self.console.debug(|| format!("next: {step}"));
+        if let Step::Use(id) = step {
+            return Ok(id);
+        }
         let issuer = self.discover().await?;
         let refreshed = match step {
             Step::Exchange(access) => return issuer.exchange(&access.token, self.clock).await,
@@ -221,7 +250,8 @@ impl<'a> Session<'a> {
             Some(tokens) => tokens,
             None => self.log_in(&issuer).await?,
         };
-        self.keep(&tokens);
+        self.caches
+            .keep_session(self.key, &tokens, self.clock, self.console);
         match Step::of_fresh(tokens, audience) {
             Step::Use(id) => Ok(id),
             Step::Exchange(access) => issuer.exchange(&access.token, self.clock).await,
@@ -230,11 +260,11 @@ impl<'a> Session<'a> {
     }
 
     async fn discover(&self) -> Result<Issuer<'a>, OidcLoginError> {
-        let https = https_client(&self.settings.roots)?;
-        let provider = provider::discover(&https, &self.settings.issuer).await?;
+        let http = IssuerClient::new(&self.settings.roots, self.console)?;
+        let provider = provider::discover(&http, &self.settings.issuer).await?;
         let client = self.settings.client_for(&provider);
         Ok(Issuer {
-            https,
+            http,
             provider,
             client,
             audience: self.settings.audience.as_deref(),
@@ -244,7 +274,7 @@ impl<'a> Session<'a> {
 
     /// New tokens for the refresh token; `None` where the issuer gives none, and the user has to log in again.
     async fn refresh(
-        &mut self,
+        &self,
         issuer: &Issuer<'_>,
         token: &RefreshToken,
     ) -> Result<Option<Tokens>, OidcLoginError> {
@@ -252,7 +282,7 @@ impl<'a> Session<'a> {
             Ok(answer) if answer.id_token.is_some() => answer,
             Ok(_) => return Ok(None),
             Err(error) => {
-                self.caches.report(&error, self.stderr);
+                self.console.debug_error(&error);
                 return Ok(None);
             }
         };
@@ -262,30 +292,25 @@ impl<'a> Session<'a> {
         Ok(Some(tokens))
     }
 
-    fn keep(&mut self, tokens: &Tokens) {
-        if let Some(cache) = &self.caches.sessions {
-            let kept = cache.put(self.key, tokens, self.clock.now());
-            self.caches.or_report(kept, self.stderr);
-        }
-    }
-
     /// The credential that the cluster gives for a token, or the token itself where it takes that.
     async fn credential(&self, id: IdToken) -> Result<CredentialStatus, OidcLoginError> {
         let Some(parameters) = &self.settings.concierge else {
+            self.console.debug(login_static::not_exchanged);
             return Ok(CredentialStatus {
                 expiration_timestamp: id.expiry_timestamp,
                 ..CredentialStatus::from_token(&id.token)
             });
         };
         let token = id.token.into();
-        let credential = exchange::exchange(parameters, &token, self.clock.now()).await;
+        let credential =
+            exchange::exchange(parameters, &token, self.clock.now(), self.console).await;
         Ok(credential.map_err(OidcLoginError::Exchange)?.into())
     }
 }
 
 /// An issuer that has been asked for what it offers.
 struct Issuer<'a> {
-    https: HttpsClient,
+    http: IssuerClient<'a>,
     provider: Provider,
     client: Client,
     audience: Option<&'a str>,
@@ -296,7 +321,7 @@ struct Issuer<'a> {
 impl Issuer<'_> {
     fn endpoint(&self) -> TokenEndpoint<'_> {
         TokenEndpoint {
-            https: &self.https,
+            issuer: &self.http,
             provider: &self.provider,
             client: &self.client,
         }
@@ -382,7 +407,7 @@ impl Issuer<'_> {
         ties: Ties<'_>,
         clock: Clock,
     ) -> Result<IdToken, OidcLoginError> {
-        let fetch = || id_token::keys(&self.https, &self.provider);
+        let fetch = || id_token::keys(&self.http, &self.provider);
         let keys = self.keys.get_or_try_init(fetch).await?;
         let issuer = &self.provider.issuer;
         let claims = id_token::check(token, issuer, audience, keys, ties, clock.now())?;

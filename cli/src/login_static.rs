@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::Environment;
 use crate::arguments::{Arguments, Command, Login, StaticLogin};
-use crate::cache_file::CacheError;
+use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exchange::{self, ExchangeError, ParameterError, Parameters};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
@@ -89,7 +89,7 @@ pub(crate) fn run(
     login: &StaticLogin,
     surroundings: &Surroundings<'_>,
     stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
+    console: &Console<'_>,
 ) -> Result<(), LoginError> {
     if login.token.is_empty() && login.token_env.is_empty() {
         return Err(LoginError::NoToken);
@@ -106,14 +106,18 @@ pub(crate) fn run(
         .map(|text| ExecInfo::parse(&text))
         .unwrap_or_default();
     let credential = match parameters {
-        Some(parameters) => cached_or(login, surroundings, &token, &info, stderr, || {
+        Some(parameters) => cached_or(login, surroundings, &token, &info, console, || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .map_err(ExchangeError::Runtime)?;
-            runtime.block_on(exchange::exchange(&parameters, &token, surroundings.now))
+            let now = surroundings.now;
+            runtime.block_on(exchange::exchange(&parameters, &token, now, console))
         })?,
-        None => CredentialStatus::from_token(token.expose_secret()),
+        None => {
+            console.debug(not_exchanged);
+            CredentialStatus::from_token(token.expose_secret())
+        }
     };
     let line = credential
         .to_exec_credential(info.version)
@@ -177,15 +181,20 @@ pub(crate) fn token_of(
     Ok(value.into())
 }
 
+/// Why there is nothing to ask a cluster.
+pub(crate) fn not_exchanged() -> String {
+    "without --enable-concierge, the token itself is the credential".to_owned()
+}
+
 /// The cached credential, else that of `exchange`, which is then cached.
 ///
-/// A fault of the cache never fails a login; `PINNIPED_DEBUG=true` shows it.
+/// A fault of the cache never fails a login.
 fn cached_or(
     login: &StaticLogin,
     surroundings: &Surroundings<'_>,
     token: &SecretString,
     info: &ExecInfo,
-    stderr: &mut dyn Write,
+    console: &Console<'_>,
     exchange: impl FnOnce() -> Result<ClusterCredential, ExchangeError>,
 ) -> Result<CredentialStatus, LoginError> {
     let Surroundings {
@@ -195,14 +204,8 @@ fn cached_or(
     } = *surroundings;
     let cache = CredentialCache::chosen(login.credential_cache.as_deref(), environment);
     let Some(cache) = cache else {
+        console.debug(credential_cache::told_off);
         return exchange().map(Into::into).map_err(LoginError::Exchange);
-    };
-    let debug = environment("PINNIPED_DEBUG").is_some_and(|value| value == "true");
-    let mut report = |error: &CacheError| {
-        if debug {
-            // A debug line that cannot be printed is no reason to fail a login.
-            drop(writeln!(stderr, "Debug: {}", crate::chain(error)));
-        }
     };
     let key = credential_cache::static_login_key(
         arguments,
@@ -210,15 +213,11 @@ fn cached_or(
         info.cluster.as_deref(),
     )
     .map_err(LoginError::Encode)?;
-    match cache.get(&key, now) {
-        Ok(Some(credential)) => return Ok(credential),
-        Ok(None) => {}
-        Err(error) => report(&error),
+    if let Some(credential) = cache.look_up(&key, now, console) {
+        return Ok(credential);
     }
     let credential = exchange().map_err(LoginError::Exchange)?.into();
-    if let Err(error) = cache.put(&key, &credential, now) {
-        report(&error);
-    }
+    cache.keep(&key, &credential, now, console);
     Ok(credential)
 }
 

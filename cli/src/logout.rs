@@ -8,11 +8,12 @@ use haulout_https::TrustRoots;
 use crate::Environment;
 use crate::arguments::LogoutFlags;
 use crate::cache_file::CacheError;
+use crate::console::Console;
 use crate::credential_cache::CredentialCache;
 use crate::login_oidc::{CaError, trust_roots};
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
-use crate::oidc::{OidcError, https_client, provider};
+use crate::oidc::{IssuerClient, OidcError, provider};
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
 
 /// Why something is left.
@@ -36,7 +37,7 @@ pub(crate) fn run(
     environment: Environment<'_>,
     now: SystemTime,
     stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
+    console: &Console<'_>,
 ) -> Result<(), LogoutError> {
     let roots = trust_roots(&flags.ca.ca_bundle, &flags.ca.ca_bundle_data)?;
     let sessions = flags.session_cache.as_deref();
@@ -55,7 +56,7 @@ pub(crate) fn run(
         .map_err(LogoutError::Runtime)?;
     for (key, tokens) in &ended {
         let issuer = &key.issuer;
-        let line = match runtime.block_on(revoke(key, tokens, &roots)) {
+        let line = match runtime.block_on(revoke(key, tokens, &roots, console)) {
             Ok(Revoked::Yes) => format!("Logged out of {issuer}, which has revoked the session."),
             Ok(Revoked::NothingToRevoke) => format!("Logged out of {issuer}."),
             Ok(Revoked::NotOffered) => format!(
@@ -64,8 +65,7 @@ pub(crate) fn run(
             Err(error) => {
                 let why = crate::printable(&crate::chain(&error));
                 // The line on stdout says what was done in any case.
-                drop(writeln!(
-                    stderr,
+                console.tell(&format!(
                     "Warning: {issuer} did not revoke the session: {why}"
                 ));
                 format!("Logged out of {issuer} here alone.")
@@ -90,12 +90,13 @@ async fn revoke(
     key: &SessionKey,
     tokens: &Tokens,
     roots: &TrustRoots,
+    console: &Console<'_>,
 ) -> Result<Revoked, OidcError> {
     let Some(refresh) = &tokens.refresh else {
         return Ok(Revoked::NothingToRevoke);
     };
-    let https = https_client(roots)?;
-    let provider = provider::discover(&https, &key.issuer).await?;
+    let issuer = IssuerClient::new(roots, console)?;
+    let provider = provider::discover(&issuer, &key.issuer).await?;
     let client = Client {
         id: key.client_id.clone(),
         secret: None,
@@ -103,7 +104,7 @@ async fn revoke(
         extra_parameters: Vec::new(),
     };
     let endpoint = TokenEndpoint {
-        https: &https,
+        issuer: &issuer,
         provider: &provider,
         client: &client,
     };

@@ -9,11 +9,13 @@ pub(crate) mod device;
 mod error;
 pub(crate) mod id_token;
 pub(crate) mod identity_providers;
+mod issuer_client;
 pub(crate) mod password;
 pub(crate) mod provider;
 pub(crate) mod tokens;
 
-pub(crate) use error::OidcError;
+pub(crate) use error::{OidcError, place};
+pub(crate) use issuer_client::IssuerClient;
 
 use std::time::Duration;
 
@@ -25,8 +27,7 @@ const LIMITS: Limits = Limits {
     body: 1 << 20,
 };
 
-/// A client for calls to one issuer.
-pub(crate) fn https_client(roots: &TrustRoots) -> Result<HttpsClient, OidcError> {
+fn https_client(roots: &TrustRoots) -> Result<HttpsClient, OidcError> {
     // A second call finds it installed, which is as good.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     HttpsClient::new(roots, LIMITS).map_err(OidcError::Client)

@@ -98,6 +98,30 @@ struct Entry {
     tokens: Tokens,
 }
 
+impl Tokens {
+    /// What there is, for whoever looks what is going on.
+    pub(crate) fn told(&self) -> String {
+        let until = |what: &str, expiry: &Option<Time>| match expiry {
+            Some(expiry) => format!("{what} until {}", expiry.0),
+            None => what.to_owned(),
+        };
+        let id = self.id.as_ref();
+        let access = self.access.as_ref();
+        let refresh = self.refresh.as_ref().map(|_| "a refresh token".to_owned());
+        let found = [
+            id.map(|id| until("an ID token", &id.expiry_timestamp)),
+            access.map(|access| until("an access token", &access.expiry_timestamp)),
+            refresh,
+        ];
+        let found: Vec<String> = found.into_iter().flatten().collect();
+        match found.is_empty() {
+            true => "miss; no token of this issuer, client, port and scopes that is still good"
+                .to_owned(),
+            false => format!("hit, {}", found.join(", ")),
+        }
+    }
+}
+
 impl SessionKey {
     /// A name for what belongs to this session alone, fit for a file's.
     pub(crate) fn digest(&self) -> String {

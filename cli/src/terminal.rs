@@ -1,8 +1,10 @@
 //! Questions to whoever sits at the terminal.
 
-use std::io::{self, BufRead, IsTerminal as _, Write};
+use std::io::{self, BufRead, IsTerminal as _};
 
 use secrecy::SecretString;
+
+use crate::console::Console;
 
 /// Whether somebody can answer.
 pub(crate) fn is_interactive() -> bool {
@@ -10,9 +12,8 @@ pub(crate) fn is_interactive() -> bool {
 }
 
 /// Asks for a line.
-pub(crate) fn ask(prompt: &str, stderr: &mut dyn Write) -> io::Result<String> {
-    write!(stderr, "{prompt}")?;
-    stderr.flush()?;
+pub(crate) fn ask(prompt: &str, console: &Console<'_>) -> io::Result<String> {
+    console.prompt(prompt)?;
     read_line()
 }
 
@@ -26,9 +27,8 @@ pub(crate) fn read_line() -> io::Result<String> {
 }
 
 /// Asks for something that does not show while it is typed.
-pub(crate) fn ask_secret(prompt: &str, stderr: &mut dyn Write) -> io::Result<SecretString> {
-    write!(stderr, "{prompt}")?;
-    stderr.flush()?;
+pub(crate) fn ask_secret(prompt: &str, console: &Console<'_>) -> io::Result<SecretString> {
+    console.prompt(prompt)?;
     let secret = rpassword::read_password()?;
     Ok(secret.into())
 }

@@ -37,6 +37,9 @@ pub const CLIENT: &str = "pinniped-cli";
 /// The client that has one, for a login without a user.
 pub const MACHINE: (&str, &str) = ("ci", "machine secret");
 
+/// The `Audit-ID` of every answer.
+pub const AUDIT_ID: &str = "supervisor-audit-id";
+
 /// How it behaves; can be changed while it runs.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
@@ -302,13 +305,18 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/device", get(device::page).post(device::confirm))
         .route("/revoke", post(token::revoke))
         .layer(from_fn_with_state(Arc::clone(&shared), fail))
-        .layer(from_fn_with_state(Arc::clone(&shared), warn))
+        .layer(from_fn_with_state(Arc::clone(&shared), mark))
         .with_state(shared);
     Router::new().nest("/issuer", issuer)
 }
 
-async fn warn(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+/// The headers that each answer has.
+async fn mark(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    response.headers_mut().insert(
+        HeaderName::from_static("audit-id"),
+        HeaderValue::from_static(AUDIT_ID),
+    );
     let warning = shared.behaviour().warning;
     let warning = warning.and_then(|text| HeaderValue::from_str(&format!("299 - \"{text}\"")).ok());
     if let Some(warning) = warning {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Subcommand};
 use haulout_api::group::DEFAULT_SUFFIX;
-use k8s_openapi::jiff::SignedDuration;
 use secrecy::SecretString;
 
+use super::Verbosity;
 use crate::get_kubeconfig::Mode;
 
 #[derive(Debug, Subcommand)]
@@ -85,13 +85,16 @@ pub(crate) struct KubeconfigFlags {
     pub(crate) install_hint: Option<String>,
 
     /// How long to wait for what is pending, and for the cluster to answer.
-    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = crate::go_duration::parse)]
     pub(crate) timeout: Duration,
 
     /// Do not call the cluster as the kubeconfig's users will.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
           default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     pub(crate) skip_validation: bool,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 }
 
 /// A token in place of a login at an issuer.
@@ -241,16 +244,6 @@ pub(crate) struct OidcFlags {
     pub(crate) oidc_request_audience: String,
 }
 
-/// A duration as Go writes it: `10m`, `1h30m`, `500ms`, `0`.
-fn duration(text: &str) -> Result<Duration, &'static str> {
-    const HOW: &str = "write it as 10m, 1h30m or 45s";
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let duration: SignedDuration = text.parse().map_err(|_| HOW)?;
-    Duration::try_from(duration).map_err(|_| HOW)
-}
-
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(text.into())
 }
@@ -267,28 +260,6 @@ mod tests {
         match Arguments::try_parse_from(arguments)?.command {
             Command::Get(Get::Kubeconfig(flags)) => Ok(flags),
             other => panic!("parsed as {other:?}"),
-        }
-    }
-
-    #[test]
-    fn durations_read_as_gos_do() {
-        for (text, milliseconds) in [
-            ("10m", 600_000),
-            ("1h30m", 5_400_000),
-            ("1m0s", 60_000),
-            ("1.5h", 5_400_000),
-            ("500ms", 500),
-            ("0", 0),
-            ("0s", 0),
-        ] {
-            assert_eq!(
-                duration(text),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
-        }
-        for text in ["", "10", "-1m", "soon", "10 potatoes"] {
-            assert!(duration(text).is_err(), "{text}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ClusterFlags;
+use super::{ClusterFlags, Verbosity};
 
 /// Flags of `kubeconfig`.
 #[derive(Args, Debug)]
@@ -33,4 +33,7 @@ pub(crate) struct CatalogueFlags {
     /// Where a ConfigMap is read.
     #[command(flatten)]
     pub(crate) reader: ClusterFlags,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 }

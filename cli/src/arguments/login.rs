@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
-use super::CaFlags;
+use super::{CaFlags, Verbosity};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Login {
@@ -95,6 +95,9 @@ pub(crate) struct OidcLogin {
 
     #[command(flatten)]
     pub(crate) concierge: ConciergeFlags,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 }
 
 /// Flags of `login oidc` that are on or off.
@@ -130,6 +133,13 @@ pub(crate) enum Flow {
     ClientCredentials,
 }
 
+impl std::fmt::Display for Flow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
 fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -153,6 +163,9 @@ pub(crate) struct StaticLogin {
 
     #[command(flatten)]
     pub(crate) concierge: ConciergeFlags,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 
     /// File that keeps credentials until they expire; empty for none [default: credentials.yaml in
     /// $XDG_CONFIG_HOME/pinniped, shared with the pinniped command].

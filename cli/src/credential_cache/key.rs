@@ -42,9 +42,12 @@ pub(crate) fn login_key(
     })
 }
 
+/// Without what changes only how much is told: whoever looks what is going on finds the same credential.
 fn texts(arguments: &[OsString]) -> Vec<Cow<'_, str>> {
     let texts = arguments.iter().map(|argument| argument.to_string_lossy());
-    texts.collect()
+    texts
+        .filter(|text| !matches!(&**text, "-v" | "--verbose"))
+        .collect()
 }
 
 /// Hash of `inputs` as Go's JSON encoder prints them: HTML characters escaped, a newline at the end.

@@ -35,7 +35,7 @@ impl Discovery<'_> {
     pub(super) async fn strategies(
         &self,
         timeout: Duration,
-        report: &mut Report<'_>,
+        report: &Report<'_>,
     ) -> Result<Vec<Strategy>, GetKubeconfigError> {
         let end = Instant::now() + timeout;
         let mut issuer = self.credential_issuer().await?;

@@ -11,7 +11,7 @@ use crate::arguments::KubeconfigFlags;
 use crate::kubeconfig_file::CaBundle;
 use crate::login_oidc::offered_scopes;
 use crate::oidc::provider::{self, Provider};
-use crate::oidc::{https_client, identity_providers};
+use crate::oidc::{IssuerClient, identity_providers};
 
 /// What is asked for where `--oidc-scopes` is not given.
 const DEFAULT_SCOPES: [&str; 5] = [
@@ -29,9 +29,9 @@ pub(super) async fn ask(
     flags: &KubeconfigFlags,
     found: JwtSpec,
     ca: Option<CaBundle>,
-    report: &mut Report<'_>,
+    report: &Report<'_>,
 ) -> Result<Oidc, GetKubeconfigError> {
-    let mut fill = |what: &str, given: &str, found: String| match given.is_empty() {
+    let fill = |what: &str, given: &str, found: String| match given.is_empty() {
         true if found.is_empty() => found,
         true => {
             report.say(format_args!("discovered OIDC {what} {found}"));
@@ -55,8 +55,8 @@ pub(super) async fn ask(
         .as_ref()
         .map_or(TrustRoots::System, CaBundle::trust_roots);
     let discovery = |error| GetKubeconfigError::Discovery(Box::new(error));
-    let https = https_client(&roots).map_err(discovery)?;
-    let provider = provider::discover(&https, &issuer)
+    let client = IssuerClient::new(&roots, report.0).map_err(discovery)?;
+    let provider = provider::discover(&client, &issuer)
         .await
         .map_err(discovery)?;
     let is_supervisor = provider.identity_providers_endpoint.is_some();
@@ -66,7 +66,7 @@ pub(super) async fn ask(
         flow: flags.upstream_identity_provider_flow.clone(),
     };
     if is_supervisor && !upstream.is_whole() {
-        let list = identity_providers::list(&https, &provider).await;
+        let list = identity_providers::list(&client, &provider).await;
         let list = list.map_err(|error| GetKubeconfigError::IdentityProviders(Box::new(error)))?;
         let asked = upstream.flow.is_empty();
         upstream = upstream.complete(&list.pinniped_identity_providers)?;

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) async fn validate(
     entry: &ClusterEntry,
     limit: Duration,
-    report: &mut Report<'_>,
+    report: &Report<'_>,
 ) -> Result<(), GetKubeconfigError> {
     let client = client(entry).await?;
     let server = entry.server.clone().unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::oidc::authorization::{Attempt, RANDOM_BYTES, authorize_url};
 use crate::oidc::callback::{Arrival, CallbackListener};
 use crate::oidc::password::{self, Login};
 use crate::oidc::tokens::TokenAnswer;
-use crate::oidc::{OidcError, device, identity_providers};
+use crate::oidc::{OidcError, device, identity_providers, place};
 use crate::session_cache::Tokens;
 use crate::terminal;
 
@@ -24,8 +24,9 @@ const LIMIT: Duration = Duration::from_secs(90 * 60);
 
 impl Session<'_> {
     /// Has the user log in.
-    pub(super) async fn log_in(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
+    pub(super) async fn log_in(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let flow = self.flow(issuer).await?;
+        self.console.debug(|| format!("flow: {flow}"));
         let login = async {
             match flow {
                 Flow::BrowserAuthcode => self.by_browser(issuer).await,
@@ -49,7 +50,7 @@ impl Session<'_> {
         else {
             return Ok(wanted.unwrap_or(Flow::BrowserAuthcode));
         };
-        let list = identity_providers::list(&issuer.https, &issuer.provider).await?;
+        let list = identity_providers::list(&issuer.http, &issuer.provider).await?;
         let name = wanted.map(|flow| match flow {
             Flow::CliPassword => "cli_password",
             _ => "browser_authcode",
@@ -61,7 +62,7 @@ impl Session<'_> {
         })
     }
 
-    async fn by_browser(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
+    async fn by_browser(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let attempt = Arc::new(attempt()?);
         let listener = self.listen().await?;
         let endpoint = issuer.authorization_endpoint()?;
@@ -78,7 +79,7 @@ impl Session<'_> {
             self.settings.upstream.as_ref(),
         );
         let pasting = self.show(&url);
-        let mut work = async |arrivals: Option<mpsc::Receiver<Arrival>>| {
+        let work = async |arrivals: Option<mpsc::Receiver<Arrival>>| {
             let (code, arrival) = self.code(arrivals, pasting).await?;
             let tokens = issuer
                 .redeem(&code, &attempt, &redirect_uri, self.clock)
@@ -98,7 +99,7 @@ impl Session<'_> {
         }
     }
 
-    async fn listen(&mut self) -> Result<Option<CallbackListener>, OidcLoginError> {
+    async fn listen(&self) -> Result<Option<CallbackListener>, OidcLoginError> {
         if self.settings.skip_listen {
             return match self.is_interactive {
                 true => Ok(None),
@@ -109,7 +110,7 @@ impl Session<'_> {
         match CallbackListener::bind(port).await {
             Ok(listener) => Ok(Some(listener)),
             Err(error) if self.is_interactive => {
-                self.tell(&format!(
+                self.console.tell(&format!(
                     "Port {port} of 127.0.0.1 cannot be listened on ({error}); paste the code instead."
                 ));
                 Ok(None)
@@ -119,26 +120,26 @@ impl Session<'_> {
     }
 
     /// Shows the user where to log in, and says whether he is asked to paste what the browser shows.
-    fn show(&mut self, url: &Url) -> bool {
+    fn show(&self, url: &Url) -> bool {
         let opened = !self.settings.skip_browser && open_browser(url);
+        self.console
+            .debug(|| format!("browser opened: {opened}; the login is at {}", place(url)));
         let is_quiet = (self.environment)("PINNIPED_SKIP_PRINT_LOGIN_URL");
         if opened && is_quiet.is_some_and(|value| value == "true") {
             return false;
         }
-        self.tell(&format!("Log in by visiting this link:\n\n    {url}\n"));
+        self.console
+            .tell(&format!("Log in by visiting this link:\n\n    {url}\n"));
         if self.is_interactive {
-            drop(write!(
-                self.stderr,
-                "    Optionally, paste your authorization code: "
-            ));
-            drop(self.stderr.flush());
+            let prompt = "    Optionally, paste your authorization code: ";
+            drop(self.console.prompt(prompt));
         }
         self.is_interactive
     }
 
     /// The code, from whichever comes first.
     async fn code(
-        &mut self,
+        &self,
         arrivals: Option<mpsc::Receiver<Arrival>>,
         pasting: bool,
     ) -> Result<(SecretString, Option<Arrival>), OidcLoginError> {
@@ -157,7 +158,7 @@ impl Session<'_> {
         tokio::select! {
             arrival = arrived => {
                 if pasting {
-                    self.tell("[...]");
+                    self.console.tell("[...]");
                 }
                 let arrival = arrival.ok_or(OidcLoginError::NoIdToken)?;
                 match &arrival.outcome {
@@ -176,7 +177,7 @@ impl Session<'_> {
         }
     }
 
-    async fn by_password(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
+    async fn by_password(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let login = self.ask_login()?;
         let attempt = attempt()?;
         let redirect_uri = format!("http://127.0.0.1:{}/callback", self.settings.listen_port);
@@ -188,13 +189,13 @@ impl Session<'_> {
             false,
             self.settings.upstream.as_ref(),
         );
-        let code = password::authorize(&issuer.https, url, &login, &attempt, &redirect_uri).await?;
+        let code = password::authorize(&issuer.http, &url, &login, &attempt, &redirect_uri).await?;
         issuer
             .redeem(&code, &attempt, &redirect_uri, self.clock)
             .await
     }
 
-    fn ask_login(&mut self) -> Result<Login, OidcLoginError> {
+    fn ask_login(&self) -> Result<Login, OidcLoginError> {
         let set = |name| (self.environment)(name).and_then(|value| value.into_string().ok());
         let (username, password) = (set("PINNIPED_USERNAME"), set("PINNIPED_PASSWORD"));
         if username.is_none() || password.is_none() {
@@ -204,25 +205,27 @@ impl Session<'_> {
             let upstream = self.settings.upstream.as_ref();
             let name = upstream.map_or(self.settings.issuer.as_str(), |upstream| &upstream.name);
             let headline = format!("Log in to {}\n", foreign(name));
-            self.tell(&headline);
+            self.console.tell(&headline);
         }
         let username = match username {
             Some(username) => username,
-            None => terminal::ask("Username: ", self.stderr).map_err(OidcLoginError::Ask)?,
+            None => terminal::ask("Username: ", self.console).map_err(OidcLoginError::Ask)?,
         };
         let password = match password {
             Some(password) => password.into(),
-            None => terminal::ask_secret("Password: ", self.stderr).map_err(OidcLoginError::Ask)?,
+            None => {
+                terminal::ask_secret("Password: ", self.console).map_err(OidcLoginError::Ask)?
+            }
         };
         Ok(Login { username, password })
     }
 
-    async fn by_device(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
+    async fn by_device(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let endpoint = issuer.endpoint();
         let code = device::begin(&endpoint).await?;
         let complete = code.verification_uri_complete.as_deref();
         let link = foreign(complete.unwrap_or(&code.verification_uri));
-        self.tell(&format!(
+        self.console.tell(&format!(
             "Log in with any browser by visiting this link:\n\n    {link}\n\nIt shows, or asks for, this code:\n\n    {}\n",
             foreign(&code.user_code)
         ));
@@ -233,11 +236,6 @@ impl Session<'_> {
     async fn by_client_credentials(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let answer: TokenAnswer = issuer.endpoint().client_credentials().await?;
         issuer.client_tokens(&answer, self.clock).await
-    }
-
-    fn tell(&mut self, text: &str) {
-        // Whoever does not listen has to be told nothing.
-        drop(writeln!(self.stderr, "{text}"));
     }
 }
 

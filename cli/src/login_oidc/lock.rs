@@ -4,11 +4,12 @@
 //! which an issuer takes once.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::cache_file::{create_private_folder, private, with_extension};
+use crate::console::Console;
 
 const INTERVAL: Duration = Duration::from_millis(20);
 /// After so many tries, two seconds, somebody may wonder.
@@ -25,7 +26,7 @@ pub(crate) struct LoginLock {
 impl LoginLock {
     /// Waits until no other program logs in to this session. The lock stands beside the cache and ends with its holder, however
     /// that ends.
-    pub(crate) fn wait(cache: &Path, session: &str, stderr: &mut dyn Write) -> io::Result<Self> {
+    pub(crate) fn wait(cache: &Path, session: &str, console: &Console<'_>) -> io::Result<Self> {
         if let Some(folder) = cache.parent() {
             create_private_folder(folder)?;
         }
@@ -43,11 +44,8 @@ impl LoginLock {
                 Err(TryLockError::Error(error)) => return Err(error),
             }
             if tries == TRIES_IN_SILENCE {
-                // Nobody has to read it.
-                drop(writeln!(
-                    stderr,
-                    "Waiting for another haulout that is logging in to the same session..."
-                ));
+                console
+                    .tell("Waiting for another haulout that is logging in to the same session...");
             }
             std::thread::sleep(INTERVAL);
         }
@@ -63,15 +61,22 @@ mod tests {
     fn one_holds_it_and_the_other_waits_with_a_word() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("a/sessions.yaml");
-        let first = LoginLock::wait(&cache, "0123", &mut io::sink()).unwrap();
+        let print = |_: &str| Ok(());
+        let console = Console::new(&print, false, &|_| None);
+        let first = LoginLock::wait(&cache, "0123", &console).unwrap();
         assert!(!first.has_waited);
-        let other = LoginLock::wait(&cache, "4567", &mut io::sink()).unwrap();
+        let other = LoginLock::wait(&cache, "4567", &console).unwrap();
         assert!(!other.has_waited, "another session is no hindrance");
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| {
-                let mut stderr = Vec::new();
-                let second = LoginLock::wait(&cache, "0123", &mut stderr).unwrap();
-                (second.has_waited, String::from_utf8(stderr).unwrap())
+                let told = std::cell::RefCell::new(String::new());
+                let print = |text: &str| {
+                    told.borrow_mut().push_str(text);
+                    Ok(())
+                };
+                let console = Console::new(&print, false, &|_| None);
+                let second = LoginLock::wait(&cache, "0123", &console).unwrap();
+                (second.has_waited, told.into_inner())
             });
             std::thread::sleep(INTERVAL * (TRIES_IN_SILENCE + 20));
             drop(first);

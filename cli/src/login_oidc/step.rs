@@ -1,5 +1,6 @@
 //! What to do with the tokens at hand. No I/O.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -52,6 +53,17 @@ impl Step {
             (None, Some(refresh)) => Self::Refresh(refresh),
             (None, None) => Self::LogIn,
         }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Use(_) => "use the ID token",
+            Self::Exchange(_) => "have the issuer exchange the access token for one of the cluster's audience",
+            Self::Refresh(_) => "refresh: no token is good for long enough",
+            Self::LogIn => "log in: there is neither a token that is good for long enough nor one to refresh it with",
+        })
     }
 }
 

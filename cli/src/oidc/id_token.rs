@@ -6,7 +6,6 @@ use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use haulout_api::authenticator::SigningAlgorithm;
-use haulout_https::HttpsClient;
 use haulout_jwt::algorithms::AcceptedAlgorithms;
 use haulout_jwt::keys::KeySet;
 use haulout_jwt::verify::{Claims, Expectations};
@@ -14,9 +13,9 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::OidcError;
 use super::error::{Step, refused};
 use super::provider::Provider;
+use super::{IssuerClient, OidcError};
 
 /// What this one must say beside what all of them must.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,13 +27,11 @@ pub(crate) struct Ties<'a> {
 }
 
 /// The keys that the issuer publishes now.
-pub(crate) async fn keys(client: &HttpsClient, provider: &Provider) -> Result<KeySet, OidcError> {
-    let url = provider.jwks_uri.clone();
-    let answer = client.get_json(url).await;
-    let answer = answer.map_err(|source| OidcError::Call {
-        step: Step::Keys,
-        source,
-    })?;
+pub(crate) async fn keys(
+    client: &IssuerClient<'_>,
+    provider: &Provider,
+) -> Result<KeySet, OidcError> {
+    let answer = client.get(Step::Keys, &provider.jwks_uri).await?;
     if answer.status != StatusCode::OK {
         return Err(refused(Step::Keys, &provider.jwks_uri, &answer));
     }

@@ -1,13 +1,13 @@
 //! The identity providers of a Pinniped Supervisor, and the choice of one.
 
-use haulout_https::{HttpsClient, foreign};
+use haulout_https::foreign;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::OidcError;
 use super::authorization::UpstreamProvider;
 use super::error::{Step, refused};
 use super::provider::Provider;
+use super::{IssuerClient, OidcError};
 
 /// What a Supervisor lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -66,14 +66,13 @@ pub(crate) enum ChoiceError {
 
 /// Asks a Supervisor for its list.
 pub(crate) async fn list(
-    client: &HttpsClient,
+    client: &IssuerClient<'_>,
     provider: &Provider,
 ) -> Result<IdentityProviders, OidcError> {
     let step = Step::IdentityProviders;
     let url = provider.identity_providers_endpoint.clone();
     let url = url.ok_or(ChoiceError::NoSupervisor)?;
-    let answer = client.get_json(url.clone()).await;
-    let answer = answer.map_err(|source| OidcError::Call { step, source })?;
+    let answer = client.get(step, &url).await?;
     if answer.status != StatusCode::OK {
         return Err(refused(step, &url, &answer));
     }

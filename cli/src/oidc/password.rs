@@ -1,14 +1,13 @@
 //! Pinniped's flow without a browser: user name and password go to a Supervisor as headers of the authorization request.
 
-use haulout_https::HttpsClient;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::OidcError;
 use super::authorization::Attempt;
 use super::callback::Denied;
 use super::error::Step;
+use super::{IssuerClient, OidcError};
 
 const USERNAME: HeaderName = HeaderName::from_static("pinniped-username");
 const PASSWORD: HeaderName = HeaderName::from_static("pinniped-password");
@@ -27,8 +26,8 @@ impl std::fmt::Debug for Login {
 
 /// Sends them to the authorization URL, and gives the code that the answer redirects with.
 pub(crate) async fn authorize(
-    client: &HttpsClient,
-    url: Url,
+    client: &IssuerClient<'_>,
+    url: &Url,
     login: &Login,
     attempt: &Attempt,
     redirect_uri: &str,
@@ -43,11 +42,9 @@ pub(crate) async fn authorize(
         value.set_sensitive(true);
         headers.insert(name, value);
     }
-    let answer = client.get(url, headers).await;
-    let answer = answer.map_err(|source| OidcError::Call {
-        step: Step::Password,
-        source,
-    })?;
+    let secrets = [login.password.expose_secret()];
+    let answer = client.get_with(Step::Password, url, headers, &secrets);
+    let answer = answer.await?;
     let location = answer.headers.get(header::LOCATION);
     let location = location.and_then(|value| value.to_str().ok());
     read(answer.status, location, attempt, redirect_uri)

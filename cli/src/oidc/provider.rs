@@ -1,12 +1,12 @@
 //! What an issuer offers: OpenID Connect Discovery 1.0, RFC 8414, RFC 8628, and Pinniped's own list of identity providers.
 
-use haulout_https::HttpsClient;
 use haulout_jwt::discovery::discovery_url;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
+use super::IssuerClient;
 use super::OidcError;
 use super::error::{Step, refused};
 
@@ -57,19 +57,16 @@ struct Supervisor {
 }
 
 /// Asks `issuer` for its discovery document.
-pub(crate) async fn discover(client: &HttpsClient, issuer: &str) -> Result<Provider, OidcError> {
+pub(crate) async fn discover(
+    client: &IssuerClient<'_>,
+    issuer: &str,
+) -> Result<Provider, OidcError> {
     let url = https("issuer", issuer)?;
     let url = discovery_url(url.as_str().trim_end_matches('/')).map_err(|_| OidcError::NoUrl {
         what: "issuer",
         url: issuer.to_owned(),
     })?;
-    let answer = client
-        .get_json(url.clone())
-        .await
-        .map_err(|source| OidcError::Call {
-            step: Step::Discovery,
-            source,
-        })?;
+    let answer = client.get(Step::Discovery, &url).await?;
     if answer.status != StatusCode::OK {
         return Err(refused(Step::Discovery, &url, &answer));
     }

@@ -3,20 +3,29 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use haulout_https::{Answer, HttpsClient};
+use haulout_https::Answer;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use super::OidcError;
 use super::authorization::{Attempt, Client};
 use super::error::{Step, refused};
 use super::provider::Provider;
+use super::{IssuerClient, OidcError};
 
 const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT_TYPE: &str = "urn:ietf:params:oauth:token-type:jwt";
+/// What of a form must not be shown.
+const SECRETS: [&str; 6] = [
+    "code",
+    "code_verifier",
+    "device_code",
+    "refresh_token",
+    "subject_token",
+    "token",
+];
 
 /// What the token endpoint gave. `Debug` shows nothing of it.
 #[derive(Deserialize)]
@@ -65,7 +74,7 @@ impl std::fmt::Debug for TokenAnswer {
 /// The token endpoint of an issuer, for one client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenEndpoint<'a> {
-    pub(crate) https: &'a HttpsClient,
+    pub(crate) issuer: &'a IssuerClient<'a>,
     pub(crate) provider: &'a Provider,
     pub(crate) client: &'a Client,
 }
@@ -192,11 +201,19 @@ impl TokenEndpoint<'_> {
                 }
             }
         }
-        let answer = self
-            .https
-            .post_form(url.clone(), headers, body.finish())
-            .await;
-        let answer = answer.map_err(|source| OidcError::Call { step, source })?;
+        let client_secret = self
+            .client
+            .secret
+            .iter()
+            .map(|secret| secret.expose_secret());
+        let secrets = form.iter().filter(|(name, _)| SECRETS.contains(name));
+        let secrets: Vec<&str> = secrets
+            .map(|(_, value)| *value)
+            .chain(client_secret)
+            .collect();
+        let body = body.finish();
+        let answer = self.issuer.post_form(step, url, headers, body, &secrets);
+        let answer = answer.await?;
         match answer.status {
             StatusCode::OK => Ok(answer),
             _ => Err(refused(step, url, &answer)),

@@ -7,6 +7,8 @@ mod exchange;
 mod flows;
 mod logout;
 mod sessions;
+mod verbose;
+mod warnings;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -136,17 +138,22 @@ impl Screen {
 
     /// The first line with this in it, as soon as there is one.
     async fn line(&self, part: &str) -> String {
+        self.line_that(|line| line.contains(part)).await
+    }
+
+    /// The first line that is meant, as soon as there is one.
+    async fn line_that(&self, is_meant: impl Fn(&str) -> bool) -> String {
         for _ in 0..1000 {
             let text = self.text();
             let whole = text
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'));
-            if let Some(line) = whole.map(str::trim).find(|line| line.contains(part)) {
+            if let Some(line) = whole.map(str::trim).find(|line| is_meant(line)) {
                 return line.to_owned();
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("{part} does not come: {}", self.text());
+        panic!("the line does not come: {}", self.text());
     }
 }
 

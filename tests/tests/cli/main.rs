@@ -12,6 +12,8 @@ mod login_oidc;
 mod server;
 mod talos_patch;
 mod usage;
+mod version;
+mod whoami;
 
 use std::collections::HashMap;
 use std::ffi::OsString;

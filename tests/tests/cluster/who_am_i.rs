@@ -1,6 +1,6 @@
 //! `WhoAmIRequest`: what it says is what the API server says, for every kind of caller.
 
-use haulout_tests::cluster::{ClusterOptions, Profile, StackOptions};
+use haulout_tests::cluster::{ClusterOptions, Credential, Profile, StackOptions, TOKEN_VARIABLE};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -78,6 +78,49 @@ async fn cluster_identities_and_audit_events_are_those_of_the_api_server() {
     impersonation_is_the_api_server_s_own(&running).await;
     strangers_are_anonymous(&running).await;
     audit::events_bear_the_id_of_the_api_server(&mut running).await;
+}
+
+/// By `haulout whoami`, for whoever the kubeconfig's user is, a plugin's included.
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn c122_cluster_the_command_line_shows_whom_the_api_server_sees() {
+    let running = Running::start(Profile::Talos, &StackOptions::default()).await;
+    let token = running.stack.token("alice", &["ops", "devs"]).await;
+    let stanza = running.stack.exec_stanza(&running.cluster, None);
+    let exec = Credential::Exec(stanza.unwrap());
+    let alice = running.cluster.kubeconfig("user", &exec).unwrap();
+    let program = running.stack.products().program("haulout");
+    let ask = |flags: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        command.arg("whoami").args(flags);
+        command.env(TOKEN_VARIABLE, token.as_deref().unwrap());
+        let output = command.output().unwrap();
+        let texts = [output.stdout, output.stderr];
+        let [stdout, stderr] = texts.map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), stdout, stderr)
+    };
+    let of_alice = format!("--kubeconfig={}", alice.display());
+    let expected = format!(
+        "Current cluster info:\n\nName: local\nURL: {}\n\nCurrent user info:\n\n\
+         Username: alice\nGroups: ops, devs, system:authenticated\n",
+        running.cluster.server()
+    );
+    assert_eq!(ask(&[&of_alice]), (Some(0), expected, String::new()));
+
+    let admin = running.cluster.kubectl();
+    let of_admin = format!("--kubeconfig={}", admin.kubeconfig().display());
+    let (code, json, stderr) = ask(&[&of_admin, "--output=json"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let answer: Value = serde_json::from_str(&json).unwrap();
+    let review = admin.json(&["auth", "whoami"]).await.unwrap();
+    let user = &answer["status"]["kubernetesUserInfo"]["user"];
+    assert_eq!(user, &review["status"]["userInfo"]);
+
+    let (code, _, stderr) = ask(&[&of_admin, "--api-group-suffix=other.example.com"]);
+    assert_eq!(code, Some(1));
+    let hint =
+        "is the Pinniped WhoAmI API running and healthy?): identity.concierge.other.example.com";
+    assert!(stderr.contains(hint), "{stderr}");
 }
 
 async fn an_administrator_is_himself(running: &Running) {

@@ -15,6 +15,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Proxy, RequestBuilder, Url};
 use rustls::CertificateError;
 use serde::Deserialize;
 
+use crate::audit_id::audit_id;
 use crate::doctor::observations::{Answer, Body, Unreachable};
 use crate::exchange::{self, MAX_BYTES, Parameters, Request};
 use crate::transport::TransportFault;
@@ -157,7 +158,7 @@ async fn ask(request: RequestBuilder) -> Result<(Answer, HeaderMap), Unreachable
     let answer = Answer {
         status,
         body: body(&bytes),
-        audit_id: exchange::audit_id(&headers),
+        audit_id: audit_id(&headers).map(str::to_owned),
     };
     Ok((answer, headers))
 }

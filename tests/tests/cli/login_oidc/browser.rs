@@ -29,7 +29,7 @@ impl Browser {
 
     /// The link that the program shows.
     pub(super) async fn link(screen: &Screen) -> Url {
-        Url::parse(&screen.line("https://").await).unwrap()
+        Url::parse(&screen.line_that(|line| line.starts_with("https://")).await).unwrap()
     }
 
     /// Follows the link, types, and goes where the issuer sends it.
