@@ -5,44 +5,28 @@
 
 mod error;
 mod flow;
+mod issuer;
 mod lock;
+mod session;
 mod settings;
 mod step;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::time::Duration;
-
-use haulout_https::HttpsClient;
-use haulout_jwt::keys::KeySet;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
-use tokio::sync::OnceCell;
-use url::Url;
 
 use crate::Environment;
 use crate::arguments::OidcLogin;
 use crate::cache_file::CacheError;
 use crate::clock::Clock;
 use crate::credential_cache::{self, CredentialCache};
-use crate::exchange;
 use crate::exec_credential::{CredentialStatus, ExecInfo};
-use crate::oidc::authorization::{Attempt, Client};
-use crate::oidc::https_client;
-use crate::oidc::id_token::{self, Ties};
-use crate::oidc::provider::{self, Provider};
-use crate::oidc::tokens::{TokenAnswer, TokenEndpoint};
-use crate::session_cache::{
-    AccessToken, IdToken, RefreshToken, SessionCache, SessionKey, Tokens, timestamp,
-};
+use crate::session_cache::SessionCache;
 
 pub(crate) use error::{CaError, OidcLoginError};
 use lock::LoginLock;
+use session::Session;
 use settings::Settings;
 pub(crate) use settings::trust_roots;
-use step::Step;
 
 /// What the command takes from around it.
 pub(crate) struct Surroundings<'a> {
@@ -185,213 +169,5 @@ impl Caches {
             // A line that cannot be printed is no reason to fail a login.
             drop(writeln!(stderr, "Debug: {}", crate::chain(error)));
         }
-    }
-}
-
-/// One renewal.
-struct Session<'a> {
-    settings: &'a Settings,
-    caches: &'a Caches,
-    key: &'a SessionKey,
-    clock: Clock,
-    environment: Environment<'a>,
-    is_interactive: bool,
-    stderr: &'a mut dyn Write,
-}
-
-impl<'a> Session<'a> {
-    /// The token that the cluster wants, from the session if it can be, else from a login.
-    async fn id_token(&mut self) -> Result<IdToken, OidcLoginError> {
-        let stored = self.caches.sessions.as_ref();
-        let stored = stored.map(|cache| cache.get(self.key, self.clock.now()));
-        let stored = stored.and_then(|found| self.caches.or_report(found, self.stderr));
-        let stored = stored.flatten().unwrap_or_default();
-        let audience = self.settings.audience.as_deref();
-        let step = match Step::next(stored, audience, self.clock.now()) {
-            Step::Use(id) => return Ok(id),
-            step => step,
-        };
-        let issuer = self.discover().await?;
-        let refreshed = match step {
-            Step::Exchange(access) => return issuer.exchange(&access.token, self.clock).await,
-            Step::Refresh(token) => self.refresh(&issuer, &token).await?,
-            Step::Use(_) | Step::LogIn => None,
-        };
-        let tokens = match refreshed {
-            Some(tokens) => tokens,
-            None => self.log_in(&issuer).await?,
-        };
-        self.keep(&tokens);
-        match Step::of_fresh(tokens, audience) {
-            Step::Use(id) => Ok(id),
-            Step::Exchange(access) => issuer.exchange(&access.token, self.clock).await,
-            Step::Refresh(_) | Step::LogIn => Err(OidcLoginError::NoIdToken),
-        }
-    }
-
-    async fn discover(&self) -> Result<Issuer<'a>, OidcLoginError> {
-        let https = https_client(&self.settings.roots)?;
-        let provider = provider::discover(&https, &self.settings.issuer).await?;
-        let client = self.settings.client_for(&provider);
-        Ok(Issuer {
-            https,
-            provider,
-            client,
-            audience: self.settings.audience.as_deref(),
-            keys: OnceCell::new(),
-        })
-    }
-
-    /// New tokens for the refresh token; `None` where the issuer gives none, and the user has to log in again.
-    async fn refresh(
-        &mut self,
-        issuer: &Issuer<'_>,
-        token: &RefreshToken,
-    ) -> Result<Option<Tokens>, OidcLoginError> {
-        let answer = match issuer.endpoint().refresh(&token.token).await {
-            Ok(answer) if answer.id_token.is_some() => answer,
-            Ok(_) => return Ok(None),
-            Err(error) => {
-                self.caches.report(&error, self.stderr);
-                return Ok(None);
-            }
-        };
-        let mut tokens = issuer.tokens(&answer, None, self.clock).await?;
-        // Who gives no new one lets the old one live on (RFC 6749, 6).
-        tokens.refresh.get_or_insert_with(|| token.clone());
-        Ok(Some(tokens))
-    }
-
-    fn keep(&mut self, tokens: &Tokens) {
-        if let Some(cache) = &self.caches.sessions {
-            let kept = cache.put(self.key, tokens, self.clock.now());
-            self.caches.or_report(kept, self.stderr);
-        }
-    }
-
-    /// The credential that the cluster gives for a token, or the token itself where it takes that.
-    async fn credential(&self, id: IdToken) -> Result<CredentialStatus, OidcLoginError> {
-        let Some(parameters) = &self.settings.concierge else {
-            return Ok(CredentialStatus {
-                expiration_timestamp: id.expiry_timestamp,
-                ..CredentialStatus::from_token(&id.token)
-            });
-        };
-        let token = id.token.into();
-        let credential = exchange::exchange(parameters, &token, self.clock.now()).await;
-        Ok(credential.map_err(OidcLoginError::Exchange)?.into())
-    }
-}
-
-/// An issuer that has been asked for what it offers.
-struct Issuer<'a> {
-    https: HttpsClient,
-    provider: Provider,
-    client: Client,
-    audience: Option<&'a str>,
-    /// Fetched with the first token that is checked.
-    keys: OnceCell<KeySet>,
-}
-
-impl Issuer<'_> {
-    fn endpoint(&self) -> TokenEndpoint<'_> {
-        TokenEndpoint {
-            https: &self.https,
-            provider: &self.provider,
-            client: &self.client,
-        }
-    }
-
-    /// The tokens of an answer, checked.
-    async fn tokens(
-        &self,
-        answer: &TokenAnswer,
-        nonce: Option<&str>,
-        clock: Clock,
-    ) -> Result<Tokens, OidcLoginError> {
-        let token = answer.id_token.as_ref();
-        let token = token.ok_or(OidcLoginError::NoIdToken)?.expose_secret();
-        let access_token = answer.access_token.expose_secret();
-        let ties = Ties {
-            nonce,
-            access_token: Some(access_token),
-        };
-        let id = self.checked(token, &self.client.id, ties, clock).await?;
-        let access_expiry = answer.expires_in();
-        let access_expiry = access_expiry.map(|left| clock.now() + Duration::from_secs(left));
-        let refresh = answer.refresh_token.as_ref();
-        Ok(Tokens {
-            access: Some(AccessToken {
-                token: access_token.to_owned(),
-                type_: answer.token_type.clone(),
-                expiry_timestamp: access_expiry.and_then(|expiry| timestamp(expiry).ok()),
-            }),
-            id: Some(id),
-            refresh: refresh.map(|token| RefreshToken {
-                token: token.expose_secret().to_owned(),
-            }),
-        })
-    }
-
-    fn authorization_endpoint(&self) -> Result<&Url, OidcLoginError> {
-        let endpoint = self.provider.authorization_endpoint.as_ref();
-        endpoint.ok_or(OidcLoginError::NoAuthorizationEndpoint)
-    }
-
-    /// The tokens for an authorization code.
-    async fn redeem(
-        &self,
-        code: &SecretString,
-        attempt: &Attempt,
-        redirect_uri: &str,
-        clock: Clock,
-    ) -> Result<Tokens, OidcLoginError> {
-        let answer = self.endpoint().redeem(code, attempt, redirect_uri).await?;
-        self.tokens(&answer, Some(attempt.nonce()), clock).await
-    }
-
-    /// The tokens of a client without a user: issuers give an access token, and for the cluster that has to be a JWT.
-    async fn client_tokens(
-        &self,
-        answer: &TokenAnswer,
-        clock: Clock,
-    ) -> Result<Tokens, OidcLoginError> {
-        let token = answer.id_token.as_ref().unwrap_or(&answer.access_token);
-        let audience = self.audience.unwrap_or(&self.client.id);
-        let id = self
-            .checked(token.expose_secret(), audience, Ties::default(), clock)
-            .await?;
-        Ok(Tokens {
-            id: Some(id),
-            ..Tokens::default()
-        })
-    }
-
-    /// A token for the cluster's audience in exchange for an access token.
-    async fn exchange(&self, access_token: &str, clock: Clock) -> Result<IdToken, OidcLoginError> {
-        let audience = self.audience.unwrap_or(&self.client.id);
-        let token = self.endpoint().exchange(access_token, audience).await?;
-        self.checked(token.expose_secret(), audience, Ties::default(), clock)
-            .await
-    }
-
-    async fn checked(
-        &self,
-        token: &str,
-        audience: &str,
-        ties: Ties<'_>,
-        clock: Clock,
-    ) -> Result<IdToken, OidcLoginError> {
-        let fetch = || id_token::keys(&self.https, &self.provider);
-        let keys = self.keys.get_or_try_init(fetch).await?;
-        let issuer = &self.provider.issuer;
-        let claims = id_token::check(token, issuer, audience, keys, ties, clock.now())?;
-        let expiry = claims.get("exp").and_then(Value::as_f64);
-        let expiry = expiry.map(|seconds| Timestamp::from_second(seconds as i64));
-        Ok(IdToken {
-            token: token.to_owned(),
-            expiry_timestamp: expiry.and_then(Result::ok).map(Time),
-            claims: claims.into(),
-        })
     }
 }

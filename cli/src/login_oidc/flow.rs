@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::error::OidcLoginError;
-use super::{Issuer, Session};
+use super::issuer::Issuer;
+use super::session::Session;
 use crate::arguments::Flow;
 use crate::oidc::authorization::{Attempt, RANDOM_BYTES, authorize_url};
 use crate::oidc::callback::{Arrival, CallbackListener};

@@ -1,0 +1,113 @@
+//! What one run does to get a credential, from what the session has kept or by a login.
+
+use std::io::Write;
+
+use tokio::sync::OnceCell;
+
+use super::Caches;
+use super::error::OidcLoginError;
+use super::issuer::Issuer;
+use super::settings::Settings;
+use super::step::Step;
+use crate::Environment;
+use crate::clock::Clock;
+use crate::exchange;
+use crate::exec_credential::CredentialStatus;
+use crate::oidc::https_client;
+use crate::oidc::provider;
+use crate::session_cache::{IdToken, RefreshToken, SessionKey, Tokens};
+
+/// One renewal.
+pub(super) struct Session<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) caches: &'a Caches,
+    pub(super) key: &'a SessionKey,
+    pub(super) clock: Clock,
+    pub(super) environment: Environment<'a>,
+    pub(super) is_interactive: bool,
+    pub(super) stderr: &'a mut dyn Write,
+}
+
+impl<'a> Session<'a> {
+    /// The token that the cluster wants, from the session if it can be, else from a login.
+    pub(super) async fn id_token(&mut self) -> Result<IdToken, OidcLoginError> {
+        let stored = self.caches.sessions.as_ref();
+        let stored = stored.map(|cache| cache.get(self.key, self.clock.now()));
+        let stored = stored.and_then(|found| self.caches.or_report(found, self.stderr));
+        let stored = stored.flatten().unwrap_or_default();
+        let audience = self.settings.audience.as_deref();
+        let step = match Step::next(stored, audience, self.clock.now()) {
+            Step::Use(id) => return Ok(id),
+            step => step,
+        };
+        let issuer = self.discover().await?;
+        let refreshed = match step {
+            Step::Exchange(access) => return issuer.exchange(&access.token, self.clock).await,
+            Step::Refresh(token) => self.refresh(&issuer, &token).await?,
+            Step::Use(_) | Step::LogIn => None,
+        };
+        let tokens = match refreshed {
+            Some(tokens) => tokens,
+            None => self.log_in(&issuer).await?,
+        };
+        self.keep(&tokens);
+        match Step::of_fresh(tokens, audience) {
+            Step::Use(id) => Ok(id),
+            Step::Exchange(access) => issuer.exchange(&access.token, self.clock).await,
+            Step::Refresh(_) | Step::LogIn => Err(OidcLoginError::NoIdToken),
+        }
+    }
+
+    async fn discover(&self) -> Result<Issuer<'a>, OidcLoginError> {
+        let https = https_client(&self.settings.roots)?;
+        let provider = provider::discover(&https, &self.settings.issuer).await?;
+        let client = self.settings.client_for(&provider);
+        Ok(Issuer {
+            https,
+            provider,
+            client,
+            audience: self.settings.audience.as_deref(),
+            keys: OnceCell::new(),
+        })
+    }
+
+    /// New tokens for the refresh token; `None` where the issuer gives none, and the user has to log in again.
+    async fn refresh(
+        &mut self,
+        issuer: &Issuer<'_>,
+        token: &RefreshToken,
+    ) -> Result<Option<Tokens>, OidcLoginError> {
+        let answer = match issuer.endpoint().refresh(&token.token).await {
+            Ok(answer) if answer.id_token.is_some() => answer,
+            Ok(_) => return Ok(None),
+            Err(error) => {
+                self.caches.report(&error, self.stderr);
+                return Ok(None);
+            }
+        };
+        let mut tokens = issuer.tokens(&answer, None, self.clock).await?;
+        // Who gives no new one lets the old one live on (RFC 6749, 6).
+        tokens.refresh.get_or_insert_with(|| token.clone());
+        Ok(Some(tokens))
+    }
+
+    fn keep(&mut self, tokens: &Tokens) {
+        if let Some(cache) = &self.caches.sessions {
+            let kept = cache.put(self.key, tokens, self.clock.now());
+            self.caches.or_report(kept, self.stderr);
+        }
+    }
+
+    /// The credential that the cluster gives for a token, or the token itself where it takes that.
+    pub(super) async fn credential(&self, id: IdToken) -> Result<CredentialStatus, OidcLoginError> {
+        let Some(parameters) = &self.settings.concierge else {
+            return Ok(CredentialStatus {
+                expiration_timestamp: id.expiry_timestamp,
+                ..CredentialStatus::from_token(&id.token)
+            });
+        };
+        let token = id.token.into();
+        let credential = exchange::exchange(parameters, &token, self.clock.now()).await;
+        Ok(credential.map_err(OidcLoginError::Exchange)?.into())
+    }
+}
