@@ -22,6 +22,7 @@ mod migrate;
 mod oidc;
 mod protection;
 mod session_cache;
+mod standard_output;
 mod talos;
 mod terminal;
 mod transport;
@@ -46,6 +47,7 @@ use migrate::MigrateError;
 use talos::patch::PatchError;
 
 pub use protection::protect_memory;
+pub use standard_output::take_stdout;
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

@@ -104,6 +104,7 @@ fn renew(
             environment: surroundings.environment,
             is_interactive,
             stderr,
+            browser: None,
         };
         let token = session.id_token().await?;
         session.credential(token).await

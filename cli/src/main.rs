@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         &|name| std::env::var_os(name),
         now,
         &mut std::io::stdin().lock(),
-        &mut std::io::stdout().lock(),
+        &mut haulout::take_stdout(),
         &mut std::io::stderr().lock(),
     )
 }

@@ -36,9 +36,17 @@ impl Session<'_> {
             }
         };
         let in_time = tokio::time::timeout(LIMIT, login).await;
-        in_time.unwrap_or(Err(OidcLoginError::TimedOut {
+        let tokens = in_time.map_err(|_| OidcLoginError::TimedOut {
             minutes: LIMIT.as_secs() / 60,
-        }))
+        })?;
+        if let Ok(tokens) = &tokens {
+            self.keep(tokens);
+        }
+        if let Some(browser) = self.browser.take() {
+            // The terminal is the browser's until the user leaves it.
+            let _ended = browser.await;
+        }
+        tokens
     }
 
     /// The flow to take: a Supervisor is asked what its identity provider offers.
@@ -78,9 +86,13 @@ impl Session<'_> {
             issuer.provider.offers_form_post,
             self.settings.upstream.as_ref(),
         );
-        let pasting = self.show(&url);
+        if !self.settings.skip_browser {
+            let url = url.clone();
+            let opening = tokio::task::spawn_blocking(move || open_browser(&url));
+            self.browser = Some(opening);
+        }
         let mut work = async |arrivals: Option<mpsc::Receiver<Arrival>>| {
-            let (code, arrival) = self.code(arrivals, pasting).await?;
+            let (code, arrival) = self.code(arrivals, &url).await?;
             let tokens = issuer
                 .redeem(&code, &attempt, &redirect_uri, self.clock)
                 .await;
@@ -120,8 +132,7 @@ impl Session<'_> {
     }
 
     /// Shows the user where to log in, and says whether he is asked to paste what the browser shows.
-    fn show(&mut self, url: &Url) -> bool {
-        let opened = !self.settings.skip_browser && open_browser(url);
+    fn show(&mut self, url: &Url, opened: bool) -> bool {
         let is_quiet = (self.environment)("PINNIPED_SKIP_PRINT_LOGIN_URL");
         if opened && is_quiet.is_some_and(|value| value == "true") {
             return false;
@@ -137,13 +148,26 @@ impl Session<'_> {
         self.is_interactive
     }
 
+    /// Whether a browser has been opened; of one in the terminal not before the user has left it.
+    async fn opened(&mut self) -> bool {
+        let Some(browser) = &mut self.browser else {
+            return false;
+        };
+        let opened = browser.await.unwrap_or(false);
+        self.browser = None;
+        opened
+    }
+
     /// The code, from whichever comes first.
     async fn code(
         &mut self,
         arrivals: Option<mpsc::Receiver<Arrival>>,
-        pasting: bool,
+        url: &Url,
     ) -> Result<(SecretString, Option<Arrival>), OidcLoginError> {
+        let mut pasting = false;
         let pasted = async {
+            let opened = self.opened().await;
+            pasting = self.show(url, opened);
             match pasting {
                 true => tokio::task::spawn_blocking(terminal::read_line).await,
                 false => std::future::pending().await,
@@ -248,7 +272,7 @@ fn attempt() -> Result<Attempt, OidcLoginError> {
     Ok(Attempt::new(&random))
 }
 
-/// Whether a browser could be started. What it prints goes nowhere: stdout is kubectl's.
+/// Whether a browser could be started. One in the terminal has it to itself until the user leaves it.
 fn open_browser(url: &Url) -> bool {
     webbrowser::open(url.as_str()).is_ok()
 }

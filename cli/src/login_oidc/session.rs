@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 
 use super::Caches;
 use super::error::OidcLoginError;
@@ -26,6 +27,8 @@ pub(super) struct Session<'a> {
     pub(super) environment: Environment<'a>,
     pub(super) is_interactive: bool,
     pub(super) stderr: &'a mut dyn Write,
+    /// The start of a browser, which of one in the terminal lasts until the user leaves it; says whether there is one.
+    pub(super) browser: Option<JoinHandle<bool>>,
 }
 
 impl<'a> Session<'a> {
@@ -47,10 +50,12 @@ impl<'a> Session<'a> {
             Step::Use(_) | Step::LogIn => None,
         };
         let tokens = match refreshed {
-            Some(tokens) => tokens,
+            Some(tokens) => {
+                self.keep(&tokens);
+                tokens
+            }
             None => self.log_in(&issuer).await?,
         };
-        self.keep(&tokens);
         match Step::of_fresh(tokens, audience) {
             Step::Use(id) => Ok(id),
             Step::Exchange(access) => issuer.exchange(&access.token, self.clock).await,
@@ -91,7 +96,7 @@ impl<'a> Session<'a> {
         Ok(Some(tokens))
     }
 
-    fn keep(&mut self, tokens: &Tokens) {
+    pub(super) fn keep(&mut self, tokens: &Tokens) {
         if let Some(cache) = &self.caches.sessions {
             let kept = cache.put(self.key, tokens, self.clock.now());
             self.caches.or_report(kept, self.stderr);
