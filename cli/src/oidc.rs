@@ -11,6 +11,7 @@ pub(crate) mod id_token;
 pub(crate) mod identity_providers;
 pub(crate) mod password;
 pub(crate) mod provider;
+mod seconds;
 pub(crate) mod tokens;
 
 pub(crate) use error::OidcError;

@@ -46,6 +46,8 @@ pub struct Behaviour {
     pub form_post: bool,
     /// Life of ID and access tokens.
     pub token_life: Duration,
+    /// What it says of an access token's life, if not that.
+    pub expires_in: Option<Value>,
     /// Its identity providers.
     pub identity_providers: Vec<IdentityProvider>,
     /// Scopes that it lists.
@@ -86,6 +88,7 @@ impl Default for Behaviour {
             is_supervisor: true,
             form_post: false,
             token_life: Duration::from_secs(120),
+            expires_in: None,
             identity_providers: vec![
                 IdentityProvider {
                     name: "my-ldap",

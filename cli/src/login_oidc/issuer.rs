@@ -1,7 +1,5 @@
 //! The issuer of one run: the tokens that it gives, checked.
 
-use std::time::Duration;
-
 use haulout_https::HttpsClient;
 use haulout_jwt::keys::KeySet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -53,8 +51,8 @@ impl Issuer<'_> {
             access_token: Some(access_token),
         };
         let id = self.checked(token, &self.client.id, ties, clock).await?;
-        let access_expiry = answer.expires_in();
-        let access_expiry = access_expiry.map(|left| clock.now() + Duration::from_secs(left));
+        let left = answer.expires_in.0;
+        let access_expiry = left.and_then(|left| clock.now().checked_add(left));
         let refresh = answer.refresh_token.as_ref();
         Ok(Tokens {
             access: Some(AccessToken {

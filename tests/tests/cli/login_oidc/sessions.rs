@@ -187,3 +187,16 @@ async fn session_file_is_as_pinnipeds_cli_writes_it() {
     assert_eq!(tokens["id"]["claims"]["username"], "alice");
     assert!(tokens["refresh"]["token"].is_string());
 }
+
+/// As some issuers do for a token that does not expire.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_may_live_beyond_all_time() {
+    for life in [json!(u64::MAX), json!(1e18), json!(-1), json!("3600")] {
+        let site = Site::new(Behaviour {
+            expires_in: Some(life),
+            ..Behaviour::default()
+        })
+        .await;
+        site.log_in(CLUSTER).await.credential();
+    }
+}
