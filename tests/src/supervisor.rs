@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -56,6 +56,10 @@ pub struct Behaviour {
     pub warning: Option<String>,
     /// Refuses every login with this code and description.
     pub denies: Option<(&'static str, &'static str)>,
+    /// Cannot show its keys just now.
+    pub keys_are_away: bool,
+    /// Cannot answer at the token endpoint just now.
+    pub tokens_are_away: bool,
     /// Refuses to refresh.
     pub refuses_refresh: bool,
     /// Answers a refresh without an ID token.
@@ -110,6 +114,8 @@ impl Default for Behaviour {
             ],
             warning: None,
             denies: None,
+            keys_are_away: false,
+            tokens_are_away: false,
             refuses_refresh: false,
             refreshes_without_id_token: false,
             pending_polls: 1,
@@ -233,6 +239,11 @@ impl Supervisor {
         lock(&self.shared.calls).clone()
     }
 
+    /// Takes none of the access tokens any more that it has given, as after a change of its own keys.
+    pub fn forget_access_tokens(&self) {
+        lock(&self.shared.grants).retain(|_, grant| !matches!(grant.kind, GrantKind::Access));
+    }
+
     /// How it behaves, to be changed.
     pub fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
         lock(&self.shared.behaviour)
@@ -344,6 +355,9 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
 }
 
 async fn keys(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.behaviour().keys_are_away {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     match shared.key.jwk() {
         Ok(key) => Json(json!({"keys": [key]})).into_response(),
         Err(error) => token::failed(&error),

@@ -45,26 +45,33 @@ impl Issuer<'_> {
     ) -> Result<Tokens, OidcLoginError> {
         let token = answer.id_token.as_ref();
         let token = token.ok_or(OidcLoginError::NoIdToken)?.expose_secret();
-        let access_token = answer.access_token.expose_secret();
         let ties = Ties {
             nonce,
-            access_token: Some(access_token),
+            access_token: Some(answer.access_token.expose_secret()),
         };
         let id = self.checked(token, &self.client.id, ties, clock).await?;
+        Ok(Tokens {
+            id: Some(id),
+            ..Self::tokens_for_issuer(answer, clock)
+        })
+    }
+
+    /// Those tokens of an answer that are for the issuer itself, which there is nothing to check in.
+    pub(super) fn tokens_for_issuer(answer: &TokenAnswer, clock: Clock) -> Tokens {
         let left = answer.expires_in.0;
         let access_expiry = left.and_then(|left| clock.now().checked_add(left));
         let refresh = answer.refresh_token.as_ref();
-        Ok(Tokens {
+        Tokens {
             access: Some(AccessToken {
-                token: access_token.to_owned(),
+                token: answer.access_token.expose_secret().to_owned(),
                 type_: answer.token_type.clone(),
                 expiry_timestamp: access_expiry.and_then(|expiry| timestamp(expiry).ok()),
             }),
-            id: Some(id),
+            id: None,
             refresh: refresh.map(|token| RefreshToken {
                 token: token.expose_secret().to_owned(),
             }),
-        })
+        }
     }
 
     pub(super) fn authorization_endpoint(&self) -> Result<&Url, OidcLoginError> {
@@ -113,6 +120,12 @@ impl Issuer<'_> {
             .await
     }
 
+    /// The keys that tokens are checked with.
+    pub(super) async fn keys(&self) -> Result<&KeySet, OidcLoginError> {
+        let fetch = || id_token::keys(&self.https, &self.provider);
+        Ok(self.keys.get_or_try_init(fetch).await?)
+    }
+
     async fn checked(
         &self,
         token: &str,
@@ -120,8 +133,7 @@ impl Issuer<'_> {
         ties: Ties<'_>,
         clock: Clock,
     ) -> Result<IdToken, OidcLoginError> {
-        let fetch = || id_token::keys(&self.https, &self.provider);
-        let keys = self.keys.get_or_try_init(fetch).await?;
+        let keys = self.keys().await?;
         let issuer = &self.provider.issuer;
         let claims = id_token::check(token, issuer, audience, keys, ties, clock.now())?;
         let expiry = claims.get("exp").and_then(Value::as_f64);

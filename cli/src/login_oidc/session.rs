@@ -50,10 +50,7 @@ impl<'a> Session<'a> {
             Step::Use(_) | Step::LogIn => None,
         };
         let tokens = match refreshed {
-            Some(tokens) => {
-                self.keep(&tokens);
-                tokens
-            }
+            Some(tokens) => tokens,
             None => self.log_in(&issuer).await?,
         };
         match Step::of_fresh(tokens, audience) {
@@ -82,17 +79,30 @@ impl<'a> Session<'a> {
         issuer: &Issuer<'_>,
         token: &RefreshToken,
     ) -> Result<Option<Tokens>, OidcLoginError> {
+        // An issuer takes most refresh tokens once: nothing is asked for later that can be had before.
+        issuer.keys().await?;
         let answer = match issuer.endpoint().refresh(&token.token).await {
-            Ok(answer) if answer.id_token.is_some() => answer,
-            Ok(_) => return Ok(None),
-            Err(error) => {
+            Ok(answer) => answer,
+            Err(error) if error.is_refusal() => {
                 self.caches.report(&error, self.stderr);
                 return Ok(None);
             }
+            Err(error) => return Err(error.into()),
         };
-        let mut tokens = issuer.tokens(&answer, None, self.clock).await?;
+        let mut tokens = Issuer::tokens_for_issuer(&answer, self.clock);
         // Who gives no new one lets the old one live on (RFC 6749, 6).
-        tokens.refresh.get_or_insert_with(|| token.clone());
+        let refresh = tokens.refresh.get_or_insert_with(|| token.clone()).clone();
+        // Whatever becomes of the rest, this one is not spent.
+        self.keep(&Tokens {
+            refresh: Some(refresh),
+            ..Tokens::default()
+        });
+        match &answer.id_token {
+            Some(_) => tokens.id = issuer.tokens(&answer, None, self.clock).await?.id,
+            None if self.settings.audience.is_some() => {}
+            None => return Ok(None),
+        }
+        self.keep(&tokens);
         Ok(Some(tokens))
     }
 

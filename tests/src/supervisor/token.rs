@@ -32,6 +32,9 @@ pub(super) async fn answer(
     headers: HeaderMap,
     Form(fields): Form<Fields>,
 ) -> Response {
+    if shared.behaviour().tokens_are_away {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     let answer = match field("grant_type") {
         "authorization_code" => redeem(&shared, &field),

@@ -100,6 +100,58 @@ async fn refresh_without_an_id_token_leads_to_a_login() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refresh_without_an_id_token_is_enough_where_the_access_token_is_exchanged() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.supervisor.behaviour().refreshes_without_id_token = true;
+    for _ in 0..2 {
+        site.wait(121);
+        site.run(CLUSTER).await.credential();
+    }
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes, calls.reused), (1, 2, 0));
+}
+
+/// An issuer that is away is no reason to ask the user for another login, nor to lose the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn c085_refresh_that_cannot_be_asked_for_leaves_the_session_as_it_is() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.wait(121);
+    site.supervisor.behaviour().tokens_are_away = true;
+    let outcome = site.run(CLUSTER).await;
+    assert_fails(&outcome, 1, "failed to refresh the tokens");
+    site.supervisor.behaviour().tokens_are_away = false;
+    site.run(CLUSTER).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_token_is_not_spent_while_there_are_no_keys_to_check_its_fruits_with() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.wait(121);
+    site.supervisor.behaviour().keys_are_away = true;
+    let outcome = site.run(CLUSTER).await;
+    assert_fails(&outcome, 1, "failed to fetch the issuer's keys");
+    assert_eq!(site.supervisor.calls().refreshes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_refresh_token_is_kept_whatever_becomes_of_the_rest() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.wait(121);
+    site.supervisor.behaviour().claims = json!({"iss": "https://other.example.com"});
+    assert_fails(&site.run(CLUSTER).await, 1, "ID token is not good");
+    site.supervisor.behaviour().claims = json!({});
+    site.run(CLUSTER).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes, calls.reused), (1, 2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c086_for_another_audience_the_access_token_is_exchanged() {
     let mut site = Site::new(Behaviour::default()).await;
     let no_cache = &["--credential-cache=", "--request-audience=my-cluster"];
