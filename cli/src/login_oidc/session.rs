@@ -39,15 +39,27 @@ impl<'a> Session<'a> {
         let stored = stored.and_then(|found| self.caches.or_report(found, self.stderr));
         let stored = stored.flatten().unwrap_or_default();
         let audience = self.settings.audience.as_deref();
-        let step = match Step::next(stored, audience, self.clock.now()) {
-            Step::Use(id) => return Ok(id),
-            step => step,
-        };
+        let next = |tokens| Step::next(tokens, audience, self.clock.now());
+        let mut step = next(stored.clone());
+        if let Step::Use(id) = step {
+            return Ok(id);
+        }
         let issuer = self.discover().await?;
+        if let Step::Exchange(access) = step {
+            let error = match issuer.exchange(&access.token, self.clock).await {
+                Err(OidcLoginError::Oidc(error)) if error.is_refusal() => error,
+                result => return result,
+            };
+            // It has not expired, but the issuer does not take it any more.
+            step = next(Tokens {
+                access: None,
+                ..stored
+            });
+            self.caches.report(&error, self.stderr);
+        }
         let refreshed = match step {
-            Step::Exchange(access) => return issuer.exchange(&access.token, self.clock).await,
             Step::Refresh(token) => self.refresh(&issuer, &token).await?,
-            Step::Use(_) | Step::LogIn => None,
+            Step::Use(_) | Step::Exchange(_) | Step::LogIn => None,
         };
         let tokens = match refreshed {
             Some(tokens) => tokens,

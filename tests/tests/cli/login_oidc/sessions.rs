@@ -100,6 +100,23 @@ async fn refresh_without_an_id_token_leads_to_a_login() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_that_the_issuer_takes_no_more_is_replaced() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let no_cache = &["--credential-cache=", "--request-audience=my-cluster"];
+    site.log_in(no_cache).await.credential();
+    site.supervisor.forget_access_tokens();
+    site.run(no_cache).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes), (1, 1));
+    // Where it cannot be refreshed either, the user logs in again.
+    site.supervisor.forget_access_tokens();
+    site.supervisor.behaviour().refuses_refresh = true;
+    site.wait(1);
+    site.log_in(no_cache).await.credential();
+    assert_eq!(site.supervisor.calls().authorize, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refresh_without_an_id_token_is_enough_where_the_access_token_is_exchanged() {
     let mut site = Site::new(Behaviour::default()).await;
     site.log_in(CLUSTER).await.credential();
