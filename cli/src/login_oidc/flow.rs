@@ -18,15 +18,18 @@ use crate::oidc::password::{self, Login};
 use crate::oidc::tokens::TokenAnswer;
 use crate::oidc::{OidcError, device, identity_providers};
 use crate::session_cache::Tokens;
-use crate::terminal;
+use crate::{standard_output, terminal};
 
-/// Longest time that a login may take.
+/// Longest time that a login may take where somebody sits at the terminal.
 const LIMIT: Duration = Duration::from_secs(90 * 60);
+/// The same elsewhere, where nobody may be there at all.
+const LIMIT_WITHOUT_TERMINAL: Duration = Duration::from_secs(15 * 60);
 
 impl Session<'_> {
     /// Has the user log in.
     pub(super) async fn log_in(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let flow = self.flow(issuer).await?;
+        let is_interactive = self.is_interactive;
         let login = async {
             match flow {
                 Flow::BrowserAuthcode => self.by_browser(issuer).await,
@@ -35,9 +38,13 @@ impl Session<'_> {
                 Flow::ClientCredentials => self.by_client_credentials(issuer).await,
             }
         };
-        let in_time = tokio::time::timeout(LIMIT, login).await;
+        let limit = limit(is_interactive);
+        let in_time = tokio::select! {
+            in_time = tokio::time::timeout(limit, login) => in_time,
+            () = standard_output::reader_gone() => return Err(OidcLoginError::Abandoned),
+        };
         let tokens = in_time.map_err(|_| OidcLoginError::TimedOut {
-            minutes: LIMIT.as_secs() / 60,
+            minutes: limit.as_secs() / 60,
         })?;
         if let Ok(tokens) = &tokens {
             self.keep(tokens);
@@ -263,6 +270,13 @@ impl Session<'_> {
     fn tell(&mut self, text: &str) {
         // Whoever does not listen has to be told nothing.
         drop(writeln!(self.stderr, "{text}"));
+    }
+}
+
+fn limit(is_interactive: bool) -> Duration {
+    match is_interactive {
+        true => LIMIT,
+        false => LIMIT_WITHOUT_TERMINAL,
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use haulout_tests::supervisor::Behaviour;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::browser::Browser;
@@ -79,4 +80,31 @@ async fn a_browser_in_the_terminal_prints_nothing_into_the_credential_and_gets_i
     let outcome = outcome(child).await;
     outcome.credential();
     assert_eq!(outcome.stderr, "text of a page\n");
+}
+
+/// As when kubectl is killed. Who goes on waiting for a user keeps all others of the session waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_nobody_waits_for_any_more_ends() {
+    let site = Site::today(Behaviour::default()).await;
+    let mut child = site.start(&site.flags(&[]));
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !stderr
+        .next_line()
+        .await
+        .unwrap()
+        .unwrap()
+        .contains("https://")
+    {}
+    drop(child.stdout.take());
+    let status = tokio::time::timeout(Duration::from_secs(20), child.wait()).await;
+    let status = status.expect("it waits on").unwrap();
+    assert_eq!(status.code(), Some(1));
+    let mut last = String::new();
+    while let Some(line) = stderr.next_line().await.unwrap() {
+        last = line;
+    }
+    assert!(
+        last.contains("whoever asked for the credential is gone"),
+        "{last}"
+    );
 }
