@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::Environment;
-use crate::arguments::OidcLogin;
+use crate::arguments::{Flow, OidcLogin};
 use crate::cache_file::CacheError;
 use crate::clock::Clock;
 use crate::credential_cache::{self, CredentialCache};
@@ -51,7 +51,7 @@ pub(crate) fn run(
         .and_then(|text| text.into_string().ok())
         .map(|text| ExecInfo::parse(&text))
         .unwrap_or_default();
-    let caches = Caches::open(login, surroundings, &info)?;
+    let caches = Caches::open(login, &settings, surroundings, &info)?;
     let credential = match caches.credential(clock, stderr) {
         Some(credential) => credential,
         None => renew(&settings, &caches, surroundings, &info, stderr)?,
@@ -120,6 +120,7 @@ fn renew(
 struct Caches {
     credentials: Option<CredentialCache>,
     credential_key: String,
+    /// None of a program's own login: its token is no person's, and costs one call.
     sessions: Option<SessionCache>,
     reports: bool,
 }
@@ -127,6 +128,7 @@ struct Caches {
 impl Caches {
     fn open(
         login: &OidcLogin,
+        settings: &Settings,
         surroundings: &Surroundings<'_>,
         info: &ExecInfo,
     ) -> Result<Self, OidcLoginError> {
@@ -143,7 +145,9 @@ impl Caches {
         Ok(Self {
             credentials: CredentialCache::chosen(login.credential_cache.as_deref(), environment),
             credential_key,
-            sessions: SessionCache::chosen(sessions, environment),
+            sessions: (settings.flow != Some(Flow::ClientCredentials))
+                .then(|| SessionCache::chosen(sessions, environment, &settings.roots))
+                .flatten(),
             reports: debug || login.switches.debug_session_cache,
         })
     }

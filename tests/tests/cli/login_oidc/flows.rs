@@ -191,6 +191,7 @@ async fn a_machine_logs_in_with_its_secret() {
     site.machine.set("SECRET", MACHINE.1);
     let outcome = site.run(&flags).await;
     outcome.credential();
+    assert!(!site.sessions_file().exists(), "it is no person's session");
     site.machine.set("SECRET", "wrong secret");
     let outcome = site
         .run(

@@ -194,6 +194,34 @@ async fn c086_for_another_audience_the_access_token_is_exchanged() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_not_given_to_whomever_another_kubeconfig_trusts() {
+    let site = Site::new(Behaviour::default()).await;
+    let other = Site::new(Behaviour::default()).await.ca_flag();
+    let wider = [CLUSTER, &[&other]].concat();
+    site.log_in(CLUSTER).await.credential();
+    site.log_in(&wider).await.credential();
+    let mut calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.exchanges), (2, 2));
+    // Both are there.
+    std::fs::remove_file(site.machine.cache_file()).unwrap();
+    for flags in [CLUSTER, &wider] {
+        site.run(flags).await.credential();
+    }
+    calls.discovery += 2;
+    calls.exchanges += 2;
+    assert_eq!(site.supervisor.calls(), calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_the_issuer_is_hinted_at_has_a_session_of_his_own() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    let hinted = [CLUSTER, &["--extra-parameter=login_hint=admin"]].concat();
+    site.log_in(&hinted).await.credential();
+    assert_eq!(site.supervisor.calls().authorize, 2);
+}
+
 /// Thirty at once, with a session whose tokens have expired: one refresh, and everybody has a credential.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_spend_one_refresh_token() {
