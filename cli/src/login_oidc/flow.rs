@@ -209,6 +209,9 @@ impl Session<'_> {
     }
 
     async fn by_password(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
+        if issuer.provider.identity_providers_endpoint.is_none() {
+            return Err(OidcError::NoPasswordFlow.into());
+        }
         let login = self.ask_login()?;
         let attempt = attempt()?;
         let redirect_uri = format!("http://127.0.0.1:{}/callback", self.settings.listen_port);
@@ -234,8 +237,8 @@ impl Session<'_> {
                 return Err(OidcLoginError::NoTerminal);
             }
             let upstream = self.settings.upstream.as_ref();
-            let name = upstream.map_or(self.settings.issuer.as_str(), |upstream| &upstream.name);
-            let headline = format!("Log in to {}\n", foreign(name));
+            let name = upstream.map_or_else(String::new, |u| format!("{} at ", foreign(&u.name)));
+            let headline = format!("Log in to {name}{}\n", foreign(&self.settings.issuer));
             self.tell(&headline);
         }
         let username = match username {

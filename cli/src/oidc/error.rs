@@ -121,6 +121,10 @@ pub(crate) enum OidcError {
          password so: leave out --upstream-identity-provider-flow=cli_password elsewhere"
     )]
     NotRedirected(StatusCode),
+    #[error(
+        "the issuer lists no identity providers, so it is no Pinniped Supervisor, and gets no password; log in without cli_password"
+    )]
+    NoPasswordFlow,
     #[error("error getting authorization: redirected to the wrong location")]
     RedirectedElsewhere,
     #[error("user name and password cannot hold control characters")]

@@ -227,6 +227,22 @@ async fn c095_name_and_password_come_from_the_environment() {
     assert_eq!(outcome.stderr, "", "nothing is asked");
 }
 
+/// Which would have it in its log: the headers are Pinniped's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_sent_to_supervisors_only() {
+    let mut site = Site::new(Behaviour {
+        is_supervisor: false,
+        ..Behaviour::default()
+    })
+    .await;
+    site.machine
+        .set("PINNIPED_USERNAME", "bob")
+        .set("PINNIPED_PASSWORD", PASSWORD);
+    let outcome = site.run(&["--flow=cli_password"]).await;
+    assert_fails(&outcome, 1, "gets no password");
+    assert_eq!(site.supervisor.calls().authorize, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c092_the_identity_provider_is_named_to_the_issuer_and_in_the_session() {
     let site = Site::new(Behaviour::default()).await;
