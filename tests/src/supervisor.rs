@@ -44,6 +44,10 @@ pub struct Behaviour {
     pub is_supervisor: bool,
     /// Whether it offers to post the answer.
     pub form_post: bool,
+    /// Whether it declares that its answers say who it is (RFC 9207).
+    pub names_itself: bool,
+    /// Who it says it is in them.
+    pub answers_as: Option<String>,
     /// Life of ID and access tokens.
     pub token_life: Duration,
     /// What it says of an access token's life, if not that.
@@ -91,6 +95,8 @@ impl Default for Behaviour {
         Self {
             is_supervisor: true,
             form_post: false,
+            names_itself: false,
+            answers_as: None,
             token_life: Duration::from_secs(120),
             expires_in: None,
             identity_providers: vec![
@@ -341,6 +347,7 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "device_authorization_endpoint": format!("{url}/device-authorization"),
         "revocation_endpoint": format!("{url}/revoke"),
         "response_modes_supported": modes,
+        "authorization_response_iss_parameter_supported": behaviour.names_itself,
         "scopes_supported": behaviour.scopes,
     });
     if let (true, Some(document)) = (behaviour.is_supervisor, document.as_object_mut()) {

@@ -78,7 +78,7 @@ impl Session<'_> {
     }
 
     async fn by_browser(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
-        let attempt = Arc::new(attempt()?);
+        let attempt = Arc::new(attempt(issuer)?);
         let listener = self.listen().await?;
         let endpoint = issuer.authorization_endpoint()?;
         let port = listener
@@ -144,7 +144,10 @@ impl Session<'_> {
         if opened && is_quiet.is_some_and(|value| value == "true") {
             return false;
         }
-        self.tell(&format!("Log in by visiting this link:\n\n    {url}\n"));
+        let issuer = foreign(&self.settings.issuer);
+        self.tell(&format!(
+            "Log in by visiting this link:\n\n    {url}\n\nIt leads to the issuer {issuer}\n"
+        ));
         if self.is_interactive {
             drop(write!(
                 self.stderr,
@@ -213,7 +216,7 @@ impl Session<'_> {
             return Err(OidcError::NoPasswordFlow.into());
         }
         let login = self.ask_login()?;
-        let attempt = attempt()?;
+        let attempt = attempt(issuer)?;
         let redirect_uri = format!("http://127.0.0.1:{}/callback", self.settings.listen_port);
         let url = authorize_url(
             issuer.authorization_endpoint()?,
@@ -258,8 +261,9 @@ impl Session<'_> {
         let complete = code.verification_uri_complete.as_deref();
         let link = foreign(complete.unwrap_or(&code.verification_uri));
         self.tell(&format!(
-            "Log in with any browser by visiting this link:\n\n    {link}\n\nIt shows, or asks for, this code:\n\n    {}\n",
-            foreign(&code.user_code)
+            "Log in with any browser by visiting this link:\n\n    {link}\n\nIt shows, or asks for, this code:\n\n    {}\n\nIt leads to the issuer {issuer}\n",
+            foreign(&code.user_code),
+            issuer = foreign(&self.settings.issuer)
         ));
         let answer = device::wait(&endpoint, &code).await?;
         issuer.tokens(&answer, None, self.clock).await
@@ -283,10 +287,11 @@ fn limit(is_interactive: bool) -> Duration {
     }
 }
 
-fn attempt() -> Result<Attempt, OidcLoginError> {
+fn attempt(issuer: &Issuer<'_>) -> Result<Attempt, OidcLoginError> {
     let mut random = [0; RANDOM_BYTES];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| OidcLoginError::Random)?;
-    Ok(Attempt::new(&random))
+    let provider = &issuer.provider;
+    Ok(Attempt::new(&random).at(&provider.issuer, provider.names_itself))
 }
 
 /// Whether a browser could be started. One in the terminal has it to itself until the user leaves it.

@@ -117,6 +117,10 @@ pub(crate) enum OidcError {
     #[error("missing or invalid state parameter")]
     State,
     #[error(
+        "the answer to the login is not of the issuer that was asked: iss is missing, or another"
+    )]
+    AnswerOfAnother,
+    #[error(
         "error getting authorization: expected to be redirected, but response status was {0}; only a Pinniped Supervisor takes a \
          password so: leave out --upstream-identity-provider-flow=cli_password elsewhere"
     )]
@@ -131,6 +135,10 @@ pub(crate) enum OidcError {
     NoHeader,
     #[error("the issuer offers no device code flow; leave out --flow=device_code")]
     NoDeviceEndpoint,
+    #[error(
+        "the issuer's device_authorization_endpoint and token_endpoint are not on one server ({0}, {1}); that is not trusted"
+    )]
+    ForeignDeviceEndpoint(String, String),
     #[error("the device code was not confirmed in time; log in again")]
     DeviceCodeExpired,
     #[error(transparent)]
