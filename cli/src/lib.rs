@@ -29,6 +29,7 @@ mod migrate;
 mod oidc;
 mod protection;
 mod session_cache;
+mod standard_output;
 mod talos;
 mod terminal;
 mod transport;
@@ -61,6 +62,7 @@ use version::VersionError;
 use whoami::WhoAmIError;
 
 pub use protection::protect_memory;
+pub use standard_output::take_stdout;
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

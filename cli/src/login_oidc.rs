@@ -5,45 +5,29 @@
 
 mod error;
 mod flow;
+mod issuer;
 mod lock;
+mod session;
 mod settings;
 mod step;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::time::Duration;
-
-use haulout_jwt::keys::KeySet;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
-use tokio::sync::OnceCell;
-use url::Url;
 
 use crate::Environment;
-use crate::arguments::OidcLogin;
+use crate::arguments::{Flow, OidcLogin};
 use crate::cache_file::CacheError;
 use crate::clock::Clock;
 use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
-use crate::exchange;
 use crate::exec_credential::{CredentialStatus, ExecInfo};
-use crate::login_static;
-use crate::oidc::IssuerClient;
-use crate::oidc::authorization::{Attempt, Client};
-use crate::oidc::id_token::{self, Ties};
-use crate::oidc::provider::{self, Provider};
-use crate::oidc::tokens::{TokenAnswer, TokenEndpoint};
-use crate::session_cache::{
-    AccessToken, IdToken, RefreshToken, SessionCache, SessionKey, Tokens, timestamp,
-};
+use crate::session_cache::{SessionCache, SessionKey, Tokens};
 
 pub(crate) use error::{CaError, OidcLoginError};
 use lock::LoginLock;
+use session::Session;
 use settings::Settings;
 pub(crate) use settings::{certificates_of, offered_scopes, trust_roots};
-use step::Step;
 
 /// What the command takes from around it.
 pub(crate) struct Surroundings<'a> {
@@ -68,7 +52,7 @@ pub(crate) fn run(
         .and_then(|text| text.into_string().ok())
         .map(|text| ExecInfo::parse(&text))
         .unwrap_or_default();
-    let caches = Caches::open(login, surroundings, &info)?;
+    let caches = Caches::open(login, &settings, surroundings, &info)?;
     let credential = match caches.credential(clock, console) {
         Some(credential) => credential,
         None => renew(&settings, &caches, surroundings, &info, console)?,
@@ -114,7 +98,7 @@ fn renew(
         .map_err(OidcLoginError::Runtime)?;
     let is_interactive = info.is_interactive && crate::terminal::is_interactive();
     let credential = runtime.block_on(async {
-        let session = Session {
+        let mut session = Session {
             settings,
             caches,
             key: &key,
@@ -122,6 +106,7 @@ fn renew(
             environment: surroundings.environment,
             is_interactive,
             console,
+            browser: None,
         };
         let token = session.id_token().await?;
         session.credential(token).await
@@ -137,6 +122,7 @@ fn renew(
 struct Caches {
     credentials: Option<CredentialCache>,
     credential_key: String,
+    /// None of a program's own login: its token is no person's, and costs one call.
     sessions: Option<SessionCache>,
     debug_sessions: bool,
 }
@@ -144,6 +130,7 @@ struct Caches {
 impl Caches {
     fn open(
         login: &OidcLogin,
+        settings: &Settings,
         surroundings: &Surroundings<'_>,
         info: &ExecInfo,
     ) -> Result<Self, OidcLoginError> {
@@ -159,7 +146,9 @@ impl Caches {
         Ok(Self {
             credentials: CredentialCache::chosen(login.credential_cache.as_deref(), environment),
             credential_key,
-            sessions: SessionCache::chosen(sessions, environment),
+            sessions: (settings.flow != Some(Flow::ClientCredentials))
+                .then(|| SessionCache::chosen(sessions, environment, &settings.roots))
+                .flatten(),
             debug_sessions: login.switches.debug_session_cache,
         })
     }
@@ -216,207 +205,5 @@ impl Caches {
             )),
             false => console.debug_error(error),
         }
-    }
-}
-
-/// One renewal.
-struct Session<'a> {
-    settings: &'a Settings,
-    caches: &'a Caches,
-    key: &'a SessionKey,
-    clock: Clock,
-    environment: Environment<'a>,
-    is_interactive: bool,
-    console: &'a Console<'a>,
-}
-
-impl<'a> Session<'a> {
-    /// The token that the cluster wants, from the session if it can be, else from a login.
-    async fn id_token(&self) -> Result<IdToken, OidcLoginError> {
-        let stored = self.caches.session(self.key, self.clock, self.console);
-        let audience = self.settings.audience.as_deref();
-        let step = Step::next(stored, audience, self.clock.now());
-        self.console.debug(|| format!("next: {step}"));
-        if let Step::Use(id) = step {
-            return Ok(id);
-        }
-        let issuer = self.discover().await?;
-        let refreshed = match step {
-            Step::Exchange(access) => return issuer.exchange(&access.token, self.clock).await,
-            Step::Refresh(token) => self.refresh(&issuer, &token).await?,
-            Step::Use(_) | Step::LogIn => None,
-        };
-        let tokens = match refreshed {
-            Some(tokens) => tokens,
-            None => self.log_in(&issuer).await?,
-        };
-        self.caches
-            .keep_session(self.key, &tokens, self.clock, self.console);
-        match Step::of_fresh(tokens, audience) {
-            Step::Use(id) => Ok(id),
-            Step::Exchange(access) => issuer.exchange(&access.token, self.clock).await,
-            Step::Refresh(_) | Step::LogIn => Err(OidcLoginError::NoIdToken),
-        }
-    }
-
-    async fn discover(&self) -> Result<Issuer<'a>, OidcLoginError> {
-        let http = IssuerClient::new(&self.settings.roots, self.console)?;
-        let provider = provider::discover(&http, &self.settings.issuer).await?;
-        let client = self.settings.client_for(&provider);
-        Ok(Issuer {
-            http,
-            provider,
-            client,
-            audience: self.settings.audience.as_deref(),
-            keys: OnceCell::new(),
-        })
-    }
-
-    /// New tokens for the refresh token; `None` where the issuer gives none, and the user has to log in again.
-    async fn refresh(
-        &self,
-        issuer: &Issuer<'_>,
-        token: &RefreshToken,
-    ) -> Result<Option<Tokens>, OidcLoginError> {
-        let answer = match issuer.endpoint().refresh(&token.token).await {
-            Ok(answer) if answer.id_token.is_some() => answer,
-            Ok(_) => return Ok(None),
-            Err(error) => {
-                self.console.debug_error(&error);
-                return Ok(None);
-            }
-        };
-        let mut tokens = issuer.tokens(&answer, None, self.clock).await?;
-        // Who gives no new one lets the old one live on (RFC 6749, 6).
-        tokens.refresh.get_or_insert_with(|| token.clone());
-        Ok(Some(tokens))
-    }
-
-    /// The credential that the cluster gives for a token, or the token itself where it takes that.
-    async fn credential(&self, id: IdToken) -> Result<CredentialStatus, OidcLoginError> {
-        let Some(parameters) = &self.settings.concierge else {
-            self.console.debug(login_static::not_exchanged);
-            return Ok(CredentialStatus {
-                expiration_timestamp: id.expiry_timestamp,
-                ..CredentialStatus::from_token(&id.token)
-            });
-        };
-        let token = id.token.into();
-        let credential =
-            exchange::exchange(parameters, &token, self.clock.now(), self.console).await;
-        Ok(credential.map_err(OidcLoginError::Exchange)?.into())
-    }
-}
-
-/// An issuer that has been asked for what it offers.
-struct Issuer<'a> {
-    http: IssuerClient<'a>,
-    provider: Provider,
-    client: Client,
-    audience: Option<&'a str>,
-    /// Fetched with the first token that is checked.
-    keys: OnceCell<KeySet>,
-}
-
-impl Issuer<'_> {
-    fn endpoint(&self) -> TokenEndpoint<'_> {
-        TokenEndpoint {
-            issuer: &self.http,
-            provider: &self.provider,
-            client: &self.client,
-        }
-    }
-
-    /// The tokens of an answer, checked.
-    async fn tokens(
-        &self,
-        answer: &TokenAnswer,
-        nonce: Option<&str>,
-        clock: Clock,
-    ) -> Result<Tokens, OidcLoginError> {
-        let token = answer.id_token.as_ref();
-        let token = token.ok_or(OidcLoginError::NoIdToken)?.expose_secret();
-        let access_token = answer.access_token.expose_secret();
-        let ties = Ties {
-            nonce,
-            access_token: Some(access_token),
-        };
-        let id = self.checked(token, &self.client.id, ties, clock).await?;
-        let access_expiry = answer.expires_in();
-        let access_expiry = access_expiry.map(|left| clock.now() + Duration::from_secs(left));
-        let refresh = answer.refresh_token.as_ref();
-        Ok(Tokens {
-            access: Some(AccessToken {
-                token: access_token.to_owned(),
-                type_: answer.token_type.clone(),
-                expiry_timestamp: access_expiry.and_then(|expiry| timestamp(expiry).ok()),
-            }),
-            id: Some(id),
-            refresh: refresh.map(|token| RefreshToken {
-                token: token.expose_secret().to_owned(),
-            }),
-        })
-    }
-
-    fn authorization_endpoint(&self) -> Result<&Url, OidcLoginError> {
-        let endpoint = self.provider.authorization_endpoint.as_ref();
-        endpoint.ok_or(OidcLoginError::NoAuthorizationEndpoint)
-    }
-
-    /// The tokens for an authorization code.
-    async fn redeem(
-        &self,
-        code: &SecretString,
-        attempt: &Attempt,
-        redirect_uri: &str,
-        clock: Clock,
-    ) -> Result<Tokens, OidcLoginError> {
-        let answer = self.endpoint().redeem(code, attempt, redirect_uri).await?;
-        self.tokens(&answer, Some(attempt.nonce()), clock).await
-    }
-
-    /// The tokens of a client without a user: issuers give an access token, and for the cluster that has to be a JWT.
-    async fn client_tokens(
-        &self,
-        answer: &TokenAnswer,
-        clock: Clock,
-    ) -> Result<Tokens, OidcLoginError> {
-        let token = answer.id_token.as_ref().unwrap_or(&answer.access_token);
-        let audience = self.audience.unwrap_or(&self.client.id);
-        let id = self
-            .checked(token.expose_secret(), audience, Ties::default(), clock)
-            .await?;
-        Ok(Tokens {
-            id: Some(id),
-            ..Tokens::default()
-        })
-    }
-
-    /// A token for the cluster's audience in exchange for an access token.
-    async fn exchange(&self, access_token: &str, clock: Clock) -> Result<IdToken, OidcLoginError> {
-        let audience = self.audience.unwrap_or(&self.client.id);
-        let token = self.endpoint().exchange(access_token, audience).await?;
-        self.checked(token.expose_secret(), audience, Ties::default(), clock)
-            .await
-    }
-
-    async fn checked(
-        &self,
-        token: &str,
-        audience: &str,
-        ties: Ties<'_>,
-        clock: Clock,
-    ) -> Result<IdToken, OidcLoginError> {
-        let fetch = || id_token::keys(&self.http, &self.provider);
-        let keys = self.keys.get_or_try_init(fetch).await?;
-        let issuer = &self.provider.issuer;
-        let claims = id_token::check(token, issuer, audience, keys, ties, clock.now())?;
-        let expiry = claims.get("exp").and_then(Value::as_f64);
-        let expiry = expiry.map(|seconds| Timestamp::from_second(seconds as i64));
-        Ok(IdToken {
-            token: token.to_owned(),
-            expiry_timestamp: expiry.and_then(Result::ok).map(Time),
-            claims: claims.into(),
-        })
     }
 }

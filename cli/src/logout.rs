@@ -41,7 +41,7 @@ pub(crate) fn run(
 ) -> Result<(), LogoutError> {
     let roots = trust_roots(&flags.ca.ca_bundle, &flags.ca.ca_bundle_data)?;
     let sessions = flags.session_cache.as_deref();
-    let sessions = SessionCache::chosen(sessions, environment);
+    let sessions = SessionCache::chosen(sessions, environment, &roots);
     let mut ended = Vec::new();
     if let Some(cache) = &sessions {
         ended = cache.remove(flags.issuer.as_deref(), now)?;

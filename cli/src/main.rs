@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         &|name| std::env::var_os(name),
         now,
         &mut std::io::stdin(),
-        &mut std::io::stdout(),
+        &mut haulout::take_stdout(),
         &mut std::io::stderr(),
     )
 }

@@ -12,6 +12,7 @@ pub(crate) mod identity_providers;
 mod issuer_client;
 pub(crate) mod password;
 pub(crate) mod provider;
+mod seconds;
 pub(crate) mod tokens;
 
 pub(crate) use error::{OidcError, place};

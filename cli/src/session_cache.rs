@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use haulout_https::TrustRoots;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,9 +73,12 @@ pub(crate) struct RefreshToken {
     pub(crate) token: String,
 }
 
-/// A file of sessions.
+/// A file of sessions, for logins that trust these roots.
+///
+/// A kubeconfig says which certificates an issuer's server may have. One that trusts others must not have the tokens of a
+/// session sent to whomever these let pose as the issuer.
 #[derive(Debug)]
-pub(crate) struct SessionCache(CacheFile<Sessions>);
+pub(crate) struct SessionCache(CacheFile<Sessions>, String);
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Sessions {
@@ -94,6 +98,10 @@ struct Entry {
     key: SessionKey,
     creation_timestamp: Time,
     last_used_timestamp: Time,
+    /// Whom it is bound to. Pinniped's CLI knows no such field and leaves it out of what it writes; so what has none comes from
+    /// there, and becomes that of whoever asks first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trusted_roots: Option<String>,
     #[serde(default)]
     tokens: Tokens,
 }
@@ -126,17 +134,29 @@ impl SessionKey {
     /// A name for what belongs to this session alone, fit for a file's.
     pub(crate) fn digest(&self) -> String {
         // A key always is text in JSON.
-        let text = serde_json::to_vec(self).unwrap_or_default();
-        let hash = digest(&SHA256, &text);
-        let bytes = hash.as_ref().iter().take(16);
-        bytes.map(|byte| format!("{byte:02x}")).collect()
+        short_hash(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The session of this key for whom the issuer is told this beside: `login_hint` and the like make another one.
+    pub(crate) fn with_parameters(mut self, parameters: &[(String, String)]) -> Self {
+        if !parameters.is_empty() {
+            let text = serde_json::to_vec(parameters).unwrap_or_default();
+            self.redirect_uri.push('#');
+            self.redirect_uri.push_str(&short_hash(&text));
+        }
+        self
     }
 }
 
 impl SessionCache {
-    /// The cache that `--session-cache` names.
-    pub(crate) fn chosen(flag: Option<&str>, environment: Environment<'_>) -> Option<Self> {
-        CacheFile::chosen(flag, environment).map(Self)
+    /// The cache that `--session-cache` names, for logins that trust these roots.
+    pub(crate) fn chosen(
+        flag: Option<&str>,
+        environment: Environment<'_>,
+        roots: &TrustRoots,
+    ) -> Option<Self> {
+        let file = CacheFile::chosen(flag, environment)?;
+        Some(Self(file, name_of(roots)))
     }
 
     /// Where it is.
@@ -152,24 +172,22 @@ impl SessionCache {
     ) -> Result<Option<Tokens>, CacheError> {
         let mut sessions = self.0.get()?;
         sessions.prune(now);
-        let Some(entry) = sessions
-            .sessions
-            .into_iter()
-            .find(|entry| entry.key == *key)
-        else {
+        let Some(entry) = sessions.find(key, &self.1) else {
             return Ok(None);
         };
-        if time(&entry.last_used_timestamp) + USE_INTERVAL < now {
+        let tokens = entry.tokens.clone();
+        let is_bound = entry.trusted_roots.is_some();
+        if !is_bound || time(&entry.last_used_timestamp) + USE_INTERVAL < now {
             self.0.update(|sessions| {
-                let stored = sessions.sessions.iter_mut();
                 let used = timestamp(now)?;
-                for entry in stored.filter(|entry| entry.key == *key) {
-                    entry.last_used_timestamp = used.clone();
+                if let Some(entry) = sessions.find(key, &self.1) {
+                    entry.last_used_timestamp = used;
+                    entry.trusted_roots = Some(self.1.clone());
                 }
                 Ok(())
             })?;
         }
-        Ok(Some(entry.tokens))
+        Ok(Some(tokens))
     }
 
     /// Forgets the sessions of this issuer, or all; gives those that could still be used.
@@ -196,16 +214,17 @@ impl SessionCache {
     ) -> Result<(), CacheError> {
         self.0.update(|sessions| {
             let used = timestamp(now)?;
-            let stored = sessions.sessions.iter_mut().find(|entry| entry.key == *key);
-            match stored {
+            match sessions.find(key, &self.1) {
                 Some(entry) => {
                     entry.tokens = tokens.clone();
                     entry.last_used_timestamp = used;
+                    entry.trusted_roots = Some(self.1.clone());
                 }
                 None => sessions.sessions.push(Entry {
                     key: key.clone(),
                     creation_timestamp: used.clone(),
                     last_used_timestamp: used,
+                    trusted_roots: Some(self.1.clone()),
                     tokens: tokens.clone(),
                 }),
             }
@@ -215,7 +234,37 @@ impl SessionCache {
     }
 }
 
+/// What these roots are called where a session is bound to them.
+fn name_of(roots: &TrustRoots) -> String {
+    let TrustRoots::Only(certificates) = roots else {
+        return "system".to_owned();
+    };
+    let hashes = certificates.iter().map(|der| digest(&SHA256, der));
+    let mut hashes: Vec<_> = hashes.map(|hash| hash.as_ref().to_vec()).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    short_hash(&hashes.concat())
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    let hash = digest(&SHA256, bytes);
+    let bytes = hash.as_ref().iter().take(16);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Sessions {
+    /// The session of this key that is bound to these roots, else one of Pinniped's CLI, unless others have been bound to the key.
+    fn find(&mut self, key: &SessionKey, roots: &str) -> Option<&mut Entry> {
+        let mut same: Vec<&mut Entry> = self.sessions.iter_mut().collect();
+        same.retain(|entry| entry.key == *key);
+        let is_ours = |entry: &&mut Entry| entry.trusted_roots.as_deref() == Some(roots);
+        let position = same.iter().position(is_ours).or_else(|| {
+            let is_free = same.iter().all(|entry| entry.trusted_roots.is_none());
+            is_free.then_some(0)
+        })?;
+        same.into_iter().nth(position)
+    }
+
     fn prune(&mut self, now: SystemTime) {
         for Entry { tokens, .. } in &mut self.sessions {
             let is_good = |token: &str, expiry: &Option<Time>| {

@@ -47,8 +47,14 @@ pub struct Behaviour {
     pub is_supervisor: bool,
     /// Whether it offers to post the answer.
     pub form_post: bool,
+    /// Whether it declares that its answers say who it is (RFC 9207).
+    pub names_itself: bool,
+    /// Who it says it is in them.
+    pub answers_as: Option<String>,
     /// Life of ID and access tokens.
     pub token_life: Duration,
+    /// What it says of an access token's life, if not that.
+    pub expires_in: Option<Value>,
     /// Its identity providers.
     pub identity_providers: Vec<IdentityProvider>,
     /// Scopes that it lists.
@@ -61,6 +67,10 @@ pub struct Behaviour {
     pub warning: Option<String>,
     /// Refuses every login with this code and description.
     pub denies: Option<(&'static str, &'static str)>,
+    /// Cannot show its keys just now.
+    pub keys_are_away: bool,
+    /// Cannot answer at the token endpoint just now.
+    pub tokens_are_away: bool,
     /// Refuses to refresh.
     pub refuses_refresh: bool,
     /// Answers a refresh without an ID token.
@@ -92,7 +102,10 @@ impl Default for Behaviour {
         Self {
             is_supervisor: true,
             form_post: false,
+            names_itself: false,
+            answers_as: None,
             token_life: Duration::from_secs(120),
+            expires_in: None,
             identity_providers: vec![
                 IdentityProvider {
                     name: "my-ldap",
@@ -116,6 +129,8 @@ impl Default for Behaviour {
             failing: None,
             warning: None,
             denies: None,
+            keys_are_away: false,
+            tokens_are_away: false,
             refuses_refresh: false,
             refreshes_without_id_token: false,
             pending_polls: 1,
@@ -239,6 +254,11 @@ impl Supervisor {
         lock(&self.shared.calls).clone()
     }
 
+    /// Takes none of the access tokens any more that it has given, as after a change of its own keys.
+    pub fn forget_access_tokens(&self) {
+        lock(&self.shared.grants).retain(|_, grant| !matches!(grant.kind, GrantKind::Access));
+    }
+
     /// How it behaves, to be changed.
     pub fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
         lock(&self.shared.behaviour)
@@ -352,6 +372,7 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "device_authorization_endpoint": format!("{url}/device-authorization"),
         "revocation_endpoint": format!("{url}/revoke"),
         "response_modes_supported": modes,
+        "authorization_response_iss_parameter_supported": behaviour.names_itself,
         "scopes_supported": behaviour.scopes,
     });
     if let (true, Some(document)) = (behaviour.is_supervisor, document.as_object_mut()) {
@@ -371,6 +392,9 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
 }
 
 async fn keys(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.behaviour().keys_are_away {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     match shared.key.jwk() {
         Ok(key) => Json(json!({"keys": [key]})).into_response(),
         Err(error) => token::failed(&error),

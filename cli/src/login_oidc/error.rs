@@ -61,6 +61,8 @@ pub(crate) enum OidcLoginError {
         "could not complete Pinniped login: timed out waiting for token callback: nobody has logged in for {minutes} minutes; try again"
     )]
     TimedOut { minutes: u64 },
+    #[error("could not complete Pinniped login: whoever asked for the credential is gone")]
+    Abandoned,
     #[error(
         "could not complete Pinniped login: the issuer has no authorization_endpoint; it cannot be logged in to with a browser"
     )]

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::error::OidcLoginError;
-use super::{Issuer, Session};
+use super::issuer::Issuer;
+use super::session::Session;
 use crate::arguments::Flow;
 use crate::oidc::authorization::{Attempt, RANDOM_BYTES, authorize_url};
 use crate::oidc::callback::{Arrival, CallbackListener};
@@ -17,16 +18,19 @@ use crate::oidc::password::{self, Login};
 use crate::oidc::tokens::TokenAnswer;
 use crate::oidc::{OidcError, device, identity_providers, place};
 use crate::session_cache::Tokens;
-use crate::terminal;
+use crate::{standard_output, terminal};
 
-/// Longest time that a login may take.
+/// Longest time that a login may take where somebody sits at the terminal.
 const LIMIT: Duration = Duration::from_secs(90 * 60);
+/// The same elsewhere, where nobody may be there at all.
+const LIMIT_WITHOUT_TERMINAL: Duration = Duration::from_secs(15 * 60);
 
 impl Session<'_> {
     /// Has the user log in.
-    pub(super) async fn log_in(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
+    pub(super) async fn log_in(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let flow = self.flow(issuer).await?;
         self.console.debug(|| format!("flow: {flow}"));
+        let is_interactive = self.is_interactive;
         let login = async {
             match flow {
                 Flow::BrowserAuthcode => self.by_browser(issuer).await,
@@ -35,10 +39,22 @@ impl Session<'_> {
                 Flow::ClientCredentials => self.by_client_credentials(issuer).await,
             }
         };
-        let in_time = tokio::time::timeout(LIMIT, login).await;
-        in_time.unwrap_or(Err(OidcLoginError::TimedOut {
-            minutes: LIMIT.as_secs() / 60,
-        }))
+        let limit = limit(is_interactive);
+        let in_time = tokio::select! {
+            in_time = tokio::time::timeout(limit, login) => in_time,
+            () = standard_output::reader_gone() => return Err(OidcLoginError::Abandoned),
+        };
+        let tokens = in_time.map_err(|_| OidcLoginError::TimedOut {
+            minutes: limit.as_secs() / 60,
+        })?;
+        if let Ok(tokens) = &tokens {
+            self.keep(tokens);
+        }
+        if let Some(browser) = self.browser.take() {
+            // The terminal is the browser's until the user leaves it.
+            let _ended = browser.await;
+        }
+        tokens
     }
 
     /// The flow to take: a Supervisor is asked what its identity provider offers.
@@ -62,8 +78,8 @@ impl Session<'_> {
         })
     }
 
-    async fn by_browser(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
-        let attempt = Arc::new(attempt()?);
+    async fn by_browser(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
+        let attempt = Arc::new(attempt(issuer)?);
         let listener = self.listen().await?;
         let endpoint = issuer.authorization_endpoint()?;
         let port = listener
@@ -78,9 +94,13 @@ impl Session<'_> {
             issuer.provider.offers_form_post,
             self.settings.upstream.as_ref(),
         );
-        let pasting = self.show(&url);
-        let work = async |arrivals: Option<mpsc::Receiver<Arrival>>| {
-            let (code, arrival) = self.code(arrivals, pasting).await?;
+        if !self.settings.skip_browser {
+            let url = url.clone();
+            let opening = tokio::task::spawn_blocking(move || open_browser(&url));
+            self.browser = Some(opening);
+        }
+        let mut work = async |arrivals: Option<mpsc::Receiver<Arrival>>| {
+            let (code, arrival) = self.code(arrivals, &url).await?;
             let tokens = issuer
                 .redeem(&code, &attempt, &redirect_uri, self.clock)
                 .await;
@@ -120,16 +140,17 @@ impl Session<'_> {
     }
 
     /// Shows the user where to log in, and says whether he is asked to paste what the browser shows.
-    fn show(&self, url: &Url) -> bool {
-        let opened = !self.settings.skip_browser && open_browser(url);
+    fn show(&self, url: &Url, opened: bool) -> bool {
         self.console
             .debug(|| format!("browser opened: {opened}; the login is at {}", place(url)));
         let is_quiet = (self.environment)("PINNIPED_SKIP_PRINT_LOGIN_URL");
         if opened && is_quiet.is_some_and(|value| value == "true") {
             return false;
         }
-        self.console
-            .tell(&format!("Log in by visiting this link:\n\n    {url}\n"));
+        let issuer = foreign(&self.settings.issuer);
+        self.console.tell(&format!(
+            "Log in by visiting this link:\n\n    {url}\n\nIt leads to the issuer {issuer}\n"
+        ));
         if self.is_interactive {
             let prompt = "    Optionally, paste your authorization code: ";
             drop(self.console.prompt(prompt));
@@ -137,13 +158,26 @@ impl Session<'_> {
         self.is_interactive
     }
 
+    /// Whether a browser has been opened; of one in the terminal not before the user has left it.
+    async fn opened(&mut self) -> bool {
+        let Some(browser) = &mut self.browser else {
+            return false;
+        };
+        let opened = browser.await.unwrap_or(false);
+        self.browser = None;
+        opened
+    }
+
     /// The code, from whichever comes first.
     async fn code(
-        &self,
+        &mut self,
         arrivals: Option<mpsc::Receiver<Arrival>>,
-        pasting: bool,
+        url: &Url,
     ) -> Result<(SecretString, Option<Arrival>), OidcLoginError> {
+        let mut pasting = false;
         let pasted = async {
+            let opened = self.opened().await;
+            pasting = self.show(url, opened);
             match pasting {
                 true => tokio::task::spawn_blocking(terminal::read_line).await,
                 false => std::future::pending().await,
@@ -178,8 +212,11 @@ impl Session<'_> {
     }
 
     async fn by_password(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
+        if issuer.provider.identity_providers_endpoint.is_none() {
+            return Err(OidcError::NoPasswordFlow.into());
+        }
         let login = self.ask_login()?;
-        let attempt = attempt()?;
+        let attempt = attempt(issuer)?;
         let redirect_uri = format!("http://127.0.0.1:{}/callback", self.settings.listen_port);
         let url = authorize_url(
             issuer.authorization_endpoint()?,
@@ -203,8 +240,8 @@ impl Session<'_> {
                 return Err(OidcLoginError::NoTerminal);
             }
             let upstream = self.settings.upstream.as_ref();
-            let name = upstream.map_or(self.settings.issuer.as_str(), |upstream| &upstream.name);
-            let headline = format!("Log in to {}\n", foreign(name));
+            let name = upstream.map_or_else(String::new, |u| format!("{} at ", foreign(&u.name)));
+            let headline = format!("Log in to {name}{}\n", foreign(&self.settings.issuer));
             self.console.tell(&headline);
         }
         let username = match username {
@@ -226,8 +263,9 @@ impl Session<'_> {
         let complete = code.verification_uri_complete.as_deref();
         let link = foreign(complete.unwrap_or(&code.verification_uri));
         self.console.tell(&format!(
-            "Log in with any browser by visiting this link:\n\n    {link}\n\nIt shows, or asks for, this code:\n\n    {}\n",
-            foreign(&code.user_code)
+            "Log in with any browser by visiting this link:\n\n    {link}\n\nIt shows, or asks for, this code:\n\n    {}\n\nIt leads to the issuer {issuer}\n",
+            foreign(&code.user_code),
+            issuer = foreign(&self.settings.issuer)
         ));
         let answer = device::wait(&endpoint, &code).await?;
         issuer.tokens(&answer, None, self.clock).await
@@ -239,13 +277,21 @@ impl Session<'_> {
     }
 }
 
-fn attempt() -> Result<Attempt, OidcLoginError> {
-    let mut random = [0; RANDOM_BYTES];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| OidcLoginError::Random)?;
-    Ok(Attempt::new(&random))
+fn limit(is_interactive: bool) -> Duration {
+    match is_interactive {
+        true => LIMIT,
+        false => LIMIT_WITHOUT_TERMINAL,
+    }
 }
 
-/// Whether a browser could be started. What it prints goes nowhere: stdout is kubectl's.
+fn attempt(issuer: &Issuer<'_>) -> Result<Attempt, OidcLoginError> {
+    let mut random = [0; RANDOM_BYTES];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| OidcLoginError::Random)?;
+    let provider = &issuer.provider;
+    Ok(Attempt::new(&random).at(&provider.issuer, provider.names_itself))
+}
+
+/// Whether a browser could be started. One in the terminal has it to itself until the user leaves it.
 fn open_browser(url: &Url) -> bool {
     webbrowser::open(url.as_str()).is_ok()
 }

@@ -4,7 +4,7 @@
 //! which an issuer takes once.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use crate::console::Console;
 const INTERVAL: Duration = Duration::from_millis(20);
 /// After so many tries, two seconds, somebody may wonder.
 const TRIES_IN_SILENCE: u32 = 100;
+/// After so many, two minutes, nothing is waited for any longer: nobody may be at the other's login.
+const TRIES: u32 = 6000;
 
 /// Held while a session is renewed; the others of the same session wait.
 #[derive(Debug)]
@@ -24,33 +26,62 @@ pub(crate) struct LoginLock {
 }
 
 impl LoginLock {
-    /// Waits until no other program logs in to this session. The lock stands beside the cache and ends with its holder, however
-    /// that ends.
+    /// Waits until no other program logs in to this session, but not for ever. The lock stands beside the cache and ends with
+    /// its holder, however that ends.
+    ///
+    /// The file stays: were it removed, one program could hold the old file and another the new.
     pub(crate) fn wait(cache: &Path, session: &str, console: &Console<'_>) -> io::Result<Self> {
+        Self::try_repeatedly(TRIES, cache, session, console)
+    }
+
+    fn try_repeatedly(
+        tries: u32,
+        cache: &Path,
+        session: &str,
+        console: &Console<'_>,
+    ) -> io::Result<Self> {
         if let Some(folder) = cache.parent() {
             create_private_folder(folder)?;
         }
         let path = with_extension(cache, &format!("{session}.lock"));
-        let file = private(OpenOptions::new().write(true).create(true)).open(path)?;
-        for tries in 0.. {
+        let file = private(OpenOptions::new().write(true).create(true)).open(&path)?;
+        for tried in 0..tries {
             match file.try_lock() {
                 Ok(()) => {
+                    // It is for those who wait; without it they are told less.
+                    drop(note_holder(&file));
                     return Ok(Self {
                         _file: file,
-                        has_waited: tries > 0,
+                        has_waited: tried > 0,
                     });
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            if tries == TRIES_IN_SILENCE {
-                console
-                    .tell("Waiting for another haulout that is logging in to the same session...");
+            if tried == TRIES_IN_SILENCE {
+                let holder = holder(&path);
+                console.tell(&format!(
+                    "Waiting for another haulout{holder} that is logging in to the same session..."
+                ));
             }
             std::thread::sleep(INTERVAL);
         }
+        console.tell("It takes too long; going on without it.");
         Err(io::ErrorKind::TimedOut.into())
     }
+}
+
+/// Writes who holds the lock, for those who wait.
+fn note_holder(mut file: &File) -> io::Result<()> {
+    file.set_len(0)?;
+    write!(file, "{}", std::process::id())
+}
+
+/// Who holds the lock, if that can be read.
+fn holder(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let process = text.parse::<u32>();
+    process.map_or_else(|_| String::new(), |id| format!(" (process {id})"))
 }
 
 #[cfg(test)]
@@ -82,7 +113,26 @@ mod tests {
             drop(first);
             let (has_waited, told) = waiting.join().unwrap();
             assert!(has_waited);
+            let id = std::process::id();
+            let expected = format!("Waiting for another haulout (process {id}) that is");
+            assert!(told.starts_with(&expected), "{told}");
             assert_eq!(told.lines().count(), 1, "{told}");
         });
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("sessions.yaml");
+        let told = std::cell::RefCell::new(String::new());
+        let print = |text: &str| {
+            told.borrow_mut().push_str(text);
+            Ok(())
+        };
+        let console = Console::new(&print, false, &|_| None);
+        let _first = LoginLock::wait(&cache, "0123", &console).unwrap();
+        let second = LoginLock::try_repeatedly(3, &cache, "0123", &console);
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(!told.borrow().is_empty());
     }
 }

@@ -86,13 +86,14 @@ impl Settings {
     /// As Pinniped's CLI makes it, so that its sessions are found.
     pub(crate) fn session_key(&self) -> SessionKey {
         let upstream = self.upstream.as_ref();
-        SessionKey {
+        let key = SessionKey {
             client_id: self.client.id.clone(),
             issuer: self.issuer.clone(),
             redirect_uri: format!("http://localhost:{}/callback", self.listen_port),
             scopes: self.client.scopes.clone(),
             upstream_provider_name: upstream.map_or_else(String::new, |u| u.name.clone()),
-        }
+        };
+        key.with_parameters(&self.client.extra_parameters)
     }
 
     /// The client as this issuer can take it: nobody has asked for scopes that it does not have.

@@ -17,6 +17,14 @@ pub(crate) struct Attempt {
     state: String,
     nonce: String,
     verifier: SecretString,
+    issuer: Option<ExpectedIssuer>,
+}
+
+/// Whom the answer has to come from (RFC 9207).
+struct ExpectedIssuer {
+    issuer: String,
+    /// Whether it always says who it is.
+    is_declared: bool,
 }
 
 impl Attempt {
@@ -27,6 +35,29 @@ impl Attempt {
             state: hex(state),
             nonce: hex(nonce),
             verifier: hex(verifier).into(),
+            issuer: None,
+        }
+    }
+
+    /// The same, for an answer that says that it is of `issuer`, or, unless the issuer has declared that it does so, says nothing.
+    pub(crate) fn at(self, issuer: &str, is_declared: bool) -> Self {
+        let issuer = issuer.to_owned();
+        Self {
+            issuer: Some(ExpectedIssuer {
+                issuer,
+                is_declared,
+            }),
+            ..self
+        }
+    }
+
+    /// Whether an answer with this `iss` is one of the issuer that was asked. A user may have been led to another one, that hands
+    /// him on to ours and wants to see the code.
+    pub(crate) fn is_issuer(&self, iss: Option<&str>) -> bool {
+        match (&self.issuer, iss) {
+            (None, _) => true,
+            (Some(expected), Some(iss)) => expected.issuer == iss,
+            (Some(expected), None) => !expected.is_declared,
         }
     }
 
@@ -183,5 +214,22 @@ mod tests {
             assert!(!attempt.is_state(other), "{other}");
         }
         assert_eq!(format!("{attempt:?}"), "Attempt");
+    }
+
+    #[test]
+    fn an_answer_of_another_issuer_is_known() {
+        let ours = "https://login.example.com";
+        for (is_declared, iss, expected) in [
+            (false, None, true),
+            (false, Some(ours), true),
+            (false, Some("https://other.example.com"), false),
+            (false, Some(""), false),
+            (true, None, false),
+            (true, Some(ours), true),
+            (true, Some("https://login.example.com/"), false),
+        ] {
+            let attempt = Attempt::new(&[7; RANDOM_BYTES]).at(ours, is_declared);
+            assert_eq!(attempt.is_issuer(iss), expected, "{is_declared} {iss:?}");
+        }
     }
 }

@@ -85,6 +85,12 @@ pub(crate) fn judge(request: &Request<'_>, attempt: &Attempt) -> Verdict {
             "missing or invalid state parameter: this is not the answer to the login that is waiting",
         );
     }
+    if !attempt.is_issuer(value("iss").as_deref()) {
+        return other(
+            StatusCode::FORBIDDEN,
+            "this is the answer of another issuer than that which is to log you in",
+        );
+    }
     if let Some(code) = value("error") {
         let description = value("error_description").unwrap_or_default();
         return Verdict::Denied(Denied { code, description });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use url::Url;
 
 use super::OidcError;
 use super::error::Step;
@@ -51,10 +52,20 @@ enum Next {
 pub(crate) async fn begin(endpoint: &TokenEndpoint<'_>) -> Result<DeviceCode, OidcError> {
     let url = endpoint.provider.device_authorization_endpoint.as_ref();
     let url = url.ok_or(OidcError::NoDeviceEndpoint)?;
+    check_origins(url, &endpoint.provider.token_endpoint)?;
     let scope = endpoint.client.scopes.join(" ");
     let step = Step::Device;
     let answer = endpoint.post_to(url, step, &[("scope", &scope)]).await?;
     serde_json::from_slice(&answer.body).map_err(|source| OidcError::Document { step, source })
+}
+
+/// One that sends users to another issuer's page, and its own device codes to itself, would get tokens that are not for it.
+fn check_origins(device: &Url, token: &Url) -> Result<(), OidcError> {
+    if device.origin() == token.origin() {
+        return Ok(());
+    }
+    let name = |url: &Url| url.origin().ascii_serialization();
+    Err(OidcError::ForeignDeviceEndpoint(name(device), name(token)))
 }
 
 /// Asks until the user has decided, or the code has expired.
@@ -135,6 +146,19 @@ mod tests {
         ));
         let answer = serde_json::from_str(r#"{"access_token": "a", "expires_in": "60"}"#).unwrap();
         assert!(matches!(next(Ok(answer), seconds(5)), Next::Done(_)));
+    }
+
+    #[test]
+    fn both_endpoints_are_on_one_server() {
+        let device = Url::parse("https://login.example.com/device").unwrap();
+        for (token, expected) in [
+            ("https://login.example.com/oauth/token", true),
+            ("https://login.example.com:8443/token", false),
+            ("https://other.example.com/token", false),
+        ] {
+            let token = Url::parse(token).unwrap();
+            assert_eq!(check_origins(&device, &token).is_ok(), expected, "{token}");
+        }
     }
 
     #[test]

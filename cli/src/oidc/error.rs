@@ -5,6 +5,7 @@ use std::fmt;
 use haulout_https::{Answer, CallError, ClientError, foreign};
 use haulout_jwt::keys::KeySetError;
 use haulout_jwt::verify::TokenError;
+use http::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
@@ -61,7 +62,7 @@ pub(crate) enum OidcError {
     Status {
         step: Step,
         url: String,
-        status: http::StatusCode,
+        status: StatusCode,
         text: String,
     },
     #[error(
@@ -116,20 +117,49 @@ pub(crate) enum OidcError {
     #[error("missing or invalid state parameter")]
     State,
     #[error(
+        "the answer to the login is not of the issuer that was asked: iss is missing, or another"
+    )]
+    AnswerOfAnother,
+    #[error(
         "error getting authorization: expected to be redirected, but response status was {0}; only a Pinniped Supervisor takes a \
          password so: leave out --upstream-identity-provider-flow=cli_password elsewhere"
     )]
-    NotRedirected(http::StatusCode),
+    NotRedirected(StatusCode),
+    #[error(
+        "the issuer lists no identity providers, so it is no Pinniped Supervisor, and gets no password; log in without cli_password"
+    )]
+    NoPasswordFlow,
     #[error("error getting authorization: redirected to the wrong location")]
     RedirectedElsewhere,
     #[error("user name and password cannot hold control characters")]
     NoHeader,
     #[error("the issuer offers no device code flow; leave out --flow=device_code")]
     NoDeviceEndpoint,
+    #[error(
+        "the issuer's device_authorization_endpoint and token_endpoint are not on one server ({0}, {1}); that is not trusted"
+    )]
+    ForeignDeviceEndpoint(String, String),
     #[error("the device code was not confirmed in time; log in again")]
     DeviceCodeExpired,
     #[error(transparent)]
     Choice(#[from] ChoiceError),
+}
+
+impl OidcError {
+    /// Whether the issuer has decided against what was sent, so that sending it again is of no use. That it cannot be reached
+    /// or is not able to answer now says nothing of the kind.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => {
+                !matches!(code.as_str(), "server_error" | "temporarily_unavailable")
+            }
+            Self::Status { status, .. } => {
+                let passes = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+                status.is_client_error() && !passes.contains(status)
+            }
+            _ => false,
+        }
+    }
 }
 
 fn after_colon(text: &str) -> String {
@@ -173,4 +203,41 @@ pub(crate) fn place(url: &Url) -> String {
     url.set_fragment(None);
     let _only_where_there_is_none = url.set_password(None);
     url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_a_fault_that_passes() {
+        let url = || "https://login.example.com/token".to_owned();
+        let refused = |code: &str| OidcError::Refused {
+            step: Step::Refresh,
+            url: url(),
+            code: code.to_owned(),
+            description: String::new(),
+        };
+        let answered = |status| OidcError::Status {
+            step: Step::Refresh,
+            url: url(),
+            status: StatusCode::from_u16(status).unwrap(),
+            text: String::new(),
+        };
+        for (error, expected) in [
+            (refused("invalid_grant"), true),
+            (refused("invalid_client"), true),
+            (refused("server_error"), false),
+            (refused("temporarily_unavailable"), false),
+            (answered(400), true),
+            (answered(403), true),
+            (answered(408), false),
+            (answered(429), false),
+            (answered(302), false),
+            (answered(503), false),
+            (OidcError::NoHeader, false),
+        ] {
+            assert_eq!(error.is_refusal(), expected, "{error}");
+        }
+    }
 }

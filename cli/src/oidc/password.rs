@@ -74,6 +74,9 @@ fn read(
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
     };
+    if !attempt.is_issuer(value("iss").as_deref()) {
+        return Err(OidcError::AnswerOfAnother);
+    }
     if let Some(code) = value("error") {
         let description = value("error_description").unwrap_or_default();
         return Err(OidcError::Denied(Denied { code, description }));

@@ -21,6 +21,8 @@ pub(crate) struct Provider {
     pub(crate) revocation_endpoint: Option<Url>,
     /// Whether the answer to a login can be posted to us by a page of the issuer.
     pub(crate) offers_form_post: bool,
+    /// Whether its answer to a login always says who it is (RFC 9207).
+    pub(crate) names_itself: bool,
     pub(crate) scopes_supported: Option<Vec<String>>,
     pub(crate) token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// Where a Pinniped Supervisor lists its identity providers; others have none.
@@ -42,6 +44,8 @@ struct Document {
     revocation_endpoint: String,
     #[serde(default)]
     response_modes_supported: Option<Value>,
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
     #[serde(default)]
     scopes_supported: Option<Vec<String>>,
     #[serde(default)]
@@ -117,6 +121,7 @@ fn read(issuer: &str, body: &[u8]) -> Result<Provider, OidcError> {
         )?,
         revocation_endpoint: optional("revocation_endpoint", &document.revocation_endpoint)?,
         offers_form_post,
+        names_itself: document.authorization_response_iss_parameter_supported,
         scopes_supported: document.scopes_supported,
         token_endpoint_auth_methods_supported: document.token_endpoint_auth_methods_supported,
         identity_providers_endpoint,

@@ -13,6 +13,7 @@ use url::form_urlencoded::Serializer;
 use super::authorization::{Attempt, Client};
 use super::error::{Step, refused};
 use super::provider::Provider;
+use super::seconds::Seconds;
 use super::{IssuerClient, OidcError};
 
 const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -33,36 +34,15 @@ pub(crate) struct TokenAnswer {
     pub(crate) access_token: SecretString,
     #[serde(default)]
     pub(crate) token_type: String,
-    /// Seconds from now; some issuers write it as text.
+    /// How long the access token is good, if the issuer says so.
     #[serde(default)]
-    expires_in: Option<Seconds>,
+    pub(crate) expires_in: Seconds,
     #[serde(default)]
     pub(crate) id_token: Option<SecretString>,
     #[serde(default)]
     pub(crate) refresh_token: Option<SecretString>,
     #[serde(default)]
     issued_token_type: String,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(u64),
-    Text(#[serde(deserialize_with = "number")] u64),
-}
-
-fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
-}
-
-impl TokenAnswer {
-    /// Seconds for which the access token is good, if the issuer says so.
-    pub(crate) fn expires_in(&self) -> Option<u64> {
-        self.expires_in.map(|seconds| match seconds {
-            Seconds::Number(seconds) | Seconds::Text(seconds) => seconds,
-        })
-    }
 }
 
 impl std::fmt::Debug for TokenAnswer {

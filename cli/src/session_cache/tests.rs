@@ -40,7 +40,7 @@ fn tokens() -> Tokens {
 fn cache() -> (tempfile::TempDir, SessionCache) {
     let folder = tempfile::tempdir().unwrap();
     let file = CacheFile::new(folder.path().join("sessions.yaml"));
-    (folder, SessionCache(file))
+    (folder, SessionCache(file, "system".to_owned()))
 }
 
 /// The names of the tokens that are given out at a time.
@@ -95,6 +95,66 @@ fn whatever_makes_another_session_finds_none() {
         assert!(cache.get(&other, at(NOW)).unwrap().is_none(), "{other:?}");
         assert_ne!(other.digest(), key().digest());
     }
+}
+
+#[test]
+fn whatever_the_issuer_is_told_beside_makes_another_session() {
+    let parameter = |value: &str| [("login_hint".to_owned(), value.to_owned())];
+    let (alice, bob) = (parameter("alice"), parameter("bob"));
+    assert_eq!(key().with_parameters(&[]), key());
+    let alices = key().with_parameters(&alice);
+    assert_ne!(alices, key());
+    assert_ne!(alices, key().with_parameters(&bob));
+    assert_eq!(alices, key().with_parameters(&alice));
+}
+
+#[test]
+fn a_session_is_given_to_no_login_that_trusts_others() {
+    let (_folder, cache) = cache();
+    let other = SessionCache(CacheFile::new(cache.path().to_owned()), "other".to_owned());
+    cache.put(&key(), &tokens(), at(NOW)).unwrap();
+    assert_eq!(given(&other, NOW), [""; 0]);
+    assert_eq!(given(&cache, NOW), ["access", "id", "refresh"]);
+    // Each has its own.
+    let theirs = Tokens {
+        refresh: tokens().refresh,
+        ..Tokens::default()
+    };
+    other.put(&key(), &theirs, at(NOW)).unwrap();
+    assert_eq!(given(&other, NOW), ["refresh"]);
+    assert_eq!(given(&cache, NOW), ["access", "id", "refresh"]);
+}
+
+#[test]
+fn a_session_of_pinnipeds_cli_becomes_that_of_whoever_asks_first() {
+    let (_folder, cache) = cache();
+    let other = SessionCache(CacheFile::new(cache.path().to_owned()), "other".to_owned());
+    cache.put(&key(), &tokens(), at(NOW)).unwrap();
+    let written = std::fs::read_to_string(cache.path()).unwrap();
+    // What Pinniped's CLI makes of it.
+    let lines = written
+        .lines()
+        .filter(|line| !line.contains("trustedRoots"));
+    let unbound = lines.collect::<Vec<_>>().join("\n");
+    assert_ne!(unbound, written.trim_end());
+    std::fs::write(cache.path(), unbound).unwrap();
+    assert_eq!(given(&other, NOW), ["access", "id", "refresh"]);
+    assert_eq!(given(&cache, NOW), [""; 0]);
+}
+
+#[test]
+fn roots_have_one_name_in_any_order() {
+    let only = |certificates: &[&[u8]]| {
+        let certificates = certificates.iter().map(|der| der.to_vec());
+        name_of(&TrustRoots::Only(certificates.collect()))
+    };
+    assert_eq!(only(&[b"a", b"b"]), only(&[b"b", b"a", b"b"]));
+    let names = [only(&[b"a"]), only(&[b"b"]), only(&[b"a", b"b"])];
+    for (position, name) in names.iter().enumerate() {
+        assert_ne!(name, "system");
+        assert!(!names[..position].contains(name));
+    }
+    assert_eq!(name_of(&TrustRoots::System), "system");
 }
 
 #[test]

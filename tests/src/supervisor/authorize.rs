@@ -87,7 +87,9 @@ fn log_in(shared: &Shared, parameters: &Parameters, username: &str, password: &s
             }
         }
     };
-    let answer = [answer, vec![("state", state)]].concat();
+    let iss = shared.behaviour().answers_as;
+    let iss = iss.map(|iss| ("iss", iss)).into_iter().collect();
+    let answer = [answer, vec![("state", state)], iss].concat();
     match parameters.get("response_mode").map(String::as_str) {
         Some("form_post") => form_post(&redirect_uri, &answer),
         _ => redirect(&redirect_uri, &answer),

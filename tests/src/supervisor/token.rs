@@ -32,6 +32,9 @@ pub(super) async fn answer(
     headers: HeaderMap,
     Form(fields): Form<Fields>,
 ) -> Response {
+    if shared.behaviour().tokens_are_away {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     let answer = match field("grant_type") {
         "authorization_code" => redeem(&shared, &field),
@@ -177,7 +180,9 @@ fn tokens(
     if let (Some(nonce), Some(more)) = (nonce, more.as_object_mut()) {
         more.insert("nonce".to_owned(), json!(nonce));
     }
-    let life = shared.behaviour().token_life.as_secs();
+    let behaviour = shared.behaviour();
+    let life = behaviour.token_life.as_secs();
+    let life = behaviour.expires_in.unwrap_or_else(|| json!(life));
     let mut answer =
         json!({"access_token": access_token, "token_type": "bearer", "expires_in": life});
     if let Some(answer) = answer.as_object_mut() {

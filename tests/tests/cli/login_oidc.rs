@@ -6,6 +6,7 @@ mod browser;
 mod exchange;
 mod flows;
 mod logout;
+mod process;
 mod sessions;
 mod verbose;
 mod warnings;
@@ -31,7 +32,16 @@ struct Site {
 
 impl Site {
     async fn new(behaviour: Behaviour) -> Self {
-        let (clock, hand) = Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
+        Self::at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW), behaviour).await
+    }
+
+    /// For a program that is a process, and reads the time itself.
+    async fn today(behaviour: Behaviour) -> Self {
+        Self::at(Clock::system().now(), behaviour).await
+    }
+
+    async fn at(now: SystemTime, behaviour: Behaviour) -> Self {
+        let (clock, hand) = Clock::manual(now);
         Self {
             machine: Machine::new(),
             supervisor: Supervisor::start(clock, behaviour).await.unwrap(),

@@ -5,7 +5,7 @@ use haulout_tests::supervisor::{Behaviour, IdentityProvider, MACHINE, PASSWORD};
 use url::Url;
 
 use super::browser::Browser;
-use super::{Site, assert_fails};
+use super::{Screen, Site, assert_fails};
 
 /// What the program asks the issuer by this name.
 fn parameter(link: &Url, name: &str) -> Option<String> {
@@ -53,6 +53,50 @@ async fn c041_a_wrong_state_ends_nothing() {
         })
         .await;
     outcome.credential();
+}
+
+/// RFC 9207: otherwise an issuer could send a user on to ours, and have the code sent to itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_another_issuer_is_turned_away() {
+    let site = Site::new(Behaviour::default()).await;
+    let us = site.supervisor.url().to_owned();
+    for (declared, iss, is_good) in [
+        (true, Some(us.clone()), true),
+        (true, None, false),
+        (false, Some(us), true),
+        (false, Some("https://other.example.com".to_owned()), false),
+    ] {
+        *site.supervisor.behaviour() = Behaviour {
+            names_itself: declared,
+            answers_as: iss.clone(),
+            ..Behaviour::default()
+        };
+        let browser = Browser::new(&site.supervisor);
+        let screen = Screen::default();
+        let no_cache = ["--credential-cache=", "--session-cache=/dev/null/x"];
+        let user = async |screen: &Screen| {
+            let callback = browser.callback(screen, "alice").await;
+            let status = browser.get(callback.clone()).await.status();
+            assert_eq!(status == 200, is_good, "{declared} {iss:?}");
+            if !is_good {
+                let mut good = callback;
+                let ours = site.supervisor.url();
+                let kept = good.query_pairs().into_owned();
+                let kept: Vec<_> = kept.filter(|(name, _)| name != "iss").collect();
+                let mut query = good.query_pairs_mut();
+                query.clear().extend_pairs(kept).append_pair("iss", ours);
+                drop(query);
+                assert_eq!(browser.get(good).await.status(), 200);
+            }
+        };
+        site.run_on(&screen, &no_cache, user).await.credential();
+    }
+    let mut site = site;
+    site.machine
+        .set("PINNIPED_USERNAME", "bob")
+        .set("PINNIPED_PASSWORD", PASSWORD);
+    let outcome = site.run(&["--flow=cli_password"]).await;
+    assert_fails(&outcome, 1, "not of the issuer that was asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,6 +235,7 @@ async fn a_machine_logs_in_with_its_secret() {
     site.machine.set("SECRET", MACHINE.1);
     let outcome = site.run(&flags).await;
     outcome.credential();
+    assert!(!site.sessions_file().exists(), "it is no person's session");
     site.machine.set("SECRET", "wrong secret");
     let outcome = site
         .run(
@@ -224,6 +269,22 @@ async fn c095_name_and_password_come_from_the_environment() {
     let outcome = site.run(&flags).await;
     outcome.credential();
     assert_eq!(outcome.stderr, "", "nothing is asked");
+}
+
+/// Which would have it in its log: the headers are Pinniped's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_sent_to_supervisors_only() {
+    let mut site = Site::new(Behaviour {
+        is_supervisor: false,
+        ..Behaviour::default()
+    })
+    .await;
+    site.machine
+        .set("PINNIPED_USERNAME", "bob")
+        .set("PINNIPED_PASSWORD", PASSWORD);
+    let outcome = site.run(&["--flow=cli_password"]).await;
+    assert_fails(&outcome, 1, "gets no password");
+    assert_eq!(site.supervisor.calls().authorize, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,6 +100,75 @@ async fn refresh_without_an_id_token_leads_to_a_login() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_that_the_issuer_takes_no_more_is_replaced() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let no_cache = &["--credential-cache=", "--request-audience=my-cluster"];
+    site.log_in(no_cache).await.credential();
+    site.supervisor.forget_access_tokens();
+    site.run(no_cache).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes), (1, 1));
+    // Where it cannot be refreshed either, the user logs in again.
+    site.supervisor.forget_access_tokens();
+    site.supervisor.behaviour().refuses_refresh = true;
+    site.wait(1);
+    site.log_in(no_cache).await.credential();
+    assert_eq!(site.supervisor.calls().authorize, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_without_an_id_token_is_enough_where_the_access_token_is_exchanged() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.supervisor.behaviour().refreshes_without_id_token = true;
+    for _ in 0..2 {
+        site.wait(121);
+        site.run(CLUSTER).await.credential();
+    }
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes, calls.reused), (1, 2, 0));
+}
+
+/// An issuer that is away is no reason to ask the user for another login, nor to lose the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn c085_refresh_that_cannot_be_asked_for_leaves_the_session_as_it_is() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.wait(121);
+    site.supervisor.behaviour().tokens_are_away = true;
+    let outcome = site.run(CLUSTER).await;
+    assert_fails(&outcome, 1, "failed to refresh the tokens");
+    site.supervisor.behaviour().tokens_are_away = false;
+    site.run(CLUSTER).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_token_is_not_spent_while_there_are_no_keys_to_check_its_fruits_with() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.wait(121);
+    site.supervisor.behaviour().keys_are_away = true;
+    let outcome = site.run(CLUSTER).await;
+    assert_fails(&outcome, 1, "failed to fetch the issuer's keys");
+    assert_eq!(site.supervisor.calls().refreshes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_refresh_token_is_kept_whatever_becomes_of_the_rest() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.wait(121);
+    site.supervisor.behaviour().claims = json!({"iss": "https://other.example.com"});
+    assert_fails(&site.run(CLUSTER).await, 1, "ID token is not good");
+    site.supervisor.behaviour().claims = json!({});
+    site.run(CLUSTER).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes, calls.reused), (1, 2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c086_for_another_audience_the_access_token_is_exchanged() {
     let mut site = Site::new(Behaviour::default()).await;
     let no_cache = &["--credential-cache=", "--request-audience=my-cluster"];
@@ -123,6 +192,34 @@ async fn c086_for_another_audience_the_access_token_is_exchanged() {
         4,
         "the ID token ends too soon"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_not_given_to_whomever_another_kubeconfig_trusts() {
+    let site = Site::new(Behaviour::default()).await;
+    let other = Site::new(Behaviour::default()).await.ca_flag();
+    let wider = [CLUSTER, &[&other]].concat();
+    site.log_in(CLUSTER).await.credential();
+    site.log_in(&wider).await.credential();
+    let mut calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.exchanges), (2, 2));
+    // Both are there.
+    std::fs::remove_file(site.machine.cache_file()).unwrap();
+    for flags in [CLUSTER, &wider] {
+        site.run(flags).await.credential();
+    }
+    calls.discovery += 2;
+    calls.exchanges += 2;
+    assert_eq!(site.supervisor.calls(), calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_the_issuer_is_hinted_at_has_a_session_of_his_own() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    let hinted = [CLUSTER, &["--extra-parameter=login_hint=admin"]].concat();
+    site.log_in(&hinted).await.credential();
+    assert_eq!(site.supervisor.calls().authorize, 2);
 }
 
 /// Thirty at once, with a session whose tokens have expired: one refresh, and everybody has a credential.
@@ -186,4 +283,17 @@ async fn session_file_is_as_pinnipeds_cli_writes_it() {
     assert_eq!(tokens["access"]["type"], "bearer");
     assert_eq!(tokens["id"]["claims"]["username"], "alice");
     assert!(tokens["refresh"]["token"].is_string());
+}
+
+/// As some issuers do for a token that does not expire.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_may_live_beyond_all_time() {
+    for life in [json!(u64::MAX), json!(1e18), json!(-1), json!("3600")] {
+        let site = Site::new(Behaviour {
+            expires_in: Some(life),
+            ..Behaviour::default()
+        })
+        .await;
+        site.log_in(CLUSTER).await.credential();
+    }
 }

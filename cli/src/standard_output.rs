@@ -1,0 +1,58 @@
+//! Standard output, which is for the result alone.
+
+use std::io::{self, Write};
+
+/// Where the result goes. What a program prints that is started from here on, such as a browser in the terminal, goes to
+/// standard error: kubectl reads standard output.
+pub fn take_stdout() -> Box<dyn Write> {
+    #[cfg(unix)]
+    if let Some(own) = own::take() {
+        return Box::new(io::LineWriter::new(own));
+    }
+    Box::new(io::stdout())
+}
+
+/// Ends when nobody is left to read the result, as when kubectl was killed; not where that cannot be known.
+pub(crate) async fn reader_gone() {
+    #[cfg(unix)]
+    if let Some(own) = own::STDOUT.get() {
+        return own::reader_gone(own).await;
+    }
+    std::future::pending().await
+}
+
+#[cfg(unix)]
+mod own {
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::AsFd as _;
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::fs::Timespec;
+
+    /// Standard output of this process, once it is taken.
+    pub(super) static STDOUT: OnceLock<File> = OnceLock::new();
+
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// Gives it a number that no other program inherits, and makes its own standard error's.
+    pub(super) fn take() -> Option<&'static File> {
+        let own = io::stdout().as_fd().try_clone_to_owned().ok()?;
+        rustix::stdio::dup2_stdout(io::stderr()).ok()?;
+        Some(STDOUT.get_or_init(|| own.into()))
+    }
+
+    pub(super) async fn reader_gone(stdout: &File) {
+        let gone = PollFlags::ERR | PollFlags::HUP;
+        loop {
+            let mut asked = [PollFd::new(stdout, PollFlags::empty())];
+            let polled = poll(&mut asked, Some(&Timespec::default()));
+            if polled.is_ok() && asked.iter().any(|asked| asked.revents().intersects(gone)) {
+                return;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+}
