@@ -37,6 +37,7 @@ use crate::oidc::tokens::{TokenAnswer, TokenEndpoint};
 use crate::session_cache::{
     AccessToken, IdToken, RefreshToken, SessionCache, SessionKey, Tokens, timestamp,
 };
+use crate::terminal;
 
 pub(crate) use error::{CaError, OidcLoginError};
 use lock::LoginLock;
@@ -110,7 +111,7 @@ fn renew(
         .enable_all()
         .build()
         .map_err(OidcLoginError::Runtime)?;
-    let is_interactive = info.is_interactive && crate::terminal::is_interactive();
+    let is_interactive = info.is_interactive && terminal::is_interactive();
     let credential = runtime.block_on(async {
         let mut session = Session {
             settings,
@@ -121,11 +122,22 @@ fn renew(
             is_interactive,
             stderr,
         };
-        let token = session.id_token().await?;
-        session.credential(token).await
+        let login = async {
+            let token = session.id_token().await?;
+            session.credential(token).await
+        };
+        tokio::select! {
+            biased;
+            () = terminal::interrupted(), if is_interactive => Err(OidcLoginError::Interrupted),
+            credential = login => credential,
+        }
     });
     // A question that nobody has answered is asked no more.
     runtime.shutdown_background();
+    if matches!(credential, Err(OidcLoginError::Interrupted)) {
+        // The cursor stands behind a question.
+        drop(writeln!(stderr));
+    }
     let credential = credential?;
     caches.keep_credential(&credential, clock, stderr);
     Ok(credential)

@@ -15,7 +15,8 @@ fn main() -> ExitCode {
         &arguments,
         &|name| std::env::var_os(name),
         now,
-        &mut std::io::stdin().lock(),
+        // Not locked: questions are read on another thread.
+        &mut std::io::stdin(),
         &mut std::io::stdout().lock(),
         &mut std::io::stderr().lock(),
     )

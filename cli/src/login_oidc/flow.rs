@@ -144,7 +144,7 @@ impl Session<'_> {
     ) -> Result<(SecretString, Option<Arrival>), OidcLoginError> {
         let pasted = async {
             match pasting {
-                true => tokio::task::spawn_blocking(terminal::read_line).await,
+                true => terminal::read_line().await,
                 false => std::future::pending().await,
             }
         };
@@ -170,14 +170,14 @@ impl Session<'_> {
                 }
             }
             pasted = pasted => {
-                let line = pasted.map_err(std::io::Error::from).flatten().map_err(OidcLoginError::Ask)?;
+                let line = pasted.map_err(OidcLoginError::Ask)?;
                 Ok((line.trim().to_owned().into(), None))
             }
         }
     }
 
     async fn by_password(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
-        let login = self.ask_login()?;
+        let login = self.ask_login().await?;
         let attempt = attempt()?;
         let redirect_uri = format!("http://127.0.0.1:{}/callback", self.settings.listen_port);
         let url = authorize_url(
@@ -194,7 +194,7 @@ impl Session<'_> {
             .await
     }
 
-    fn ask_login(&mut self) -> Result<Login, OidcLoginError> {
+    async fn ask_login(&mut self) -> Result<Login, OidcLoginError> {
         let set = |name| (self.environment)(name).and_then(|value| value.into_string().ok());
         let (username, password) = (set("PINNIPED_USERNAME"), set("PINNIPED_PASSWORD"));
         if username.is_none() || password.is_none() {
@@ -208,11 +208,17 @@ impl Session<'_> {
         }
         let username = match username {
             Some(username) => username,
-            None => terminal::ask("Username: ", self.stderr).map_err(OidcLoginError::Ask)?,
+            None => {
+                let asked = terminal::ask("Username: ", self.stderr).await;
+                asked.map_err(OidcLoginError::Ask)?
+            }
         };
         let password = match password {
             Some(password) => password.into(),
-            None => terminal::ask_secret("Password: ", self.stderr).map_err(OidcLoginError::Ask)?,
+            None => {
+                let asked = terminal::ask_secret("Password: ", self.stderr).await;
+                asked.map_err(OidcLoginError::Ask)?
+            }
         };
         Ok(Login { username, password })
     }

@@ -7,6 +7,7 @@ mod exchange;
 mod flows;
 mod logout;
 mod sessions;
+mod terminal;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -29,7 +30,16 @@ struct Site {
 
 impl Site {
     async fn new(behaviour: Behaviour) -> Self {
-        let (clock, hand) = Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
+        Self::at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW), behaviour).await
+    }
+
+    /// For a program that is a process, and reads the time itself.
+    async fn today(behaviour: Behaviour) -> Self {
+        Self::at(Clock::system().now(), behaviour).await
+    }
+
+    async fn at(now: SystemTime, behaviour: Behaviour) -> Self {
+        let (clock, hand) = Clock::manual(now);
         Self {
             machine: Machine::new(),
             supervisor: Supervisor::start(clock, behaviour).await.unwrap(),
@@ -136,17 +146,30 @@ impl Screen {
 
     /// The first line with this in it, as soon as there is one.
     async fn line(&self, part: &str) -> String {
-        for _ in 0..1000 {
-            let text = self.text();
+        self.wait_for(part, |text| {
             let whole = text
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'));
-            if let Some(line) = whole.map(str::trim).find(|line| line.contains(part)) {
-                return line.to_owned();
+            let mut whole = whole.map(str::trim);
+            whole.find(|line| line.contains(part)).map(str::to_owned)
+        })
+        .await
+    }
+
+    /// Waits until it ends so, as where a question waits for its answer.
+    async fn ends_with(&self, end: &str) {
+        self.wait_for(end, |text| text.ends_with(end).then_some(()))
+            .await;
+    }
+
+    async fn wait_for<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        for _ in 0..1000 {
+            if let Some(found) = find(&self.text()) {
+                return found;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("{part} does not come: {}", self.text());
+        panic!("{what:?} does not come: {:?}", self.text());
     }
 }
 
