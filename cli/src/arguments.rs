@@ -108,12 +108,13 @@ pub(crate) enum OutputFormat {
 /// Where CA certificates come from.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CaFlags {
-    /// File with CA certificates, PEM, that may sign the issuer's certificate, in place of this system's; may be repeated.
-    #[arg(long, value_name = "FILE")]
+    /// File with CA certificates, PEM, that may sign the issuer's certificate, in place of this system's; may be repeated,
+    /// or be a list with commas.
+    #[arg(long, value_delimiter = ',', value_name = "FILE")]
     pub(crate) ca_bundle: Vec<PathBuf>,
 
-    /// The same as base64 of PEM; may be repeated.
-    #[arg(long, value_name = "BASE64")]
+    /// The same as base64 of PEM.
+    #[arg(long, value_delimiter = ',', value_name = "BASE64")]
     pub(crate) ca_bundle_data: Vec<String>,
 }
 

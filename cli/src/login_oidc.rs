@@ -93,7 +93,7 @@ fn renew(
     let clock = surroundings.clock;
     let key = settings.session_key();
     // Without a place for the lock there is none for the cache either, and nothing to share.
-    let lock = (caches.sessions.as_ref())
+    let _lock = (caches.sessions.as_ref())
         .map(|sessions| LoginLock::wait(sessions.path(), &key.digest(), stderr))
         .and_then(|lock| match lock {
             Ok(lock) => Some(lock),
@@ -102,9 +102,8 @@ fn renew(
                 None
             }
         });
-    if lock.as_ref().is_some_and(|lock| lock.has_waited)
-        && let Some(credential) = caches.credential(clock, stderr)
-    {
+    // What is wrong with the cache has been reported.
+    if let Some(credential) = caches.credential(clock, &mut std::io::sink()) {
         return Ok(credential);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()

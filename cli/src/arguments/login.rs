@@ -1,5 +1,6 @@
 //! `login static` and `login oidc`, which stand in kubeconfigs.
 
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
@@ -102,17 +103,17 @@ pub(crate) struct OidcLogin {
 pub(crate) struct OidcSwitches {
     /// Do not open a browser, only print the link.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) skip_browser: bool,
 
     /// Do not listen for the browser; paste what it shows.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_name = "BOOL")]
+          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) skip_listen: bool,
 
     /// Say what is wrong with the session cache.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_name = "BOOL")]
+          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) debug_session_cache: bool,
 }
 
@@ -128,6 +129,11 @@ pub(crate) enum Flow {
     CliPassword,
     /// No user: the client itself (RFC 6749, 4.4).
     ClientCredentials,
+}
+
+/// What Go takes for a boolean, such as `T` or `0`, and more.
+fn boolean() -> BoolishValueParser {
+    BoolishValueParser::new()
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
@@ -172,7 +178,7 @@ pub(crate) struct ConciergeFlags {
         default_value_t = false,
         default_missing_value = "true",
         hide_default_value = true,
-        hide_possible_values = true,
+        value_parser = boolean(),
         value_name = "BOOL"
     )]
     pub(crate) enable_concierge: bool,
@@ -279,6 +285,10 @@ mod tests {
                 .concierge
                 .enable_concierge
         );
+        for yes in ["true", "TRUE", "T", "t", "1"] {
+            let flag = format!("--enable-concierge={yes}");
+            assert!(parse(&[&flag]).unwrap().concierge.enable_concierge, "{yes}");
+        }
         assert_eq!(parse(&["--token", "a"]).unwrap().token, "a");
         assert_eq!(
             parse(&["--token=a", "--token=b"]).unwrap().token,

@@ -18,8 +18,6 @@ const TRIES_IN_SILENCE: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct LoginLock {
     _file: File,
-    /// Whether another held it before.
-    pub(crate) has_waited: bool,
 }
 
 impl LoginLock {
@@ -33,12 +31,7 @@ impl LoginLock {
         let file = private(OpenOptions::new().write(true).create(true)).open(path)?;
         for tries in 0.. {
             match file.try_lock() {
-                Ok(()) => {
-                    return Ok(Self {
-                        _file: file,
-                        has_waited: tries > 0,
-                    });
-                }
+                Ok(()) => return Ok(Self { _file: file }),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
@@ -64,19 +57,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("a/sessions.yaml");
         let first = LoginLock::wait(&cache, "0123", &mut io::sink()).unwrap();
-        assert!(!first.has_waited);
-        let other = LoginLock::wait(&cache, "4567", &mut io::sink()).unwrap();
-        assert!(!other.has_waited, "another session is no hindrance");
+        // Another session is no hindrance.
+        LoginLock::wait(&cache, "4567", &mut io::sink()).unwrap();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| {
                 let mut stderr = Vec::new();
-                let second = LoginLock::wait(&cache, "0123", &mut stderr).unwrap();
-                (second.has_waited, String::from_utf8(stderr).unwrap())
+                LoginLock::wait(&cache, "0123", &mut stderr).unwrap();
+                String::from_utf8(stderr).unwrap()
             });
             std::thread::sleep(INTERVAL * (TRIES_IN_SILENCE + 20));
+            assert!(!waiting.is_finished());
             drop(first);
-            let (has_waited, told) = waiting.join().unwrap();
-            assert!(has_waited);
+            let told = waiting.join().unwrap();
             assert_eq!(told.lines().count(), 1, "{told}");
         });
     }

@@ -98,7 +98,7 @@ fn whatever_makes_another_session_finds_none() {
 }
 
 #[test]
-fn writing_keeps_the_age_and_the_others() {
+fn c120_writing_keeps_the_age_and_the_others() {
     let (_folder, cache) = cache();
     let other = SessionKey {
         issuer: "https://other.example.com".to_owned(),

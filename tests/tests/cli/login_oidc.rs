@@ -3,10 +3,12 @@
 //! Tests that show a behaviour of `pinniped` carry its number in the list of `docs/pinniped-cli.md`.
 
 mod browser;
+mod caches;
 mod exchange;
 mod flows;
 mod logout;
 mod sessions;
+mod stanzas;
 mod terminal;
 
 use std::io::{self, Write};
@@ -17,7 +19,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use haulout_operate::clock::{Clock, ManualClock};
-use haulout_tests::supervisor::{Behaviour, Supervisor};
+use haulout_tests::supervisor::{Behaviour, PASSWORD, Supervisor};
 
 use super::{Machine, NOW, Outcome};
 
@@ -119,6 +121,13 @@ impl Site {
         }
     }
 
+    /// Gives the program what it would ask for: it logs in as this user without a word.
+    fn set_password(&mut self, username: &str) {
+        self.machine
+            .set("PINNIPED_USERNAME", username)
+            .set("PINNIPED_PASSWORD", PASSWORD);
+    }
+
     /// Runs the program while nobody looks.
     async fn run(&self, more: &[&str]) -> Outcome {
         self.run_with(more, async |_| {}).await
@@ -134,6 +143,12 @@ impl Site {
         .await
     }
 }
+
+/// The stand-in's identity provider that takes passwords.
+const LDAP: &[&str] = &[
+    "--upstream-identity-provider-name=my-ldap",
+    "--upstream-identity-provider-type=ldap",
+];
 
 /// What the program says while it runs.
 #[derive(Clone, Default)]

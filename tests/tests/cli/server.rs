@@ -132,6 +132,10 @@ impl Server {
         self.address
     }
 
+    pub(crate) fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
     pub(crate) fn ca_base64(&self) -> String {
         STANDARD.encode(&self.ca_pem)
     }

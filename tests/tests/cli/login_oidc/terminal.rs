@@ -15,12 +15,8 @@ use rustix::termios::{LocalModes, tcgetattr};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::browser::Browser;
-use super::{Outcome, Screen, Site, assert_fails};
+use super::{LDAP, Outcome, Screen, Site, assert_fails};
 
-const LDAP: &[&str] = &[
-    "--upstream-identity-provider-name=my-ldap",
-    "--upstream-identity-provider-type=ldap",
-];
 const PASTE: &str = "    Optionally, paste your authorization code: ";
 
 /// What the user has before him.
