@@ -7,6 +7,7 @@ mod caches;
 mod exchange;
 mod flows;
 mod logout;
+mod processes;
 mod sessions;
 mod stanzas;
 mod terminal;
@@ -42,8 +43,11 @@ impl Site {
 
     async fn at(now: SystemTime, behaviour: Behaviour) -> Self {
         let (clock, hand) = Clock::manual(now);
+        let mut machine = Machine::new();
+        let since = now.duration_since(SystemTime::UNIX_EPOCH);
+        machine.now = since.unwrap().as_secs();
         Self {
-            machine: Machine::new(),
+            machine,
             supervisor: Supervisor::start(clock, behaviour).await.unwrap(),
             clock: hand,
         }
