@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
+use crate::session_cache::session_place;
 pub(crate) use login::{ConciergeFlags, Flow, Login, OidcLogin, StaticLogin};
 pub(crate) use talos::{Talos, TalosPatchFlags};
 
@@ -128,8 +129,8 @@ pub(crate) struct LogoutFlags {
     #[command(flatten)]
     pub(crate) ca: CaFlags,
 
-    /// File that keeps tokens [default: as login oidc].
-    #[arg(long, value_name = "FILE")]
+    /// File, or keyring, that keeps tokens [default: as login oidc].
+    #[arg(long, value_name = "FILE", value_parser = session_place)]
     pub(crate) session_cache: Option<String>,
 
     /// File that keeps credentials [default: as login oidc].

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Environment;
+use crate::keyring::KeyringError;
 
 const API_VERSION: &str = "config.supervisor.pinniped.dev/v1alpha1";
 /// A file beyond this is not ours.
@@ -38,6 +39,8 @@ pub(crate) enum CacheError {
     Encode(&'static str, #[source] serde_saphyr::ser::Error),
     #[error("failed to write the {0} cache")]
     Write(&'static str, #[source] io::Error),
+    #[error("failed to use the keyring")]
+    Keyring(#[from] KeyringError),
     #[error("the time is outside of what a timestamp can hold")]
     Time,
 }

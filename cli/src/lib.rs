@@ -14,6 +14,7 @@ mod doctor;
 mod exchange;
 mod exec_credential;
 mod installation;
+mod keyring;
 mod local_host;
 mod login_oidc;
 mod login_static;

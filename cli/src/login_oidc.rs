@@ -188,7 +188,12 @@ impl Caches {
     }
 
     fn or_report<T>(&self, result: Result<T, CacheError>, stderr: &mut dyn Write) -> Option<T> {
-        result.map_err(|error| self.report(&error, stderr)).ok()
+        let told = result.map_err(|error| match error {
+            // Whoever asked for a keyring would wonder why each login is the first.
+            CacheError::Keyring(_) => drop(writeln!(stderr, "Warning: {}", crate::chain(&error))),
+            error => self.report(&error, stderr),
+        });
+        told.ok()
     }
 
     fn report(&self, error: &dyn std::error::Error, stderr: &mut dyn Write) {

@@ -2,6 +2,8 @@
 //!
 //! Format and key are those of Pinniped's CLI (`pkg/oidcclient/filesession`): whoever swaps the program stays logged in.
 
+mod keyring;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::Environment;
 use crate::cache_file::{CacheError, CacheFile, Contents};
+pub(crate) use keyring::{SessionKeyring, session_place};
 
 /// A session that nobody has used for so long is forgotten.
 const MAX_UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -72,9 +75,13 @@ pub(crate) struct RefreshToken {
     pub(crate) token: String,
 }
 
-/// A file of sessions.
+/// Where sessions are kept.
 #[derive(Debug)]
-pub(crate) struct SessionCache(CacheFile<Sessions>);
+pub(crate) struct SessionCache {
+    file: CacheFile<Sessions>,
+    /// In place of the file, which then lends its name to locks alone.
+    keyring: Option<SessionKeyring>,
+}
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Sessions {
@@ -112,12 +119,15 @@ impl SessionKey {
 impl SessionCache {
     /// The cache that `--session-cache` names.
     pub(crate) fn chosen(flag: Option<&str>, environment: Environment<'_>) -> Option<Self> {
-        CacheFile::chosen(flag, environment).map(Self)
+        let keyring = flag.and_then(SessionKeyring::chosen);
+        let flag = flag.filter(|_| keyring.is_none());
+        let file = CacheFile::chosen(flag, environment)?;
+        Some(Self { file, keyring })
     }
 
-    /// Where it is.
+    /// Where it is, if it is a file; in any case a place for locks.
     pub(crate) fn path(&self) -> &std::path::Path {
-        self.0.path()
+        self.file.path()
     }
 
     /// The tokens of a session that are good at `now`. Notes the use.
@@ -126,7 +136,10 @@ impl SessionCache {
         key: &SessionKey,
         now: SystemTime,
     ) -> Result<Option<Tokens>, CacheError> {
-        let mut sessions = self.0.get()?;
+        let mut sessions = match &self.keyring {
+            Some(keyring) => keyring.get(key)?,
+            None => self.file.get()?,
+        };
         sessions.prune(now);
         let Some(entry) = sessions
             .sessions
@@ -135,8 +148,9 @@ impl SessionCache {
         else {
             return Ok(None);
         };
-        if time(&entry.last_used_timestamp) + USE_INTERVAL < now {
-            self.0.update(|sessions| {
+        // A keyring is not asked again for each use: a refresh writes anyway.
+        if self.keyring.is_none() && time(&entry.last_used_timestamp) + USE_INTERVAL < now {
+            self.file.update(|sessions| {
                 let stored = sessions.sessions.iter_mut();
                 let used = timestamp(now)?;
                 for entry in stored.filter(|entry| entry.key == *key) {
@@ -154,13 +168,16 @@ impl SessionCache {
         issuer: Option<&str>,
         now: SystemTime,
     ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
-        self.0.change_existing(|contents| {
+        let is_meant = |entry: &Entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer);
+        let take = |contents: &mut Sessions| {
             contents.prune(now);
-            let is_meant =
-                |entry: &mut Entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer);
-            let removed = contents.sessions.extract_if(.., is_meant);
+            let removed = contents.sessions.extract_if(.., |entry| is_meant(entry));
             removed.map(|entry| (entry.key, entry.tokens)).collect()
-        })
+        };
+        match &self.keyring {
+            Some(keyring) => Ok(take(&mut keyring.remove(is_meant)?)),
+            None => self.file.change_existing(take),
+        }
     }
 
     /// Keeps the tokens of a session, and forgets what has expired of others.
@@ -170,7 +187,10 @@ impl SessionCache {
         tokens: &Tokens,
         now: SystemTime,
     ) -> Result<(), CacheError> {
-        self.0.update(|sessions| {
+        if let Some(keyring) = &self.keyring {
+            return keyring.put(key, tokens, timestamp(now)?);
+        }
+        self.file.update(|sessions| {
             let used = timestamp(now)?;
             let stored = sessions.sessions.iter_mut().find(|entry| entry.key == *key);
             match stored {

@@ -5,6 +5,7 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
 use super::CaFlags;
+use crate::session_cache::session_place;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Login {
@@ -63,9 +64,9 @@ pub(crate) struct OidcLogin {
     #[command(flatten)]
     pub(crate) ca: CaFlags,
 
-    /// File that keeps tokens; empty for none [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared with
-    /// the pinniped command].
-    #[arg(long, value_name = "FILE")]
+    /// File that keeps tokens [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared with the pinniped command]; or
+    /// keyring:NAME for the keyring that the program docker-credential-NAME opens.
+    #[arg(long, value_name = "FILE", value_parser = session_place)]
     pub(crate) session_cache: Option<String>,
 
     /// File that keeps credentials until they expire; empty for none [default: credentials.yaml beside it].

@@ -40,7 +40,8 @@ fn tokens() -> Tokens {
 fn cache() -> (tempfile::TempDir, SessionCache) {
     let folder = tempfile::tempdir().unwrap();
     let file = CacheFile::new(folder.path().join("sessions.yaml"));
-    (folder, SessionCache(file))
+    let keyring = None;
+    (folder, SessionCache { file, keyring })
 }
 
 /// The names of the tokens that are given out at a time.
@@ -107,7 +108,7 @@ fn c120_writing_keeps_the_age_and_the_others() {
     cache.put(&key(), &tokens(), at(NOW)).unwrap();
     cache.put(&other, &tokens(), at(NOW + 1)).unwrap();
     cache.put(&key(), &tokens(), at(NOW + 2)).unwrap();
-    let entries = cache.0.get().unwrap().sessions;
+    let entries = cache.file.get().unwrap().sessions;
     let of = |entry: &Entry| {
         let age = time(&entry.creation_timestamp);
         (entry.key.clone(), age, time(&entry.last_used_timestamp))

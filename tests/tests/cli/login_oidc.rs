@@ -6,6 +6,7 @@ mod browser;
 mod caches;
 mod exchange;
 mod flows;
+mod keyring;
 mod logout;
 mod processes;
 mod sessions;

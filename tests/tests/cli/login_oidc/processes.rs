@@ -18,7 +18,7 @@ use super::{LDAP, Outcome, Site};
 /// Life of tokens that are good for the whole test, and are refreshed at each login all the same.
 const TOKEN_LIFE: Duration = Duration::from_secs(500);
 
-fn long_lived() -> Behaviour {
+pub(super) fn long_lived() -> Behaviour {
     Behaviour {
         token_life: TOKEN_LIFE,
         ..Behaviour::default()
@@ -27,7 +27,7 @@ fn long_lived() -> Behaviour {
 
 impl Site {
     /// Starts the program where nobody can be asked.
-    fn start(&self, flags: &[String]) -> Child {
+    pub(super) fn start(&self, flags: &[String]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_haulout-test-cli"))
             .args(flags)
             .env_clear()
@@ -40,7 +40,7 @@ impl Site {
     }
 }
 
-fn end(program: Child) -> Outcome {
+pub(super) fn end(program: Child) -> Outcome {
     let output = program.wait_with_output().unwrap();
     Outcome {
         code: match output.status.code() {
