@@ -50,6 +50,9 @@ impl LoginLock {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -59,17 +62,23 @@ mod tests {
         let first = LoginLock::wait(&cache, "0123", &mut io::sink()).unwrap();
         // Another session is no hindrance.
         LoginLock::wait(&cache, "4567", &mut io::sink()).unwrap();
+        let (told, mut stderr) = io::pipe().unwrap();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| {
-                let mut stderr = Vec::new();
+            let begun = Instant::now();
+            let waiting = scope.spawn(move || {
                 LoginLock::wait(&cache, "0123", &mut stderr).unwrap();
-                String::from_utf8(stderr).unwrap()
             });
-            std::thread::sleep(INTERVAL * (TRIES_IN_SILENCE + 20));
+            let mut told = BufReader::new(told);
+            let mut line = String::new();
+            told.read_line(&mut line).unwrap();
+            assert!(line.starts_with("Waiting for another haulout"), "{line}");
+            assert!(begun.elapsed() >= INTERVAL * TRIES_IN_SILENCE);
             assert!(!waiting.is_finished());
             drop(first);
-            let told = waiting.join().unwrap();
-            assert_eq!(told.lines().count(), 1, "{told}");
+            waiting.join().unwrap();
+            line.clear();
+            told.read_to_string(&mut line).unwrap();
+            assert_eq!(line, "", "it is said once");
         });
     }
 }
