@@ -20,6 +20,8 @@ pub(crate) use talos::{Talos, TalosPatchFlags};
 pub(crate) use version::{VersionFlags, VersionFormat};
 pub(crate) use whoami::{AnswerFormat, WhoAmIFlags};
 
+use crate::session_cache::session_place;
+
 /// kubectl with your company login.
 #[derive(Debug, Parser)]
 #[command(name = "haulout", version, args_override_self = true)]
@@ -137,12 +139,13 @@ pub(crate) struct Verbosity {
 /// Where CA certificates come from.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CaFlags {
-    /// File with CA certificates, PEM, that may sign the issuer's certificate, in place of this system's; may be repeated.
-    #[arg(long, value_name = "FILE")]
+    /// File with CA certificates, PEM, that may sign the issuer's certificate, in place of this system's; may be repeated,
+    /// or be a list with commas.
+    #[arg(long, value_delimiter = ',', value_name = "FILE")]
     pub(crate) ca_bundle: Vec<PathBuf>,
 
-    /// The same as base64 of PEM; may be repeated.
-    #[arg(long, value_name = "BASE64")]
+    /// The same as base64 of PEM.
+    #[arg(long, value_delimiter = ',', value_name = "BASE64")]
     pub(crate) ca_bundle_data: Vec<String>,
 }
 
@@ -156,8 +159,8 @@ pub(crate) struct LogoutFlags {
     #[command(flatten)]
     pub(crate) ca: CaFlags,
 
-    /// File that keeps tokens [default: as login oidc].
-    #[arg(long, value_name = "FILE")]
+    /// File, or keyring, that keeps tokens [default: as login oidc].
+    #[arg(long, value_name = "FILE", value_parser = session_place)]
     pub(crate) session_cache: Option<String>,
 
     /// File that keeps credentials [default: as login oidc].

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Environment;
+use crate::keyring::KeyringError;
 
 const API_VERSION: &str = "config.supervisor.pinniped.dev/v1alpha1";
 /// A file beyond this is not ours.
@@ -32,10 +33,14 @@ pub(crate) enum CacheError {
     Busy(&'static str),
     #[error("failed to read the {0} cache")]
     Read(&'static str, #[source] io::Error),
+    #[error("the {0} cache is damaged, or of another kind; the next login replaces it")]
+    Damaged(&'static str),
     #[error("failed to encode the {0} cache")]
     Encode(&'static str, #[source] serde_saphyr::ser::Error),
     #[error("failed to write the {0} cache")]
     Write(&'static str, #[source] io::Error),
+    #[error("failed to use the keyring")]
+    Keyring(#[from] KeyringError),
     #[error("the time is outside of what a timestamp can hold")]
     Time,
 }
@@ -93,7 +98,7 @@ impl<C: Contents> CacheFile<C> {
         &self.path
     }
 
-    /// What the file holds; nothing where it is missing, damaged or of another kind. Creates nothing.
+    /// What the file holds; nothing where it is missing. Creates nothing.
     pub(crate) fn get(&self) -> Result<C, CacheError> {
         if !self.path.exists() {
             return Ok(C::default());
@@ -101,10 +106,10 @@ impl<C: Contents> CacheFile<C> {
         // Pinniped's CLI rewrites the file in place, so reading needs the lock too.
         let lock = self.open_lock()?;
         self.try_repeatedly(|| lock.try_lock_shared())?;
-        self.read()
+        self.read()?.ok_or(CacheError::Damaged(C::NAME))
     }
 
-    /// Changes what the file holds.
+    /// Changes what the file holds: nothing where it is damaged or of another kind.
     pub(crate) fn update(
         &self,
         change: impl FnOnce(&mut C) -> Result<(), CacheError>,
@@ -115,7 +120,7 @@ impl<C: Contents> CacheFile<C> {
         }
         let lock = self.open_lock()?;
         self.try_repeatedly(|| lock.try_lock())?;
-        let mut contents = self.read()?;
+        let mut contents = self.read()?.unwrap_or_default();
         change(&mut contents)?;
         self.replace(contents)
     }
@@ -137,7 +142,8 @@ impl<C: Contents> CacheFile<C> {
 
     fn open_lock(&self) -> Result<File, CacheError> {
         let path = with_extension(&self.path, "lock");
-        private(OpenOptions::new().write(true).create(true))
+        // NFS gives a shared lock only to whoever may read, and an exclusive one only to whoever may write.
+        private(OpenOptions::new().read(true).write(true).create(true))
             .open(path)
             .map_err(|error| CacheError::Lock(C::NAME, error))
     }
@@ -156,22 +162,24 @@ impl<C: Contents> CacheFile<C> {
         Err(CacheError::Busy(C::NAME))
     }
 
-    fn read(&self) -> Result<C, CacheError> {
+    /// What the file holds; `None` where that is not ours.
+    fn read(&self) -> Result<Option<C>, CacheError> {
         let mut bytes = Vec::new();
         match File::open(&self.path) {
             Ok(file) => file
                 .take(self.max_bytes)
                 .read_to_end(&mut bytes)
                 .map_err(|error| CacheError::Read(C::NAME, error))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(C::default()));
+            }
             Err(error) => return Err(CacheError::Read(C::NAME, error)),
         };
         Ok(std::str::from_utf8(&bytes)
             .ok()
             .and_then(|text| serde_saphyr::from_str::<Document<C>>(text).ok())
             .filter(|document| document.api_version == API_VERSION && document.kind == C::KIND)
-            .map(|document| document.contents)
-            .unwrap_or_default())
+            .map(|document| document.contents))
     }
 
     fn replace(&self, contents: C) -> Result<(), CacheError> {

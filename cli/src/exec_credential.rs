@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn output_is_one_line_in_the_asked_version() {
+    fn c047_output_is_one_line_in_the_asked_version() {
         let certificate = CredentialStatus {
             expiration_timestamp: Some(Time(Timestamp::from_second(1_767_323_045).unwrap())),
             token: String::new(),

@@ -20,6 +20,7 @@ mod exec_credential;
 mod get_kubeconfig;
 mod go_duration;
 mod installation;
+mod keyring;
 mod kubeconfig_file;
 mod local_host;
 mod login_oidc;

@@ -22,6 +22,7 @@ use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
+use crate::terminal;
 
 pub(crate) use error::{CaError, OidcLoginError};
 use lock::LoginLock;
@@ -77,7 +78,7 @@ fn renew(
     let clock = surroundings.clock;
     let key = settings.session_key();
     // Without a place for the lock there is none for the cache either, and nothing to share.
-    let lock = (caches.sessions.as_ref())
+    let _lock = (caches.sessions.as_ref())
         .map(|sessions| LoginLock::wait(sessions.path(), &key.digest(), console))
         .and_then(|lock| match lock {
             Ok(lock) => Some(lock),
@@ -86,17 +87,15 @@ fn renew(
                 None
             }
         });
-    if lock.as_ref().is_some_and(|lock| lock.has_waited) {
-        console.debug(|| "another haulout has just logged in to the same session".to_owned());
-        if let Some(credential) = caches.credential(clock, console) {
-            return Ok(credential);
-        }
+    // Another may have just logged in to the same session.
+    if let Some(credential) = caches.credential(clock, console) {
+        return Ok(credential);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(OidcLoginError::Runtime)?;
-    let is_interactive = info.is_interactive && crate::terminal::is_interactive();
+    let is_interactive = info.is_interactive && terminal::is_interactive();
     let credential = runtime.block_on(async {
         let mut session = Session {
             settings,
@@ -108,11 +107,22 @@ fn renew(
             console,
             browser: None,
         };
-        let token = session.id_token().await?;
-        session.credential(token).await
+        let login = async {
+            let token = session.id_token().await?;
+            session.credential(token).await
+        };
+        tokio::select! {
+            biased;
+            () = terminal::interrupted(), if is_interactive => Err(OidcLoginError::Interrupted),
+            credential = login => credential,
+        }
     });
     // A question that nobody has answered is asked no more.
     runtime.shutdown_background();
+    if matches!(credential, Err(OidcLoginError::Interrupted)) {
+        // The cursor stands behind a question.
+        console.tell("");
+    }
     let credential = credential?;
     caches.keep_credential(&credential, clock, console);
     Ok(credential)
@@ -194,7 +204,15 @@ impl Caches {
     }
 
     fn or_report<T>(&self, result: Result<T, CacheError>, console: &Console<'_>) -> Option<T> {
-        result.map_err(|error| self.report(&error, console)).ok()
+        let told = result.map_err(|error| match error {
+            // Whoever asked for a keyring would wonder why each login is the first.
+            CacheError::Keyring(_) => console.tell(&format!(
+                "Warning: {}",
+                crate::printable(&crate::chain(&error))
+            )),
+            error => self.report(&error, console),
+        });
+        told.ok()
     }
 
     fn report(&self, error: &dyn std::error::Error, console: &Console<'_>) {

@@ -2,6 +2,8 @@
 //!
 //! Format and key are those of Pinniped's CLI (`pkg/oidcclient/filesession`): whoever swaps the program stays logged in.
 
+mod keyring;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::Environment;
 use crate::cache_file::{CacheError, CacheFile, Contents};
+pub(crate) use keyring::{SessionKeyring, session_place};
 
 /// A session that nobody has used for so long is forgotten.
 const MAX_UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -73,12 +76,18 @@ pub(crate) struct RefreshToken {
     pub(crate) token: String,
 }
 
-/// A file of sessions, for logins that trust these roots.
+/// Where sessions are kept, for logins that trust these roots.
 ///
 /// A kubeconfig says which certificates an issuer's server may have. One that trusts others must not have the tokens of a
 /// session sent to whomever these let pose as the issuer.
 #[derive(Debug)]
-pub(crate) struct SessionCache(CacheFile<Sessions>, String);
+pub(crate) struct SessionCache {
+    file: CacheFile<Sessions>,
+    /// In place of the file, which then lends its name to locks alone.
+    keyring: Option<SessionKeyring>,
+    /// Name of the roots.
+    roots: String,
+}
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Sessions {
@@ -155,13 +164,18 @@ impl SessionCache {
         environment: Environment<'_>,
         roots: &TrustRoots,
     ) -> Option<Self> {
-        let file = CacheFile::chosen(flag, environment)?;
-        Some(Self(file, name_of(roots)))
+        let keyring = flag.and_then(SessionKeyring::chosen);
+        let flag = flag.filter(|_| keyring.is_none());
+        Some(Self {
+            file: CacheFile::chosen(flag, environment)?,
+            keyring,
+            roots: name_of(roots),
+        })
     }
 
-    /// Where it is.
+    /// Where it is, if it is a file; in any case a place for locks.
     pub(crate) fn path(&self) -> &std::path::Path {
-        self.0.path()
+        self.file.path()
     }
 
     /// The tokens of a session that are good at `now`. Notes the use.
@@ -170,19 +184,24 @@ impl SessionCache {
         key: &SessionKey,
         now: SystemTime,
     ) -> Result<Option<Tokens>, CacheError> {
-        let mut sessions = self.0.get()?;
+        let mut sessions = match &self.keyring {
+            Some(keyring) => keyring.get(key, &self.roots)?,
+            None => self.file.get()?,
+        };
         sessions.prune(now);
-        let Some(entry) = sessions.find(key, &self.1) else {
+        let Some(entry) = sessions.find(key, &self.roots) else {
             return Ok(None);
         };
         let tokens = entry.tokens.clone();
         let is_bound = entry.trusted_roots.is_some();
-        if !is_bound || time(&entry.last_used_timestamp) + USE_INTERVAL < now {
-            self.0.update(|sessions| {
+        let is_noted = time(&entry.last_used_timestamp) + USE_INTERVAL >= now;
+        // A keyring is not asked again for each use: a refresh writes anyway.
+        if self.keyring.is_none() && !(is_bound && is_noted) {
+            self.file.update(|sessions| {
                 let used = timestamp(now)?;
-                if let Some(entry) = sessions.find(key, &self.1) {
+                if let Some(entry) = sessions.find(key, &self.roots) {
                     entry.last_used_timestamp = used;
-                    entry.trusted_roots = Some(self.1.clone());
+                    entry.trusted_roots = Some(self.roots.clone());
                 }
                 Ok(())
             })?;
@@ -196,13 +215,16 @@ impl SessionCache {
         issuer: Option<&str>,
         now: SystemTime,
     ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
-        self.0.change_existing(|contents| {
+        let is_meant = |entry: &Entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer);
+        let take = |contents: &mut Sessions| {
             contents.prune(now);
-            let is_meant =
-                |entry: &mut Entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer);
-            let removed = contents.sessions.extract_if(.., is_meant);
+            let removed = contents.sessions.extract_if(.., |entry| is_meant(entry));
             removed.map(|entry| (entry.key, entry.tokens)).collect()
-        })
+        };
+        match &self.keyring {
+            Some(keyring) => Ok(take(&mut keyring.remove(is_meant)?)),
+            None => self.file.change_existing(take),
+        }
     }
 
     /// Keeps the tokens of a session, and forgets what has expired of others.
@@ -212,19 +234,22 @@ impl SessionCache {
         tokens: &Tokens,
         now: SystemTime,
     ) -> Result<(), CacheError> {
-        self.0.update(|sessions| {
+        if let Some(keyring) = &self.keyring {
+            return keyring.put(key, &self.roots, tokens, timestamp(now)?);
+        }
+        self.file.update(|sessions| {
             let used = timestamp(now)?;
-            match sessions.find(key, &self.1) {
+            match sessions.find(key, &self.roots) {
                 Some(entry) => {
                     entry.tokens = tokens.clone();
                     entry.last_used_timestamp = used;
-                    entry.trusted_roots = Some(self.1.clone());
+                    entry.trusted_roots = Some(self.roots.clone());
                 }
                 None => sessions.sessions.push(Entry {
                     key: key.clone(),
                     creation_timestamp: used.clone(),
                     last_used_timestamp: used,
-                    trusted_roots: Some(self.1.clone()),
+                    trusted_roots: Some(self.roots.clone()),
                     tokens: tokens.clone(),
                 }),
             }

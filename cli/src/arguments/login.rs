@@ -1,9 +1,11 @@
 //! `login static` and `login oidc`, which stand in kubeconfigs.
 
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
 use super::{CaFlags, Verbosity};
+use crate::session_cache::session_place;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Login {
@@ -62,9 +64,9 @@ pub(crate) struct OidcLogin {
     #[command(flatten)]
     pub(crate) ca: CaFlags,
 
-    /// File that keeps tokens; empty for none [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared with
-    /// the pinniped command].
-    #[arg(long, value_name = "FILE")]
+    /// File that keeps tokens [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared with the pinniped command]; or
+    /// keyring:NAME for the keyring that the program docker-credential-NAME opens.
+    #[arg(long, value_name = "FILE", value_parser = session_place)]
     pub(crate) session_cache: Option<String>,
 
     /// File that keeps credentials until they expire; empty for none [default: credentials.yaml beside it].
@@ -105,17 +107,17 @@ pub(crate) struct OidcLogin {
 pub(crate) struct OidcSwitches {
     /// Do not open a browser, only print the link.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) skip_browser: bool,
 
     /// Do not listen for the browser; paste what it shows.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_name = "BOOL")]
+          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) skip_listen: bool,
 
     /// Say what is wrong with the session cache.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_name = "BOOL")]
+          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) debug_session_cache: bool,
 }
 
@@ -138,6 +140,11 @@ impl std::fmt::Display for Flow {
         let value = self.to_possible_value();
         f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
+}
+
+/// What Go takes for a boolean, such as `T` or `0`, and more.
+fn boolean() -> BoolishValueParser {
+    BoolishValueParser::new()
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
@@ -185,7 +192,7 @@ pub(crate) struct ConciergeFlags {
         default_value_t = false,
         default_missing_value = "true",
         hide_default_value = true,
-        hide_possible_values = true,
+        value_parser = boolean(),
         value_name = "BOOL"
     )]
     pub(crate) enable_concierge: bool,
@@ -292,6 +299,10 @@ mod tests {
                 .concierge
                 .enable_concierge
         );
+        for yes in ["true", "TRUE", "T", "t", "1"] {
+            let flag = format!("--enable-concierge={yes}");
+            assert!(parse(&[&flag]).unwrap().concierge.enable_concierge, "{yes}");
+        }
         assert_eq!(parse(&["--token", "a"]).unwrap().token, "a");
         assert_eq!(
             parse(&["--token=a", "--token=b"]).unwrap().token,

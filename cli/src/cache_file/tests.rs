@@ -41,14 +41,14 @@ fn notes(file: &CacheFile<Notes>) -> Vec<String> {
 }
 
 #[test]
-fn missing_file_holds_nothing_and_is_not_created() {
+fn c119_missing_file_holds_nothing_and_is_not_created() {
     let Scratch { folder, file } = scratch();
     assert_eq!(notes(&file), [""; 0]);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn folder_and_files_are_private() {
+fn c120_folder_and_files_are_private() {
     let Scratch {
         folder: _folder,
         file,
@@ -102,7 +102,7 @@ fn a_change_that_fails_leaves_the_file() {
 }
 
 #[test]
-fn damaged_file_holds_nothing_and_is_replaced() {
+fn c119_damaged_file_is_told_of_and_replaced() {
     for damaged in [
         "",
         "\u{0}",
@@ -117,7 +117,11 @@ fn damaged_file_holds_nothing_and_is_replaced() {
         } = scratch();
         create_private_folder(file.path().parent().unwrap()).unwrap();
         std::fs::write(file.path(), damaged).unwrap();
-        assert_eq!(notes(&file), [""; 0], "{damaged}");
+        let told = file.get();
+        assert!(
+            matches!(told, Err(CacheError::Damaged("note"))),
+            "{damaged}"
+        );
         note(&file, "b").unwrap();
         assert_eq!(notes(&file), ["b"], "{damaged}");
     }
@@ -135,11 +139,11 @@ fn file_is_read_only_as_far_as_one_of_ours_goes() {
     assert_eq!(notes(&file), ["a"]);
     let comment = "#".repeat(ours.len());
     std::fs::write(file.path(), format!("{comment}\n{ours}")).unwrap();
-    assert_eq!(notes(&file), [""; 0]);
+    assert!(matches!(file.get(), Err(CacheError::Damaged("note"))));
 }
 
 #[test]
-fn locked_file_is_left_alone() {
+fn c119_locked_file_is_left_alone() {
     let Scratch {
         folder: _folder,
         file,
@@ -223,6 +227,6 @@ proptest! {
         let Scratch { folder: _folder, file } = scratch();
         create_private_folder(file.path().parent().unwrap()).unwrap();
         std::fs::write(file.path(), text).unwrap();
-        prop_assert_eq!(notes(&file), [""; 0]);
+        prop_assert!(matches!(file.get(), Err(CacheError::Damaged("note"))));
     }
 }

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hash_is_that_of_pinnipeds_cli() {
+    fn c121_hash_is_that_of_pinnipeds_cli() {
         let nothing: Option<()> = None;
         assert_eq!(
             hash(&nothing).unwrap(),

@@ -53,7 +53,7 @@ fn kept_credential_comes_back_whole() {
 }
 
 #[test]
-fn credentials_are_given_out_while_they_are_good() {
+fn c121_credentials_are_given_out_while_they_are_good() {
     let Scratch {
         folder: _folder,
         cache,
@@ -89,7 +89,7 @@ fn credential_without_an_end_is_not_given_out() {
 }
 
 #[test]
-fn writing_updates_in_place_and_drops_what_has_expired() {
+fn c120_writing_updates_in_place_and_drops_what_has_expired() {
     let Scratch {
         folder: _folder,
         cache,

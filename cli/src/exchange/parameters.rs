@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_flag_has_its_own_text() {
+    fn c039_each_wrong_flag_has_its_own_text() {
         type Spoil = fn(&mut ConciergeFlags);
         let cases: [(Spoil, &str); 13] = [
             (

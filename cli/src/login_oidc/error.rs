@@ -57,6 +57,8 @@ pub(crate) enum OidcLoginError {
     NoTerminal,
     #[error("could not complete Pinniped login: could not read your answer")]
     Ask(#[source] io::Error),
+    #[error("could not complete Pinniped login: interrupted")]
+    Interrupted,
     #[error(
         "could not complete Pinniped login: timed out waiting for token callback: nobody has logged in for {minutes} minutes; try again"
     )]

@@ -179,7 +179,7 @@ impl Session<'_> {
             let opened = self.opened().await;
             pasting = self.show(url, opened);
             match pasting {
-                true => tokio::task::spawn_blocking(terminal::read_line).await,
+                true => terminal::read_line().await,
                 false => std::future::pending().await,
             }
         };
@@ -205,7 +205,7 @@ impl Session<'_> {
                 }
             }
             pasted = pasted => {
-                let line = pasted.map_err(std::io::Error::from).flatten().map_err(OidcLoginError::Ask)?;
+                let line = pasted.map_err(OidcLoginError::Ask)?;
                 Ok((line.trim().to_owned().into(), None))
             }
         }
@@ -215,7 +215,7 @@ impl Session<'_> {
         if issuer.provider.identity_providers_endpoint.is_none() {
             return Err(OidcError::NoPasswordFlow.into());
         }
-        let login = self.ask_login()?;
+        let login = self.ask_login().await?;
         let attempt = attempt(issuer)?;
         let redirect_uri = format!("http://127.0.0.1:{}/callback", self.settings.listen_port);
         let url = authorize_url(
@@ -232,7 +232,7 @@ impl Session<'_> {
             .await
     }
 
-    fn ask_login(&self) -> Result<Login, OidcLoginError> {
+    async fn ask_login(&self) -> Result<Login, OidcLoginError> {
         let set = |name| (self.environment)(name).and_then(|value| value.into_string().ok());
         let (username, password) = (set("PINNIPED_USERNAME"), set("PINNIPED_PASSWORD"));
         if username.is_none() || password.is_none() {
@@ -246,12 +246,16 @@ impl Session<'_> {
         }
         let username = match username {
             Some(username) => username,
-            None => terminal::ask("Username: ", self.console).map_err(OidcLoginError::Ask)?,
+            None => {
+                let asked = terminal::ask("Username: ", self.console).await;
+                asked.map_err(OidcLoginError::Ask)?
+            }
         };
         let password = match password {
             Some(password) => password.into(),
             None => {
-                terminal::ask_secret("Password: ", self.console).map_err(OidcLoginError::Ask)?
+                let asked = terminal::ask_secret("Password: ", self.console).await;
+                asked.map_err(OidcLoginError::Ask)?
             }
         };
         Ok(Login { username, password })

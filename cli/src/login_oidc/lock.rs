@@ -21,8 +21,6 @@ const TRIES: u32 = 6000;
 #[derive(Debug)]
 pub(crate) struct LoginLock {
     _file: File,
-    /// Whether another held it before.
-    pub(crate) has_waited: bool,
 }
 
 impl LoginLock {
@@ -50,10 +48,7 @@ impl LoginLock {
                 Ok(()) => {
                     // It is for those who wait; without it they are told less.
                     drop(note_holder(&file));
-                    return Ok(Self {
-                        _file: file,
-                        has_waited: tried > 0,
-                    });
+                    return Ok(Self { _file: file });
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -86,37 +81,45 @@ fn holder(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
     fn one_holds_it_and_the_other_waits_with_a_word() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("a/sessions.yaml");
-        let print = |_: &str| Ok(());
-        let console = Console::new(&print, false, &|_| None);
+        let silent = |_: &str| Ok(());
+        let console = Console::new(&silent, false, &|_| None);
         let first = LoginLock::wait(&cache, "0123", &console).unwrap();
-        assert!(!first.has_waited);
-        let other = LoginLock::wait(&cache, "4567", &console).unwrap();
-        assert!(!other.has_waited, "another session is no hindrance");
+        // Another session is no hindrance.
+        LoginLock::wait(&cache, "4567", &console).unwrap();
+        let (told, mut stderr) = io::pipe().unwrap();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| {
-                let told = std::cell::RefCell::new(String::new());
-                let print = |text: &str| {
-                    told.borrow_mut().push_str(text);
-                    Ok(())
-                };
+            let begun = Instant::now();
+            let waiting = scope.spawn(move || {
+                let stderr: std::cell::RefCell<&mut dyn io::Write> =
+                    std::cell::RefCell::new(&mut stderr);
+                let print = |text: &str| crate::console::printer(&stderr, text);
                 let console = Console::new(&print, false, &|_| None);
-                let second = LoginLock::wait(&cache, "0123", &console).unwrap();
-                (second.has_waited, told.into_inner())
+                LoginLock::wait(&cache, "0123", &console).unwrap();
             });
-            std::thread::sleep(INTERVAL * (TRIES_IN_SILENCE + 20));
+            let mut told = BufReader::new(told);
+            let mut line = String::new();
+            told.read_line(&mut line).unwrap();
+            let expected = format!(
+                "Waiting for another haulout (process {}) that",
+                std::process::id()
+            );
+            assert!(line.starts_with(&expected), "{line}");
+            assert!(begun.elapsed() >= INTERVAL * TRIES_IN_SILENCE);
+            assert!(!waiting.is_finished());
             drop(first);
-            let (has_waited, told) = waiting.join().unwrap();
-            assert!(has_waited);
-            let id = std::process::id();
-            let expected = format!("Waiting for another haulout (process {id}) that is");
-            assert!(told.starts_with(&expected), "{told}");
-            assert_eq!(told.lines().count(), 1, "{told}");
+            waiting.join().unwrap();
+            line.clear();
+            told.read_to_string(&mut line).unwrap();
+            assert_eq!(line, "", "it is said once");
         });
     }
 

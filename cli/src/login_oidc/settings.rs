@@ -123,7 +123,11 @@ pub(crate) fn offered_scopes(mut scopes: Vec<String>, provider: &Provider) -> Ve
 fn scopes(given: Option<&[String]>) -> Vec<String> {
     let mut scopes = match given {
         None => DEFAULT_SCOPES.map(str::to_owned).to_vec(),
-        Some(given) => given.to_vec(),
+        Some(given) => given
+            .iter()
+            .filter(|scope| !scope.is_empty())
+            .cloned()
+            .collect(),
     };
     scopes.sort_unstable();
     scopes

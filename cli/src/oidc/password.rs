@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn both_redirects_bring_the_code() {
+    fn c095_both_redirects_bring_the_code() {
         let state = "07".repeat(16);
         let location = format!("{REDIRECT_URI}?code=c&state={state}");
         for status in [302, 303] {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_an_error_of_its_own() {
+    fn c041_anything_else_is_an_error_of_its_own() {
         let state = "07".repeat(16);
         for (status, location, expected) in [
             (

@@ -101,7 +101,7 @@ fn read(issuer: &str, body: &[u8]) -> Result<Provider, OidcError> {
         &document.supervisor.pinniped_identity_providers_endpoint,
     )?;
     if let Some(url) = &identity_providers_endpoint
-        && !url.as_str().starts_with(issuer)
+        && !is_below(url, issuer)
     {
         return Err(OidcError::ForeignIdentityProviders {
             issuer: issuer.to_owned(),
@@ -127,6 +127,12 @@ fn read(issuer: &str, body: &[u8]) -> Result<Provider, OidcError> {
         identity_providers_endpoint,
         issuer: document.issuer,
     })
+}
+
+/// Whether the URL is of this issuer: not of another host or path whose name begins alike.
+fn is_below(url: &Url, issuer: &str) -> bool {
+    let rest = url.as_str().strip_prefix(issuer.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The URL, if what goes there is encrypted.
@@ -186,9 +192,28 @@ mod tests {
     }
 
     #[test]
-    fn documents_that_lead_astray_are_refused() {
-        let supervisor =
-            json!({"pinniped_identity_providers_endpoint": "https://other.example.com/list"});
+    fn c043_a_list_of_identity_providers_elsewhere_is_refused() {
+        for url in [
+            "https://other.example.com/list",
+            "https://login.example.com.evil.example/list",
+            "https://login.example.com:8443/list",
+        ] {
+            let supervisor = json!({"pinniped_identity_providers_endpoint": url});
+            let document = with("discovery.supervisor.pinniped.dev/v1alpha1", supervisor);
+            let error = read_json(&document).unwrap_err().to_string();
+            assert!(error.contains(url), "{error}");
+        }
+    }
+
+    #[test]
+    fn c087_response_modes_that_are_no_list_are_refused() {
+        let document = with("response_modes_supported", json!("form_post"));
+        let error = read_json(&document).unwrap_err().to_string();
+        assert!(error.contains("response_modes_supported"), "{error}");
+    }
+
+    #[test]
+    fn c040_documents_that_lead_astray_are_refused() {
         let cases = [
             (
                 with("issuer", json!("https://other.example.com")),
@@ -209,14 +234,6 @@ mod tests {
             (
                 with("jwks_uri", json!("ftp://login.example.com/k")),
                 "jwks_uri",
-            ),
-            (
-                with("response_modes_supported", json!("form_post")),
-                "response_modes_supported",
-            ),
-            (
-                with("discovery.supervisor.pinniped.dev/v1alpha1", supervisor),
-                "https://other.example.com/list",
             ),
             (json!([]), "discovery"),
         ];

@@ -40,7 +40,21 @@ fn tokens() -> Tokens {
 fn cache() -> (tempfile::TempDir, SessionCache) {
     let folder = tempfile::tempdir().unwrap();
     let file = CacheFile::new(folder.path().join("sessions.yaml"));
-    (folder, SessionCache(file, "system".to_owned()))
+    let cache = SessionCache {
+        file,
+        keyring: None,
+        roots: "system".to_owned(),
+    };
+    (folder, cache)
+}
+
+/// The same file for logins that trust others.
+fn for_others(cache: &SessionCache) -> SessionCache {
+    SessionCache {
+        file: CacheFile::new(cache.path().to_owned()),
+        keyring: None,
+        roots: "other".to_owned(),
+    }
 }
 
 /// The names of the tokens that are given out at a time.
@@ -111,7 +125,7 @@ fn whatever_the_issuer_is_told_beside_makes_another_session() {
 #[test]
 fn a_session_is_given_to_no_login_that_trusts_others() {
     let (_folder, cache) = cache();
-    let other = SessionCache(CacheFile::new(cache.path().to_owned()), "other".to_owned());
+    let other = for_others(&cache);
     cache.put(&key(), &tokens(), at(NOW)).unwrap();
     assert_eq!(given(&other, NOW), [""; 0]);
     assert_eq!(given(&cache, NOW), ["access", "id", "refresh"]);
@@ -128,7 +142,7 @@ fn a_session_is_given_to_no_login_that_trusts_others() {
 #[test]
 fn a_session_of_pinnipeds_cli_becomes_that_of_whoever_asks_first() {
     let (_folder, cache) = cache();
-    let other = SessionCache(CacheFile::new(cache.path().to_owned()), "other".to_owned());
+    let other = for_others(&cache);
     cache.put(&key(), &tokens(), at(NOW)).unwrap();
     let written = std::fs::read_to_string(cache.path()).unwrap();
     // What Pinniped's CLI makes of it.
@@ -158,7 +172,7 @@ fn roots_have_one_name_in_any_order() {
 }
 
 #[test]
-fn writing_keeps_the_age_and_the_others() {
+fn c120_writing_keeps_the_age_and_the_others() {
     let (_folder, cache) = cache();
     let other = SessionKey {
         issuer: "https://other.example.com".to_owned(),
@@ -167,7 +181,7 @@ fn writing_keeps_the_age_and_the_others() {
     cache.put(&key(), &tokens(), at(NOW)).unwrap();
     cache.put(&other, &tokens(), at(NOW + 1)).unwrap();
     cache.put(&key(), &tokens(), at(NOW + 2)).unwrap();
-    let entries = cache.0.get().unwrap().sessions;
+    let entries = cache.file.get().unwrap().sessions;
     let of = |entry: &Entry| {
         let age = time(&entry.creation_timestamp);
         (entry.key.clone(), age, time(&entry.last_used_timestamp))

@@ -145,7 +145,7 @@ fn failed_login_is_not_cached() {
 }
 
 #[test]
-fn cache_that_cannot_be_used_does_not_stop_a_login() {
+fn c119_cache_that_cannot_be_used_does_not_stop_a_login() {
     let server = two_answers();
     let mut machine = Machine::new();
     std::fs::write(machine.home.path().join(".config"), "a file, not a folder").unwrap();

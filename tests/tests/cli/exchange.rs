@@ -6,7 +6,7 @@ use crate::server::{self, Server};
 use crate::{Machine, TOKEN, success};
 
 #[test]
-fn request_is_the_one_that_the_reference_sends() {
+fn c045_request_is_the_one_that_the_reference_sends() {
     let server = Server::start([server::json(201, &success())]);
     Machine::new().login(&server, &[]).credential();
     let received = server.received();
@@ -49,7 +49,7 @@ fn request_is_the_one_that_the_reference_sends() {
 }
 
 #[test]
-fn suffix_type_and_path_of_the_flags_are_used() {
+fn c045_suffix_type_and_path_of_the_flags_are_used() {
     let server = Server::start([server::json(201, &success())]);
     let endpoint = format!("--concierge-endpoint={}/k8s/c-1/", server.url());
     Machine::new()
@@ -83,7 +83,7 @@ fn suffix_type_and_path_of_the_flags_are_used() {
 }
 
 #[test]
-fn output_is_one_line_and_nothing_else() {
+fn c047_output_is_one_line_and_nothing_else() {
     let server = Server::start([server::json(201, &success())]);
     let outcome = Machine::new().login(&server, &[]);
     assert_eq!(

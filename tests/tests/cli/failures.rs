@@ -36,7 +36,7 @@ fn status(code: u16, message: &str) -> Response {
 }
 
 #[test]
-fn refused_login_shows_the_message_and_where_the_reason_is() {
+fn c046_refused_login_shows_the_message_and_where_the_reason_is() {
     let refused = answer(&json!({"message": "authentication failed"}));
     let plain = fail(vec![server::json(201, &refused)]);
     assert_eq!(plain, ("login failed: authentication failed".to_owned(), 1));
@@ -52,7 +52,7 @@ fn refused_login_shows_the_message_and_where_the_reason_is() {
 }
 
 #[test]
-fn each_status_says_what_to_do() {
+fn c046_each_status_says_what_to_do() {
     let cases = [
         (
             401,
@@ -162,7 +162,7 @@ fn garbage_is_no_answer() {
 }
 
 #[test]
-fn answer_without_a_usable_credential_is_an_unknown_cause() {
+fn c046_answer_without_a_usable_credential_is_an_unknown_cause() {
     let mut no_key = success();
     no_key["status"]["credential"]["clientKeyData"] = json!("");
     let mut no_certificate = success();

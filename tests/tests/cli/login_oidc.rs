@@ -3,11 +3,16 @@
 //! Tests that show a behaviour of `pinniped` carry its number in the list of `docs/pinniped-cli.md`.
 
 mod browser;
+mod caches;
 mod exchange;
 mod flows;
+mod keyring;
 mod logout;
-mod process;
+mod processes;
 mod sessions;
+mod stanzas;
+mod surroundings;
+mod terminal;
 mod verbose;
 mod warnings;
 
@@ -19,7 +24,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use haulout_operate::clock::{Clock, ManualClock};
-use haulout_tests::supervisor::{Behaviour, Supervisor};
+use haulout_tests::supervisor::{Behaviour, PASSWORD, Supervisor};
 
 use super::{Machine, NOW, Outcome};
 
@@ -42,8 +47,11 @@ impl Site {
 
     async fn at(now: SystemTime, behaviour: Behaviour) -> Self {
         let (clock, hand) = Clock::manual(now);
+        let mut machine = Machine::new();
+        let since = now.duration_since(SystemTime::UNIX_EPOCH);
+        machine.now = since.unwrap().as_secs();
         Self {
-            machine: Machine::new(),
+            machine,
             supervisor: Supervisor::start(clock, behaviour).await.unwrap(),
             clock: hand,
         }
@@ -121,6 +129,13 @@ impl Site {
         }
     }
 
+    /// Gives the program what it would ask for: it logs in as this user without a word.
+    fn set_password(&mut self, username: &str) {
+        self.machine
+            .set("PINNIPED_USERNAME", username)
+            .set("PINNIPED_PASSWORD", PASSWORD);
+    }
+
     /// Runs the program while nobody looks.
     async fn run(&self, more: &[&str]) -> Outcome {
         self.run_with(more, async |_| {}).await
@@ -137,6 +152,12 @@ impl Site {
     }
 }
 
+/// The stand-in's identity provider that takes passwords.
+const LDAP: &[&str] = &[
+    "--upstream-identity-provider-name=my-ldap",
+    "--upstream-identity-provider-type=ldap",
+];
+
 /// What the program says while it runs.
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
@@ -148,22 +169,35 @@ impl Screen {
 
     /// The first line with this in it, as soon as there is one.
     async fn line(&self, part: &str) -> String {
-        self.line_that(|line| line.contains(part)).await
+        self.line_that(part, |line| line.contains(part)).await
     }
 
     /// The first line that is meant, as soon as there is one.
-    async fn line_that(&self, is_meant: impl Fn(&str) -> bool) -> String {
-        for _ in 0..1000 {
-            let text = self.text();
+    async fn line_that(&self, what: &str, is_meant: impl Fn(&str) -> bool) -> String {
+        self.wait_for(what, |text| {
             let whole = text
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'));
-            if let Some(line) = whole.map(str::trim).find(|line| is_meant(line)) {
-                return line.to_owned();
+            let mut whole = whole.map(str::trim);
+            whole.find(|line| is_meant(line)).map(str::to_owned)
+        })
+        .await
+    }
+
+    /// Waits until it ends so, as where a question waits for its answer.
+    async fn ends_with(&self, end: &str) {
+        self.wait_for(end, |text| text.ends_with(end).then_some(()))
+            .await;
+    }
+
+    async fn wait_for<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        for _ in 0..1000 {
+            if let Some(found) = find(&self.text()) {
+                return found;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("the line does not come: {}", self.text());
+        panic!("{what:?} does not come: {:?}", self.text());
     }
 }
 

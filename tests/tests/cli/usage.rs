@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::{Machine, TOKEN};
 
 #[test]
-fn wrong_calls_exit_with_2() {
+fn c116_wrong_calls_exit_with_2() {
     let token = format!("--token={TOKEN}");
     let cases: [(&[&str], &str); 8] = [
         (&[], "Usage: haulout"),
@@ -54,7 +54,7 @@ fn wrong_calls_exit_with_2() {
 }
 
 #[test]
-fn token_variables_fail_apart() {
+fn c118_token_variables_fail_apart() {
     let mut machine = Machine::new();
     let flags = ["login", "static", "--token-env=T"];
     assert_eq!(

@@ -32,7 +32,7 @@ fn status(verdict: Verdict) -> u16 {
 }
 
 #[test]
-fn redirect_and_form_bring_the_code() {
+fn c088_redirect_and_form_bring_the_code() {
     let query = format!("code=a%2Bb&state={STATE}");
     let by_query = request(&Method::GET, &query);
     let by_form = Request {
@@ -64,7 +64,7 @@ fn the_issuers_refusal_ends_the_login() {
 
 /// Whatever comes, the login waits on.
 #[test]
-fn what_is_not_the_answer_ends_nothing() {
+fn c088_what_is_not_the_answer_ends_nothing() {
     let good = format!("code=c&state={STATE}");
     let no_code = format!("state={STATE}");
     let empty_code = format!("code=&state={STATE}");
@@ -105,7 +105,7 @@ fn what_is_not_the_answer_ends_nothing() {
 }
 
 #[test]
-fn a_page_of_the_issuer_may_post_by_a_script() {
+fn c088_a_page_of_the_issuer_may_post_by_a_script() {
     let asked = HeaderValue::from_static("content-type, x-other");
     let preflight = Request {
         has_origin: true,

@@ -15,7 +15,7 @@ struct Requirement {
 }
 
 /// Needed by the stages that always run: to compile, to fuzz, and by the tests themselves.
-const ALWAYS: [Requirement; 5] = [
+const ALWAYS: [Requirement; 8] = [
     Requirement {
         program: "cc",
         package: "gcc",
@@ -35,6 +35,18 @@ const ALWAYS: [Requirement; 5] = [
     Requirement {
         program: "setpriv",
         package: "util-linux",
+    },
+    Requirement {
+        program: "dbus-daemon",
+        package: "dbus-daemon",
+    },
+    Requirement {
+        program: "gnome-keyring-daemon",
+        package: "gnome-keyring",
+    },
+    Requirement {
+        program: "docker-credential-secretservice",
+        package: "golang-docker-credential-helpers",
     },
 ];
 

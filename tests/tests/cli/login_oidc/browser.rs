@@ -29,7 +29,12 @@ impl Browser {
 
     /// The link that the program shows.
     pub(super) async fn link(screen: &Screen) -> Url {
-        Url::parse(&screen.line_that(|line| line.starts_with("https://")).await).unwrap()
+        Url::parse(
+            &screen
+                .line_that("a link", |line| line.starts_with("https://"))
+                .await,
+        )
+        .unwrap()
     }
 
     /// Follows the link, types, and goes where the issuer sends it.

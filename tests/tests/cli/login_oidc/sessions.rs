@@ -8,7 +8,7 @@ use super::{Screen, Site, assert_fails};
 
 const CLUSTER: &[&str] = &["--request-audience=my-cluster"];
 
-fn claims(credential: &Value) -> Value {
+pub(super) fn claims(credential: &Value) -> Value {
     use base64::Engine as _;
     let token = credential["status"]["token"].as_str().unwrap();
     let part = token.split('.').nth(1).unwrap();

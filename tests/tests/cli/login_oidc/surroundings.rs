@@ -1,9 +1,8 @@
-//! The program as a process, where it starts others.
+//! The program between who has started it and what it starts.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use haulout_tests::supervisor::Behaviour;
@@ -13,20 +12,12 @@ use tokio::process::{Child, Command};
 use super::browser::Browser;
 use super::{Outcome, Screen, Site};
 
-impl Site {
-    /// Starts the program with these flags on this machine.
-    fn start(&self, flags: &[String]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_haulout-test-cli"))
-            .args(flags)
-            .env_clear()
-            .envs(&self.machine.variables)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
-    }
+/// Starts the program with these flags on the machine of this site.
+fn start(site: &Site, flags: &[String]) -> Child {
+    Command::from(site.command(flags))
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
 }
 
 async fn outcome(child: Child) -> Outcome {
@@ -67,7 +58,7 @@ async fn a_browser_in_the_terminal_prints_nothing_into_the_credential_and_gets_i
         .set("PATH", "/usr/bin:/bin");
     let mut flags = site.flags(&[]);
     flags.retain(|flag| flag != "--skip-browser");
-    let child = site.start(&flags);
+    let child = start(&site, &flags);
 
     let screen = Screen::default();
     let link = line_of(&home.join("link")).await;
@@ -86,7 +77,7 @@ async fn a_browser_in_the_terminal_prints_nothing_into_the_credential_and_gets_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_nobody_waits_for_any_more_ends() {
     let site = Site::today(Behaviour::default()).await;
-    let mut child = site.start(&site.flags(&[]));
+    let mut child = start(&site, &site.flags(&[]));
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
     while !stderr
         .next_line()

@@ -1,0 +1,171 @@
+//! The keyring of the user's system, by way of a program that speaks the protocol of Docker's credential helpers, such as
+//! `docker-credential-secretservice`, `-osxkeychain`, `-wincred` or `-pass`.
+//!
+//! A library would bring a D-Bus client, and cryptography beside our own, into a program that kubectl starts dozens of times an
+//! hour, and that needs the keyring for few of them. Secrets go through pipes, never through arguments.
+
+use std::io::{self, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use haulout_https::foreign;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// The user may have to unlock it.
+const LIMIT: Duration = Duration::from_secs(60);
+/// An answer beyond this is none.
+const MAX_BYTES: u64 = 1 << 20;
+/// What the programs say, on stdout, of something that is not there.
+const NOT_FOUND: &str = "credentials not found";
+
+/// Why the keyring could not be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyringError {
+    #[error("failed to run {program}, which has to be installed for --session-cache=keyring:...")]
+    Run { program: String, source: io::Error },
+    #[error("{program} {action} failed: {}", foreign(.text))]
+    Refused {
+        program: String,
+        action: &'static str,
+        text: String,
+    },
+    #[error("{program} {action} gave no answer for {} seconds; is the keyring locked?", LIMIT.as_secs())]
+    TimedOut {
+        program: String,
+        action: &'static str,
+    },
+    #[error("{program} {action} gave an answer that cannot be read")]
+    Answer {
+        program: String,
+        action: &'static str,
+        source: serde_json::Error,
+    },
+}
+
+/// A keyring.
+#[derive(Debug)]
+pub(crate) struct Keyring {
+    program: String,
+}
+
+impl Keyring {
+    /// The one whose program is `docker-credential-NAME`.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            program: format!("docker-credential-{name}"),
+        }
+    }
+
+    /// What is kept under this URL.
+    pub(crate) fn get(&self, url: &str) -> Result<Option<SecretString>, KeyringError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Item {
+            secret: SecretString,
+        }
+        match self.call("get", url) {
+            Ok(answer) => self
+                .read::<Item>("get", &answer)
+                .map(|item| Some(item.secret)),
+            Err(KeyringError::Refused { text, .. }) if text.contains(NOT_FOUND) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps a secret under this URL, in the place of another.
+    pub(crate) fn put(&self, url: &str, secret: &str) -> Result<(), KeyringError> {
+        let item = json!({"ServerURL": url, "Username": "haulout", "Secret": secret});
+        self.call("store", &item.to_string()).map(drop)
+    }
+
+    /// Forgets what is kept under this URL.
+    pub(crate) fn remove(&self, url: &str) -> Result<(), KeyringError> {
+        self.call("erase", url).map(drop)
+    }
+
+    /// All URLs under which something is kept, also that of other programs.
+    pub(crate) fn urls(&self) -> Result<Vec<String>, KeyringError> {
+        let answer = self.call("list", "")?;
+        let items: Option<Map<String, Value>> = self.read("list", &answer)?;
+        let items = items.unwrap_or_default();
+        Ok(items.into_iter().map(|(url, _)| url).collect())
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        action: &'static str,
+        answer: &str,
+    ) -> Result<T, KeyringError> {
+        serde_json::from_str(answer).map_err(|source| KeyringError::Answer {
+            program: self.program.clone(),
+            action,
+            source,
+        })
+    }
+
+    /// Runs the program, and gives what it prints.
+    fn call(&self, action: &'static str, input: &str) -> Result<String, KeyringError> {
+        let program = || self.program.clone();
+        let failed = |source| KeyringError::Run {
+            program: program(),
+            source,
+        };
+        let mut child = Command::new(&self.program)
+            .arg(action)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        speak(&mut child, input).map_err(failed)?;
+        let Some(answer) = read_within(&mut child, LIMIT).map_err(failed)? else {
+            // It is of no use any more, however that goes.
+            drop(child.kill());
+            drop(child.wait());
+            return Err(KeyringError::TimedOut {
+                program: program(),
+                action,
+            });
+        };
+        let status = child.wait().map_err(failed)?;
+        let text = answer.trim().to_owned();
+        match status.success() {
+            true => Ok(text),
+            false => Err(KeyringError::Refused {
+                program: program(),
+                action,
+                text,
+            }),
+        }
+    }
+}
+
+/// Hands over the input. A program that does not read it says why by how it ends.
+fn speak(child: &mut Child, input: &str) -> io::Result<()> {
+    let Some(mut stdin) = child.stdin.take() else {
+        return Ok(());
+    };
+    match stdin.write_all(input.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// All that the program prints; `None` where it goes on for longer.
+fn read_within(child: &mut Child, limit: Duration) -> io::Result<Option<String>> {
+    let Some(stdout) = child.stdout.take() else {
+        return Ok(Some(String::new()));
+    };
+    let (done, answer) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = stdout.take(MAX_BYTES).read_to_string(&mut text);
+        // Nobody waits any more where it took too long.
+        drop(done.send(read.map(|_| text)));
+    });
+    answer.recv_timeout(limit).ok().transpose()
+}

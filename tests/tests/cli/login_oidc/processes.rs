@@ -1,0 +1,303 @@
+//! The program as many processes: at the same time, and killed while it writes.
+
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use haulout_operate::clock::Clock;
+use haulout_tests::supervisor::Behaviour;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::browser::Browser;
+use super::{LDAP, Outcome, Site};
+
+/// Life of tokens that are good for the whole test, and are refreshed at each login all the same.
+const TOKEN_LIFE: Duration = Duration::from_secs(500);
+
+pub(super) fn long_lived() -> Behaviour {
+    Behaviour {
+        token_life: TOKEN_LIFE,
+        ..Behaviour::default()
+    }
+}
+
+impl Site {
+    /// The program where nobody can be asked.
+    pub(super) fn command(&self, flags: &[String]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haulout-test-cli"));
+        command
+            .args(flags)
+            .env_clear()
+            .envs(&self.machine.variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(super) fn start(&self, flags: &[String]) -> Child {
+        self.command(flags).spawn().unwrap()
+    }
+}
+
+pub(super) fn end(program: Child) -> Outcome {
+    let output = program.wait_with_output().unwrap();
+    Outcome {
+        code: match output.status.code() {
+            Some(code) => ExitCode::from(u8::try_from(code).unwrap()),
+            None => panic!("{}", output.status),
+        },
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Starts thirty, and gives what became of them.
+async fn thirty(
+    site: &Site,
+    flags: &[String],
+    meanwhile: impl Future<Output = ()>,
+) -> Vec<Outcome> {
+    let programs: Vec<_> = (0..30).map(|_| site.start(flags)).collect();
+    meanwhile.await;
+    let ends = programs
+        .into_iter()
+        .map(|program| tokio::task::spawn_blocking(|| end(program)));
+    let ends = futures_util::future::try_join_all(ends).await;
+    ends.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_processes_spend_one_refresh_token() {
+    let mut site = Site::today(long_lived()).await;
+    site.set_password("alice");
+    site.run(&[LDAP, &["--credential-cache="]].concat())
+        .await
+        .credential();
+    let before = site.supervisor.calls();
+    let outcomes = thirty(&site, &site.flags(LDAP), async {}).await;
+    for outcome in &outcomes {
+        assert_eq!(outcome.credential(), outcomes[0].credential());
+    }
+    let calls = site.supervisor.calls();
+    assert_eq!(
+        (calls.authorize, calls.refreshes, calls.reused),
+        (before.authorize, 1, 0)
+    );
+}
+
+/// Their session is at its end; the browser writes down the link that it is given.
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_processes_open_one_browser() {
+    let mut site = Site::today(long_lived()).await;
+    let home = site.machine.home.path().to_owned();
+    let (script, links) = (home.join("browser"), home.join("links"));
+    let text = format!("#!/bin/sh\necho \"$1\" >>{}\n", links.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
+    site.machine.set("BROWSER", script.to_str().unwrap());
+    site.log_in(&["--credential-cache="]).await.credential();
+    site.supervisor.behaviour().refuses_refresh = true;
+    let mut flags = site.flags(&[]);
+    flags.retain(|flag| flag != "--skip-browser");
+    let outcomes = thirty(&site, &flags, async {
+        let link = loop {
+            match std::fs::read_to_string(&links) {
+                Ok(text) if text.ends_with('\n') => break text,
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let browser = Browser::new(&site.supervisor);
+        let answer = browser.submit(link.trim().parse().unwrap(), "alice").await;
+        let callback = answer.headers()["location"].to_str().unwrap();
+        assert_eq!(browser.get(callback.parse().unwrap()).await.status(), 200);
+    })
+    .await;
+    for outcome in &outcomes {
+        assert_eq!(outcome.credential(), outcomes[0].credential());
+    }
+    let links = std::fs::read_to_string(&links).unwrap();
+    assert_eq!(links.lines().count(), 1, "{links}");
+}
+
+/// A cache file, and what of it is not touched by the logins of a test.
+struct CacheFile {
+    path: PathBuf,
+    /// The field that holds the entries.
+    entries: &'static str,
+    others: Vec<Value>,
+}
+
+const OTHERS: usize = 8;
+
+impl CacheFile {
+    /// Has entries of other sessions and clusters, so that a write takes its time.
+    fn fill(
+        path: PathBuf,
+        kind: &str,
+        entries: &'static str,
+        entry: impl Fn(usize) -> Value,
+    ) -> Self {
+        let others: Vec<_> = (0..OTHERS).map(entry).collect();
+        let file = json!({
+            "apiVersion": "config.supervisor.pinniped.dev/v1alpha1", "kind": kind, entries: others,
+        });
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, file.to_string()).unwrap();
+        Self {
+            path,
+            entries,
+            others,
+        }
+    }
+
+    /// Where the next one is written.
+    fn new_file(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".new");
+        name.into()
+    }
+
+    /// The entries of the test's own logins, after a check that the file is whole.
+    fn own_entries(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.path).unwrap();
+        let file: Value =
+            serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let entries = file[self.entries]
+            .as_array()
+            .unwrap_or_else(|| panic!("{text}"));
+        let (others, own): (Vec<_>, Vec<_>) = entries
+            .iter()
+            .cloned()
+            .partition(|entry| self.others.contains(entry));
+        assert_eq!(others, self.others, "{text}");
+        own
+    }
+}
+
+/// Both files, each with entries of others.
+fn filled_caches(site: &Site) -> [CacheFile; 2] {
+    let now = Timestamp::try_from(Clock::system().now()).unwrap();
+    let written = |time: Timestamp| time.strftime("%FT%TZ").to_string();
+    let (now, later) = (written(now), written(now + Duration::from_secs(1800)));
+    let filling = "x".repeat(500);
+    let session = |n| {
+        json!({
+            "key": {"clientID": "pinniped-cli", "issuer": format!("https://{n}.example.com"),
+                    "redirect_uri": "http://localhost:0/callback", "scopes": ["openid"]},
+            "creationTimestamp": now, "lastUsedTimestamp": now,
+            "tokens": {"refresh": {"token": filling}},
+        })
+    };
+    let credential = |n| {
+        json!({
+            "key": format!("{n}"), "creationTimestamp": now, "lastUsedTimestamp": now,
+            "credential": {"expirationTimestamp": later, "token": filling},
+        })
+    };
+    let (sessions, credentials) = (site.sessions_file(), site.machine.cache_file());
+    [
+        CacheFile::fill(sessions, "SessionCache", "sessions", session),
+        CacheFile::fill(credentials, "CredentialCache", "credentials", credential),
+    ]
+}
+
+/// Whether there is nothing, or one entry with all that belongs to it.
+fn is_whole(entries: &[Value]) -> bool {
+    let token = match entries {
+        [] => return true,
+        [entry] => {
+            (entry.pointer("/tokens/refresh/token")).or_else(|| entry.pointer("/credential/token"))
+        }
+        _ => None,
+    };
+    token.is_some_and(Value::is_string)
+}
+
+/// `SIGKILL` at any moment of a write leaves what was there, or what was to be there; it stops nobody, and leaves no litter.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_writers_leave_whole_caches() {
+    let mut site = Site::today(long_lived()).await;
+    site.set_password("alice");
+    let caches = filled_caches(&site);
+    let flags = site.flags(LDAP);
+    let credentials = &caches[1].path;
+    let no_credential = std::fs::read(credentials).unwrap();
+
+    let mut random = fastrand::Rng::with_seed(7);
+    let (mut midway, mut after_it) = (0, 0);
+    // About as long as a write takes, as far as is known by then.
+    let mut longest_pause = 1e-3;
+    let mut session = Vec::new();
+    while midway + after_it < 200 {
+        // As if the credential had expired.
+        std::fs::write(credentials, &no_credential).unwrap();
+        let which = random.usize(0..2);
+        let pause = Duration::from_secs_f64(random.f64() * longest_pause);
+        let (program, new_file) = (site.start(&flags), caches[which].new_file());
+        let killed = move || kill_at_write(program, &new_file, pause);
+        let was_midway = tokio::task::spawn_blocking(killed).await.unwrap();
+        let before = [session, Vec::new()];
+        let after = caches.each_ref().map(CacheFile::own_entries);
+        assert!(after.iter().all(|entries| is_whole(entries)), "{after:?}");
+        match was_midway {
+            Some(true) => {
+                assert_eq!(before[which], after[which], "the new one has no name yet");
+                midway += 1;
+                longest_pause *= 1.1;
+            }
+            Some(false) => {
+                after_it += 1;
+                longest_pause *= 0.9;
+            }
+            None => {}
+        }
+        [session, _] = after;
+    }
+    assert!(
+        midway >= 20 && after_it >= 20,
+        "no random moments: {midway} within writes, {after_it} after them"
+    );
+
+    let begun = Instant::now();
+    std::fs::write(credentials, &no_credential).unwrap();
+    end(site.start(&flags)).credential();
+    assert!(begun.elapsed() < Duration::from_secs(5), "a lock is left");
+    let names = std::fs::read_dir(credentials.parent().unwrap()).unwrap();
+    let names: BTreeSet<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let is_known = |name: &String| name.ends_with(".yaml") || name.ends_with(".lock");
+    assert!(names.iter().all(is_known), "{names:?}");
+    assert_eq!(
+        names.len(),
+        5,
+        "a lock for each file and the session: {names:?}"
+    );
+}
+
+/// Kills the program a while after it has begun to write, and says whether it was still at it; `None` if it ended before.
+fn kill_at_write(mut program: Child, new_file: &Path, pause: Duration) -> Option<bool> {
+    // One that was killed before may have left its own.
+    let left = std::fs::metadata(new_file).ok();
+    let inode = |metadata: &std::fs::Metadata| std::os::unix::fs::MetadataExt::ino(metadata);
+    let left = left.as_ref().map(inode);
+    loop {
+        match std::fs::metadata(new_file) {
+            Ok(found) if Some(inode(&found)) != left => break,
+            _ if program.try_wait().unwrap().is_some() => return None,
+            _ => std::thread::yield_now(),
+        }
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < pause {
+        std::hint::spin_loop();
+    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+    Some(new_file.exists())
+}

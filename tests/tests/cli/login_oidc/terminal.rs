@@ -1,0 +1,359 @@
+//! The program as a process on a terminal, where it can ask.
+
+use std::fs::Permissions;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use haulout_tests::supervisor::{Behaviour, PASSWORD};
+use pty_process::{Command, OwnedWritePty};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{LocalModes, tcgetattr};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::browser::Browser;
+use super::{LDAP, Outcome, Screen, Site, assert_fails};
+
+const PASTE: &str = "    Optionally, paste your authorization code: ";
+
+/// What the user has before him.
+struct Terminal {
+    screen: Screen,
+    keyboard: OwnedWritePty,
+    device: OwnedFd,
+    program: Pid,
+}
+
+impl Terminal {
+    /// Types, as soon as the question is there.
+    async fn answer(&mut self, question: &str, keys: &str) {
+        self.screen.ends_with(question).await;
+        self.keyboard.write_all(keys.as_bytes()).await.unwrap();
+    }
+
+    /// Whether what is typed shows, is read by lines, and Ctrl-C is heard.
+    fn is_sane(&self) -> bool {
+        let modes = tcgetattr(&self.device).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
+    }
+}
+
+impl Site {
+    /// Runs the program with stdin and stderr on a terminal, and stdout to whoever started it, as kubectl does.
+    async fn run_on_terminal(
+        &self,
+        flags: &[String],
+        user: impl AsyncFnOnce(&mut Terminal),
+    ) -> Outcome {
+        let (pty, child_end) = pty_process::open().unwrap();
+        let device = pty.as_fd().try_clone_to_owned().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_haulout-test-cli"))
+            .args(flags)
+            .env_clear()
+            .envs(&self.machine.variables)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn(child_end)
+            .unwrap();
+        let (mut output, keyboard) = pty.into_split();
+        let screen = Screen::default();
+        let mut terminal = Terminal {
+            screen: screen.clone(),
+            keyboard,
+            device,
+            program: Pid::from_raw(child.id().unwrap().cast_signed()).unwrap(),
+        };
+        let show = async {
+            let mut bytes = [0; 4096];
+            // An error says that the program is gone.
+            while let Ok(length @ 1..) = output.read(&mut bytes).await {
+                screen.0.lock().unwrap().extend(&bytes[..length]);
+            }
+        };
+        let run = async {
+            let user = user(&mut terminal);
+            tokio::join!(user, show, child.wait_with_output())
+                .2
+                .unwrap()
+        };
+        let run = tokio::time::timeout(Duration::from_secs(60), run).await;
+        let output = run.unwrap_or_else(|_| panic!("it goes on for ever: {:?}", screen.text()));
+        assert!(terminal.is_sane(), "{:?}", screen.text());
+        Outcome {
+            code: u8::try_from(output.status.code().unwrap()).unwrap().into(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: screen.text().replace("\r\n", "\n"),
+        }
+    }
+}
+
+/// The code that the issuer gives the browser.
+async fn code(site: &Site, terminal: &Terminal) -> String {
+    let browser = Browser::new(&site.supervisor);
+    let callback = browser.callback(&terminal.screen, "alice").await;
+    let mut parameters = callback.query_pairs();
+    let code = parameters.find(|(name, _)| name == "code").unwrap();
+    code.1.into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c097_without_a_listener_the_pasted_code_works_and_later_calls_ask_nothing() {
+    let site = Site::today(Behaviour::default()).await;
+    let flags = site.flags(&["--skip-listen"]);
+    let first = site
+        .run_on_terminal(&flags, async |terminal| {
+            let code = code(&site, terminal).await;
+            terminal.answer(PASTE, &format!("{code}\n")).await;
+        })
+        .await;
+    first.credential();
+    let second = site.run_on_terminal(&flags, async |_| {}).await;
+    assert_eq!(second.stdout, first.stdout);
+    assert_eq!(second.stderr, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c090_where_the_port_is_taken_the_code_can_be_pasted() {
+    let site = Site::today(Behaviour::default()).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let flags = site.flags(&[&format!("--listen-port={port}")]);
+    let outcome = site
+        .run_on_terminal(&flags, async |terminal| {
+            let code = code(&site, terminal).await;
+            terminal.answer(PASTE, &format!("{code}\n")).await;
+        })
+        .await;
+    outcome.credential();
+    let expected = format!("Port {port} of 127.0.0.1 cannot be listened on");
+    assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
+}
+
+/// Ctrl-D: there will be no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn c090_a_question_that_cannot_be_answered_ends_the_login() {
+    let site = Site::today(Behaviour::default()).await;
+    let outcome = site
+        .run_on_terminal(&site.flags(&["--skip-listen"]), async |terminal| {
+            terminal.answer(PASTE, "\u{4}").await;
+        })
+        .await;
+    assert_fails(
+        &outcome,
+        1,
+        "could not complete Pinniped login: could not read your answer: ",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_code_is_refused_by_the_issuer() {
+    let site = Site::today(Behaviour::default()).await;
+    let outcome = site
+        .run_on_terminal(&site.flags(&[]), async |terminal| {
+            terminal.answer(PASTE, "wrong\n").await;
+        })
+        .await;
+    assert_fails(&outcome, 1, "the code is not good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_question_is_closed_where_the_browser_is_faster() {
+    let site = Site::today(Behaviour::default()).await;
+    let outcome = site
+        .run_on_terminal(&site.flags(&[]), async |terminal| {
+            terminal.screen.ends_with(PASTE).await;
+            let browser = Browser::new(&site.supervisor);
+            browser.log_in(&terminal.screen, "alice").await;
+        })
+        .await;
+    outcome.credential();
+    let expected = format!("\n{PASTE}[...]\n");
+    assert!(outcome.stderr.ends_with(&expected), "{}", outcome.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c095_name_and_password_are_asked_for_and_the_password_does_not_show() {
+    let site = Site::today(Behaviour::default()).await;
+    let outcome = site
+        .run_on_terminal(&site.flags(LDAP), async |terminal| {
+            terminal.answer("Username: ", "bob\n").await;
+            terminal
+                .answer("Password: ", &format!("{PASSWORD}\n"))
+                .await;
+        })
+        .await;
+    outcome.credential();
+    assert_eq!(
+        outcome.stderr,
+        "Log in to my-ldap\n\nUsername: bob\nPassword: \n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c095_what_a_variable_holds_is_not_asked_for() {
+    for (variable, value, question, keys, expected) in [
+        (
+            "PINNIPED_USERNAME",
+            "bob",
+            "Password: ",
+            PASSWORD,
+            "Log in to my-ldap\n\nPassword: \n",
+        ),
+        (
+            "PINNIPED_PASSWORD",
+            PASSWORD,
+            "Username: ",
+            "bob",
+            "Log in to my-ldap\n\nUsername: bob\n",
+        ),
+    ] {
+        let mut site = Site::today(Behaviour::default()).await;
+        site.machine.set(variable, value);
+        let outcome = site
+            .run_on_terminal(&site.flags(LDAP), async |terminal| {
+                terminal.answer(question, &format!("{keys}\n")).await;
+            })
+            .await;
+        outcome.credential();
+        assert_eq!(outcome.stderr, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c098_what_the_supervisor_says_of_a_password_is_shown() {
+    let site = Site::today(Behaviour::default()).await;
+    let outcome = site
+        .run_on_terminal(&site.flags(LDAP), async |terminal| {
+            terminal.answer("Username: ", "bob\n").await;
+            terminal.answer("Password: ", "wrong\n").await;
+        })
+        .await;
+    assert_fails(
+        &outcome,
+        1,
+        "\nError: could not complete Pinniped login: \
+         login failed with code \"access_denied\": Username/password not accepted.\n",
+    );
+    assert!(!outcome.stderr.contains("wrong"), "{}", outcome.stderr);
+}
+
+/// At each question; `run_on_terminal` sees to it that the terminal is as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_the_login_and_leaves_the_terminal_as_it_was() {
+    let site = Site::today(Behaviour::default()).await;
+    let stop = async |terminal: &mut Terminal, question: &str| {
+        terminal.answer(question, "\u{3}").await;
+    };
+    let pasting = site
+        .run_on_terminal(&site.flags(&[]), async |terminal| {
+            stop(terminal, PASTE).await;
+        })
+        .await;
+    let username = site
+        .run_on_terminal(&site.flags(LDAP), async |terminal| {
+            stop(terminal, "Username: ").await;
+        })
+        .await;
+    let password = site
+        .run_on_terminal(&site.flags(LDAP), async |terminal| {
+            terminal.answer("Username: ", "bob\n").await;
+            terminal.screen.ends_with("Password: ").await;
+            assert!(!terminal.is_sane(), "a password would show");
+            stop(terminal, "Password: ").await;
+        })
+        .await;
+    let terminated = site
+        .run_on_terminal(&site.flags(LDAP), async |terminal| {
+            terminal.answer("Username: ", "bob\n").await;
+            terminal.screen.ends_with("Password: ").await;
+            kill_process(terminal.program, Signal::TERM).unwrap();
+        })
+        .await;
+    for outcome in [pasting, username, password, terminated] {
+        assert_fails(
+            &outcome,
+            1,
+            "\nError: could not complete Pinniped login: interrupted\n",
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c098_a_provider_without_passwords_leads_to_the_supervisors_own_words() {
+    let refusal = "The password grant is not allowed for this upstream provider.";
+    let site = Site::today(Behaviour {
+        denies: Some(("access_denied", refusal)),
+        ..Behaviour::default()
+    })
+    .await;
+    let outcome = site
+        .run_on_terminal(&site.flags(LDAP), async |terminal| {
+            terminal.answer("Username: ", "bob\n").await;
+            terminal
+                .answer("Password: ", &format!("{PASSWORD}\n"))
+                .await;
+        })
+        .await;
+    let expected = format!("login failed with code \"access_denied\": {refusal}\n");
+    assert_fails(&outcome, 1, &expected);
+}
+
+/// A browser is whatever `BROWSER` names; it is given the link, and here leaves it in a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn c091_the_link_is_not_printed_only_if_that_is_wanted_and_a_browser_opens() {
+    for (browser, skip_print, skip_browser, is_printed) in [
+        (true, true, false, false),
+        (true, false, false, true),
+        (false, true, false, true),
+        (true, true, true, true),
+    ] {
+        let mut site = Site::today(Behaviour::default()).await;
+        let home = site.machine.home.path().to_owned();
+        let (script, link) = (home.join("browser"), home.join("link"));
+        let text = format!("#!/bin/sh\necho noise\necho \"$1\" >{}\n", link.display());
+        std::fs::write(&script, text).unwrap();
+        let mode = if browser { 0o700 } else { 0o600 };
+        std::fs::set_permissions(&script, Permissions::from_mode(mode)).unwrap();
+        site.machine.set("BROWSER", script.to_str().unwrap());
+        // No other browser.
+        site.machine.set("PATH", home.to_str().unwrap());
+        if skip_print {
+            site.machine.set("PINNIPED_SKIP_PRINT_LOGIN_URL", "true");
+        }
+        let mut flags = site.flags(&[]);
+        flags.retain(|flag| skip_browser || flag != "--skip-browser");
+        let outcome = site
+            .run_on_terminal(&flags, async |terminal| {
+                let screen = match is_printed {
+                    true => terminal.screen.clone(),
+                    false => Screen(Arc::new(Mutex::new(opened(&link).await))),
+                };
+                let browser = Browser::new(&site.supervisor);
+                browser.log_in(&screen, "alice").await;
+            })
+            .await;
+        outcome.credential();
+        let case = format!("{browser} {skip_print} {skip_browser}: {}", outcome.stderr);
+        assert_eq!(
+            outcome.stderr.contains("visiting this link"),
+            is_printed,
+            "{case}"
+        );
+        assert_eq!(outcome.stderr.is_empty(), !is_printed, "{case}");
+        let is_opened = browser && !skip_browser;
+        assert_eq!(link.exists(), is_opened, "{case}");
+    }
+}
+
+/// What the browser was given.
+async fn opened(link: &Path) -> Vec<u8> {
+    loop {
+        match std::fs::read(link) {
+            Ok(text) if text.ends_with(b"\n") => return text,
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
