@@ -51,6 +51,7 @@ const MODULES: [(Group, &[&str]); 10] = [
             "migrate",
             "placement",
             "refusals",
+            "release",
             "replicas",
             "rights",
             "rotations",
