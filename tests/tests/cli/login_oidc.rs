@@ -4,6 +4,7 @@
 
 mod browser;
 mod exchange;
+mod failures;
 mod flows;
 mod logout;
 mod sessions;
