@@ -123,14 +123,17 @@ async fn write(
 ) -> anyhow::Result<()> {
     std::fs::create_dir_all(output)
         .with_context(|| format!("failed to create {}", output.display()))?;
+    for (_, program) in programs
+        .iter()
+        .filter(|(platform, _)| platform.os == "linux")
+    {
+        let is_static = executable::is_static(&read(program)?);
+        ensure!(is_static, "{} is no static program", program.display());
+    }
     let documents = documents(programs).await?;
     let mut downloads = Vec::new();
     for (platform, program) in programs {
         let content = read(program)?;
-        if platform.os == "linux" {
-            let is_static = executable::is_static(&content);
-            ensure!(is_static, "{} is no static program", program.display());
-        }
         let notices = image::third_party_notices(PROGRAM, platform.target).await?;
         let mut files = vec![
             File::program(platform.program(), content),
@@ -208,6 +211,17 @@ fn put(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_needs_shared_libraries_is_not_released_for_linux() {
+        let folder = tempfile::tempdir().unwrap();
+        // This test is such a program.
+        let program = std::env::current_exe().unwrap();
+        let error = write(&[(Platform::HERE, program)], None, folder.path()).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.ends_with("is no static program"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn programs_of_other_platforms_are_found_by_their_folder() {
