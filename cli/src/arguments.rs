@@ -22,9 +22,21 @@ pub(crate) use whoami::{AnswerFormat, WhoAmIFlags};
 
 use crate::session_cache::session_place;
 
+/// A complete first login, which ends the help. A test runs the lines that are indented.
+const FIRST_LOGIN: &str = "\
+First login, with an administrator's kubeconfig in $KUBECONFIG; the file it writes holds no secret and serves everybody:
+  haulout get kubeconfig --output=company.yaml
+  kubectl --kubeconfig=company.yaml get nodes
+  haulout whoami --kubeconfig=company.yaml";
+
 /// kubectl with your company login.
 #[derive(Debug, Parser)]
-#[command(name = "haulout", version, args_override_self = true)]
+#[command(
+    name = "haulout",
+    version,
+    args_override_self = true,
+    after_help = FIRST_LOGIN
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,

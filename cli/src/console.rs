@@ -14,7 +14,7 @@ use crate::Environment;
 pub(crate) type Print<'a> = &'a dyn Fn(&str) -> io::Result<()>;
 
 /// Prints on `stderr`.
-pub(crate) fn printer(stderr: &RefCell<&mut dyn Write>, text: &str) -> io::Result<()> {
+pub(crate) fn print_to(stderr: &RefCell<&mut dyn Write>, text: &str) -> io::Result<()> {
     let mut stderr = stderr.borrow_mut();
     stderr.write_all(text.as_bytes())?;
     stderr.flush()

@@ -146,7 +146,7 @@ pub fn run(
     };
     let done = |()| ExitCode::SUCCESS;
     let stderr = RefCell::new(stderr);
-    let print = |text: &str| console::printer(&stderr, text);
+    let print = |text: &str| console::print_to(&stderr, text);
     let result: Result<ExitCode, CommandError> = match parsed.command {
         Command::Login(Login::Static(login)) => {
             let surroundings = login_static::Surroundings {

@@ -101,7 +101,7 @@ mod tests {
             let waiting = scope.spawn(move || {
                 let stderr: std::cell::RefCell<&mut dyn io::Write> =
                     std::cell::RefCell::new(&mut stderr);
-                let print = |text: &str| crate::console::printer(&stderr, text);
+                let print = |text: &str| crate::console::print_to(&stderr, text);
                 let console = Console::new(&print, false, &|_| None);
                 LoginLock::wait(&cache, "0123", &console).unwrap();
             });

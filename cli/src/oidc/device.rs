@@ -118,6 +118,7 @@ mod tests {
             url: "https://login.example.com/token".to_owned(),
             code: code.to_owned(),
             description: String::new(),
+            audit_id: None,
         })
     }
 

@@ -1,5 +1,7 @@
 //! Why a login at an issuer failed.
 
+mod remedy;
+
 use std::fmt;
 
 use haulout_https::{Answer, CallError, ClientError, foreign};
@@ -11,6 +13,7 @@ use url::Url;
 
 use super::callback::Denied;
 use super::identity_providers::ChoiceError;
+use crate::audit_id::audit_id;
 
 /// What was being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,24 +59,32 @@ pub(crate) enum OidcError {
         foreign(scheme)
     )]
     NotHttps { what: &'static str, scheme: String },
-    #[error("failed to {step}")]
-    Call { step: Step, source: CallError },
-    #[error("failed to {step}: {url} answered {status}{}", after_colon(text))]
+    /// There is no source: the text has the cause, before what to do.
+    #[error("failed to {step}: {cause}; {}", remedy::of_fault(&cause.fault))]
+    Call { step: Step, cause: CallError },
+    #[error(
+        "failed to {step}: {url} answered {status}; {}{}",
+        remedy::of_status(*status),
+        audit_hint(audit_id.as_deref())
+    )]
     Status {
         step: Step,
         url: String,
         status: StatusCode,
-        text: String,
+        audit_id: Option<String>,
     },
     #[error(
-        "failed to {step}: {url} refused with \"{code}\"{}",
-        after_colon(description)
+        "failed to {step}: {url} refused with \"{code}\"{}{}{}",
+        after_colon(description),
+        remedy::of_code(code),
+        audit_hint(audit_id.as_deref())
     )]
     Refused {
         step: Step,
         url: String,
         code: String,
         description: String,
+        audit_id: Option<String>,
     },
     #[error("failed to {step}: the answer cannot be read")]
     Document {
@@ -108,6 +119,10 @@ pub(crate) enum OidcError {
     Keys(#[source] KeySetError),
     #[error("the issuer's ID token is not good")]
     IdToken(#[source] TokenError),
+    #[error(
+        "the issuer's ID token is not good by this computer's clock; check the date and time of both sides"
+    )]
+    Clock(#[source] TokenError),
     #[error("the issuer's ID token has another nonce than this login")]
     Nonce,
     #[error("the issuer's ID token is not for its access token: at_hash differs")]
@@ -162,6 +177,24 @@ impl OidcError {
     }
 }
 
+impl From<TokenError> for OidcError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Expired { .. }
+            | TokenError::NotYetValid { .. }
+            | TokenError::ClockUnset => Self::Clock(error),
+            error => Self::IdToken(error),
+        }
+    }
+}
+
+fn audit_hint(audit_id: Option<&str>) -> String {
+    match audit_id {
+        Some(id) => format!(" (the issuer's administrator finds the reason under Audit-ID {id})"),
+        None => String::new(),
+    }
+}
+
 fn after_colon(text: &str) -> String {
     if text.is_empty() {
         String::new()
@@ -179,19 +212,21 @@ pub(crate) fn refused(step: Step, url: &Url, answer: &Answer) -> OidcError {
         error_description: String,
     }
     let url = place(url);
+    let audit_id = audit_id(&answer.headers).map(str::to_owned);
     match serde_json::from_slice::<Body>(&answer.body) {
         Ok(body) => OidcError::Refused {
             step,
             url,
             code: foreign(&body.error),
             description: foreign(&body.error_description),
+            audit_id,
         },
         // What else it says may repeat what was sent.
         Err(_) => OidcError::Status {
             step,
             url,
             status: answer.status,
-            text: String::new(),
+            audit_id,
         },
     }
 }
@@ -217,12 +252,13 @@ mod tests {
             url: url(),
             code: code.to_owned(),
             description: String::new(),
+            audit_id: None,
         };
         let answered = |status| OidcError::Status {
             step: Step::Refresh,
             url: url(),
             status: StatusCode::from_u16(status).unwrap(),
-            text: String::new(),
+            audit_id: None,
         };
         for (error, expected) in [
             (refused("invalid_grant"), true),

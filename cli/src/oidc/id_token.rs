@@ -52,9 +52,7 @@ pub(crate) fn check(
         audience: audience.to_owned(),
         algorithms: AcceptedAlgorithms::new(&SigningAlgorithm::ALL),
     };
-    let claims = expectations
-        .check(token, Some(keys), now)
-        .map_err(OidcError::IdToken)?;
+    let claims = expectations.check(token, Some(keys), now)?;
     if let Some(nonce) = ties.nonce
         && claims.get("nonce").and_then(Value::as_str) != Some(nonce)
     {

@@ -72,7 +72,7 @@ impl<'a> IssuerClient<'a> {
             }
             Err(error) => self.console.debug(|| format!("{step}: {error}")),
         }
-        answer.map_err(|source| OidcError::Call { step, source })
+        answer.map_err(|cause| OidcError::Call { step, cause })
     }
 }
 

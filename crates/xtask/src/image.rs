@@ -73,6 +73,14 @@ pub(crate) async fn write_all(programs: &Path, output: &Path) -> anyhow::Result<
     })
 }
 
+/// The licences of all that a program is linked from, for a target.
+///
+/// # Errors
+/// Cargo cannot be run, or a package's files cannot be read.
+pub(crate) async fn third_party_notices(program: &str, target: &str) -> anyhow::Result<String> {
+    licences::text(&Packages::linked_for(program, target, &[]).await?)
+}
+
 async fn write(program: &Program, programs: &Path, output: &Path) -> anyhow::Result<Archive> {
     let packages = Packages::linked_into(program.name, program.data()).await?;
     let documents = contents::Documents {

@@ -11,6 +11,7 @@ mod manifests;
 mod output;
 mod process_group;
 mod products;
+mod release;
 mod test;
 
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Command {
     Install(install::Arguments),
     /// Write the container images of webhook and agent, with licences and SBOMs
     Image(image::Arguments),
+    /// Write the archives of the command line, with man pages and completion, their checksums, and krew's manifest
+    Release(release::Arguments),
     /// Write what is generated into `manifests/`: CRDs, RBAC and parts of the chart from code, install-*.yaml by Helm
     Manifests {
         /// Compare only, and fail if a file differs; leaves out what needs Helm, which `test --only chart` compares
@@ -81,6 +84,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(arguments).await?,
         Command::Install(arguments) => install::run(arguments).await?,
         Command::Image(arguments) => image::run(arguments).await?,
+        Command::Release(arguments) => release::run(arguments).await?,
         Command::Manifests { check } => {
             manifests::run(check)?;
             if !check {

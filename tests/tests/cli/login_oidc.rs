@@ -5,6 +5,7 @@
 mod browser;
 mod caches;
 mod exchange;
+mod failures;
 mod flows;
 mod keyring;
 mod logout;

@@ -96,6 +96,23 @@ fn stray_token_is_not_repeated() {
 }
 
 #[test]
+fn help_shows_a_first_login_in_at_most_five_lines() {
+    for flag in ["-h", "--help", "help"] {
+        let help = Machine::new().run(&[flag]).stdout;
+        let (_, login) = help.split_once("\nFirst login").unwrap();
+        let commands: Vec<&str> = login.lines().skip(1).collect();
+        assert!((1..=5).contains(&commands.len()), "{login}");
+        for command in commands {
+            let words = ["  haulout ", "  kubectl "];
+            assert!(
+                words.iter().any(|word| command.starts_with(word)),
+                "{login}"
+            );
+        }
+    }
+}
+
+#[test]
 fn help_goes_to_stdout() {
     let help = Machine::new().run(&["login", "static", "--help"]);
     assert_eq!(help.code, ExitCode::SUCCESS);

@@ -27,6 +27,7 @@ mod node;
 mod placement;
 mod providers;
 mod refusals;
+mod release;
 mod reliability;
 mod replicas;
 mod rights;

@@ -57,6 +57,18 @@ impl Packages {
     /// # Errors
     /// Cargo or the compiler cannot be run, or say something unexpected.
     pub(super) async fn linked_into(package: &str, data: &[&str]) -> anyhow::Result<Self> {
+        Self::linked_for(package, TARGET, data).await
+    }
+
+    /// The same for another target.
+    ///
+    /// # Errors
+    /// As those of [`Self::linked_into`].
+    pub(super) async fn linked_for(
+        package: &str,
+        target: &str,
+        data: &[&str],
+    ) -> anyhow::Result<Self> {
         let tree = output(cargo().args([
             "tree",
             "--locked",
@@ -65,7 +77,7 @@ impl Packages {
             "--edges",
             "normal,no-proc-macro",
             "--target",
-            TARGET,
+            target,
             "--prefix",
             "depth",
             "--format",
@@ -79,7 +91,7 @@ impl Packages {
             "--format-version",
             "1",
             "--filter-platform",
-            TARGET,
+            target,
         ]))
         .await?;
         let metadata: Metadata =
@@ -92,27 +104,29 @@ impl Packages {
         Ok(Self {
             root,
             packages: describe(edges, metadata)?,
-            system: system_libraries().await?,
+            system: system_libraries(target).await?,
         })
     }
 }
 
-/// The C library and Rust's own are in each static program.
-async fn system_libraries() -> anyhow::Result<Vec<SystemLibrary>> {
+/// Rust's own library is in each program, and the C library in the static ones of Linux.
+async fn system_libraries(target: &str) -> anyhow::Result<Vec<SystemLibrary>> {
     let cargo = output(cargo().arg("--version")).await?;
     let rust = cargo.split_whitespace().nth(1);
-    Ok(vec![
-        SystemLibrary {
+    let mut libraries = Vec::new();
+    if target.ends_with("-linux-gnu") {
+        libraries.push(SystemLibrary {
             name: "glibc",
             version: c_library_version().await?,
             licence: "LGPL-2.1-or-later",
-        },
-        SystemLibrary {
-            name: "rust-std",
-            version: rust.context("cargo does not say its version")?.to_owned(),
-            licence: "MIT OR Apache-2.0",
-        },
-    ])
+        });
+    }
+    libraries.push(SystemLibrary {
+        name: "rust-std",
+        version: rust.context("cargo does not say its version")?.to_owned(),
+        licence: "MIT OR Apache-2.0",
+    });
+    Ok(libraries)
 }
 
 async fn output(command: &mut Command) -> anyhow::Result<String> {

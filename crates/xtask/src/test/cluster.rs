@@ -53,6 +53,7 @@ const MODULES: [(Group, &[&str]); 10] = [
             "migrate",
             "placement",
             "refusals",
+            "release",
             "replicas",
             "rights",
             "rotations",

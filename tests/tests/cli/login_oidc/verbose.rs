@@ -154,7 +154,6 @@ async fn c124_audit_id_of_the_issuer_is_told_where_it_refuses() {
     let refused =
         format!("refresh the tokens: POST {issuer}/token: 400 Bad Request, Audit-ID {AUDIT_ID}");
     assert!(told(&outcome).contains(&&*refused), "{}", outcome.stderr);
-    assert_eq!(outcome.stderr.matches(AUDIT_ID).count(), 1);
     // Of a refusal by redirect too.
     site.machine.set("PINNIPED_USERNAME", "alice");
     site.machine.set("PINNIPED_PASSWORD", "wrong");

@@ -1,0 +1,102 @@
+//! What whoever logs in can do about a failure.
+
+use haulout_https::CallFault;
+use http::StatusCode;
+use rustls::CertificateError;
+
+use crate::transport::TransportFault;
+
+/// Where no whole answer came.
+pub(super) fn of_fault(fault: &CallFault) -> &'static str {
+    match fault {
+        CallFault::Transport(error) => of_transport(&TransportFault::of(error)),
+        CallFault::TimedOut(_) => of_transport(&TransportFault::TimedOut),
+        CallFault::TooLong(_) => "is --issuer the URL of an OIDC issuer?",
+    }
+}
+
+fn of_transport(fault: &TransportFault) -> &'static str {
+    match fault {
+        TransportFault::Certificate(reason) => of_certificate(reason),
+        TransportFault::TlsVersion => "the issuer has to speak TLS 1.2 or later",
+        TransportFault::TimedOut | TransportFault::ConnectionRefused | TransportFault::Other => {
+            "check --issuer and your network, and HTTPS_PROXY where there is a proxy"
+        }
+    }
+}
+
+fn of_certificate(reason: &CertificateError) -> &'static str {
+    match reason {
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => {
+            "check the date and time of this computer, or have the issuer's certificate renewed"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "check --issuer: the certificate is for another name"
+        }
+        _ => "name the CA of the issuer's certificate by --ca-bundle or --ca-bundle-data",
+    }
+}
+
+/// Where the issuer did not say what was wrong.
+pub(super) fn of_status(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => "try again in a moment",
+        status if status.is_server_error() => {
+            "try again, and if it stays so, tell its administrator"
+        }
+        status if status.is_redirection() => {
+            "redirects are not followed: put the final address into --issuer"
+        }
+        _ => "is --issuer the URL of an OIDC issuer?",
+    }
+}
+
+/// Where it did, by a code (RFC 6749, 5.2, and RFC 8693, 2.2.2); with a semicolon before it.
+pub(super) fn of_code(code: &str) -> &'static str {
+    match code {
+        "invalid_client" | "unauthorized_client" => "; check --client-id and --client-secret-env",
+        "invalid_scope" => "; check --scopes",
+        "invalid_target" => "; check --request-audience",
+        "invalid_grant" => "; try again",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_something_to_do_about_it() {
+        for (reason, expected) in [
+            (CertificateError::UnknownIssuer, "--ca-bundle"),
+            (CertificateError::BadSignature, "--ca-bundle"),
+            (CertificateError::Expired, "date and time"),
+            (CertificateError::NotValidYet, "date and time"),
+            (CertificateError::NotValidForName, "another name"),
+        ] {
+            let advice = of_transport(&TransportFault::Certificate(reason));
+            assert!(advice.contains(expected), "{advice}");
+        }
+        for (status, expected) in [
+            (404, "is --issuer"),
+            (302, "final address"),
+            (429, "in a moment"),
+            (503, "try again, and if"),
+        ] {
+            let advice = of_status(StatusCode::from_u16(status).unwrap());
+            assert!(advice.contains(expected), "{advice}");
+        }
+        for (code, expected) in [
+            ("invalid_client", "--client-id"),
+            ("invalid_scope", "--scopes"),
+            ("invalid_target", "--request-audience"),
+        ] {
+            assert!(of_code(code).contains(expected));
+        }
+        assert_eq!(of_code("else"), "");
+    }
+}

@@ -1,0 +1,145 @@
+//! Failures of an issuer, and of what stands between: each names the step, the address, the cause, and what to do.
+
+use std::net::TcpListener;
+
+use haulout_tests::supervisor::{AUDIT_ID, Behaviour, MACHINE, PASSWORD};
+use serde_json::json;
+
+use super::{Site, assert_fails};
+use crate::server::{Server, with_headers};
+use crate::{Machine, answer};
+
+const BEFORE: &str = "Error: could not complete Pinniped login: ";
+const LDAP: [&str; 2] = [
+    "--upstream-identity-provider-name=my-ldap",
+    "--upstream-identity-provider-type=ldap",
+];
+
+/// Of a Supervisor where this user logs in by his password, without being asked.
+async fn site_of_alice() -> Site {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.machine.set("PINNIPED_USERNAME", "alice");
+    site.machine.set("PINNIPED_PASSWORD", PASSWORD);
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_of_an_unknown_ca_names_the_flag_for_it() {
+    let site = Site::new(Behaviour::default()).await;
+    let other = Site::new(Behaviour::default()).await;
+    let issuer = site.supervisor.url();
+    let url = format!("--issuer={issuer}");
+    let outcome = site
+        .run_flags(&["login", "oidc", &url, &other.ca_flag()])
+        .await;
+    let expected = format!(
+        "{BEFORE}failed to read the issuer's discovery document: Get \"{issuer}/.well-known/openid-configuration\": \
+         tls: failed to verify certificate: x509: certificate signed by unknown authority; \
+         name the CA of the issuer's certificate by --ca-bundle or --ca-bundle-data\n"
+    );
+    assert_fails(&outcome, 1, &expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuer_that_is_away_is_named() {
+    let site = Site::new(Behaviour::default()).await;
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let issuer = format!("--issuer=https://{address}");
+    let outcome = site
+        .run_flags(&["login", "oidc", &issuer, &site.ca_flag()])
+        .await;
+    let expected = format!(
+        "{BEFORE}failed to read the issuer's discovery document: Get \"https://{address}/.well-known/openid-configuration\": "
+    );
+    assert_fails(&outcome, 1, &expected);
+    let remedy = "; check --issuer and your network, and HTTPS_PROXY where there is a proxy\n";
+    assert_fails(&outcome, 1, remedy);
+}
+
+#[test]
+fn issuer_that_is_ill_is_named_with_the_audit_id() {
+    for (status, expected) in [
+        (
+            503,
+            "answered 503 Service Unavailable; try again, and if it stays so, tell its administrator",
+        ),
+        (
+            404,
+            "answered 404 Not Found; is --issuer the URL of an OIDC issuer?",
+        ),
+        (302, "answered 302 Found; redirects are not followed"),
+    ] {
+        let server = Server::start([with_headers(status, [("audit-id", "an-id")], "<html>")]);
+        let issuer = format!("--issuer={}", server.url());
+        let ca = format!("--ca-bundle-data={}", server.ca_base64());
+        let outcome = Machine::new().run(&["login", "oidc", &issuer, &ca]);
+        assert_fails(&outcome, 1, expected);
+        assert_fails(
+            &outcome,
+            1,
+            &format!("{}/.well-known/openid-configuration", server.url()),
+        );
+        assert_fails(&outcome, 1, "under Audit-ID an-id)\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_that_the_issuer_refuses_is_told_which_flags_to_check() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.machine.set("SECRET", "not the secret of this machine");
+    let client = format!("--client-id={}", MACHINE.0);
+    let flags = [
+        "--flow=client_credentials",
+        &client,
+        "--client-secret-env=SECRET",
+    ];
+    let outcome = site.run(&flags).await;
+    let expected = format!(
+        "{BEFORE}failed to get a token with the client's credentials: {}/token refused with \"invalid_client\"",
+        site.supervisor.url()
+    );
+    assert_fails(&outcome, 1, &expected);
+    assert_fails(&outcome, 1, "; check --client-id and --client-secret-env");
+    assert_fails(&outcome, 1, &format!("under Audit-ID {AUDIT_ID})\n"));
+    assert!(
+        !outcome.stderr.contains("not the secret"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clock_that_is_ahead_is_what_to_look_at() {
+    let mut site = site_of_alice().await;
+    site.machine.now += 24 * 3600;
+    let outcome = site.run(&LDAP).await;
+    let expected = "the issuer's ID token is not good by this computer's clock; check the date and time of both sides: ";
+    assert_fails(&outcome, 1, &format!("{BEFORE}{expected}"));
+    // Both times are told.
+    for time in ["2026-11-18", "2026-11-19"] {
+        assert_fails(&outcome, 1, time);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c117_refusal_of_the_cluster_has_a_prefix_of_its_own_and_leaves_no_credential() {
+    let site = site_of_alice().await;
+    let refused = answer(&json!({"message": "authentication failed"})).to_string();
+    let cluster = Server::start([with_headers(201, [("audit-id", "an-id")], refused)]);
+    let endpoint = format!("--concierge-endpoint={}", cluster.url());
+    let ca = format!("--concierge-ca-bundle-data={}", cluster.ca_base64());
+    let exchange = [
+        "--enable-concierge",
+        "--concierge-authenticator-type=jwt",
+        "--concierge-authenticator-name=supervisor",
+        &endpoint,
+        &ca,
+    ];
+    let outcome = site.run(&[&LDAP[..], &exchange].concat()).await;
+    let expected = "Error: could not complete Concierge credential exchange: login failed: authentication failed \
+                    (the cluster's administrator finds the reason under Audit-ID an-id)\n";
+    assert_fails(&outcome, 1, expected);
+    assert!(!site.machine.cache_file().exists());
+}
