@@ -162,6 +162,9 @@ async fn discover(
             ca.len()
         ));
     }
+    for hint in placement.hints() {
+        report.warn(format_args!("{hint}"));
+    }
     let authenticator = discovery.authenticator().await?;
     report.say(format_args!("discovered {authenticator}"));
     let mut found = Found {

@@ -56,10 +56,7 @@ fn where_it_does_not_answer_in_time_nothing_is_printed() {
 
 #[test]
 fn another_ca_is_no_answer() {
-    let (server, other) = (
-        Server::start([200].map(|status| with_headers(status, [], ""))),
-        Server::start([200].map(|status| with_headers(status, [], ""))),
-    );
+    let [server, other] = [(); 2].map(|()| Server::start([with_headers(200, [], "")]));
     let ca = other.ca_base64();
     let admin = Admin::new(&json!({"server": server.url(), "certificate-authority-data": ca}));
     let flags = ["--no-concierge", "--static-token-env=T", "--timeout=0"];
