@@ -10,7 +10,7 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, JwtSpec};
+use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, Tls};
 use super::ca::CaBundle;
 use super::error::{CaLookupFault, GetKubeconfigError};
 use super::report::Report;
@@ -150,9 +150,9 @@ impl Discovery<'_> {
     pub(super) async fn issuer_ca(
         &self,
         name: &str,
-        spec: &JwtSpec,
+        tls: Option<&Tls>,
     ) -> Result<Option<CaBundle>, GetKubeconfigError> {
-        let Some(tls) = &spec.tls else {
+        let Some(tls) = tls else {
             return Ok(None);
         };
         let failed = |fault| GetKubeconfigError::IssuerCa {

@@ -175,7 +175,9 @@ pub(crate) enum GetKubeconfigError {
     },
 
     // The issuer.
-    #[error("could not autodiscover --oidc-issuer and none was provided")]
+    #[error(
+        "could not autodiscover --oidc-issuer and none was provided; give it, or --static-token-env for users who bring a token"
+    )]
     NoIssuer,
     #[error(
         "request audience is not allowed to include the substring '.pinniped.dev': {}; the Supervisor keeps such names for \

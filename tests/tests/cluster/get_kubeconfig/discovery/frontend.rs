@@ -81,6 +81,10 @@ pub(super) async fn what_is_given_wins_and_what_nobody_reaches_is_told(site: &Si
         unreached.stderr
     );
 
+    let flags = [ENV, ISSUER, "--concierge-endpoint=http://k.example.com"];
+    let refused = site.run(&flags).await;
+    refused.assert_fails("invalid Concierge parameters: invalid endpoint scheme \"http\"");
+
     let file = site.cluster.folder().join("proxy-ca.crt");
     std::fs::write(&file, site.supervisor.ca_pem()).unwrap();
     let bundle = format!("--concierge-ca-bundle={}", file.display());
