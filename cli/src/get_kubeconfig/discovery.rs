@@ -16,7 +16,7 @@ use super::error::{CaLookupFault, GetKubeconfigError};
 use super::report::Report;
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, shown_server};
 
 /// How often a CredentialIssuer is looked at whose strategies are pending.
 const POLL: Duration = Duration::from_secs(2);
@@ -82,12 +82,16 @@ impl Discovery<'_> {
             let issuer = self.cluster.get(KIND, &api, name).await;
             let issuer = issuer.map_err(|source| GetKubeconfigError::GetIssuer {
                 name: name.to_owned(),
+                server: self.server(),
                 source: Box::new(source),
             })?;
             return issuer.ok_or_else(|| GetKubeconfigError::NoIssuerOfName(name.to_owned()));
         }
         let all = self.cluster.list(KIND, &api, "").await;
-        let mut all = all.map_err(|source| GetKubeconfigError::ListIssuers(Box::new(source)))?;
+        let mut all = all.map_err(|source| GetKubeconfigError::ListIssuers {
+            server: self.server(),
+            source: Box::new(source),
+        })?;
         match (all.pop(), all.as_slice()) {
             (None, _) => Err(GetKubeconfigError::NoIssuers(self.suffix.to_string())),
             (Some(only), []) => Ok(only),
@@ -117,6 +121,7 @@ impl Discovery<'_> {
             let all = self.cluster.list(kind.kind(), &api, "").await;
             let all = all.map_err(|source| GetKubeconfigError::ListAuthenticators {
                 kind: kind.kind(),
+                server: self.server(),
                 source: Box::new(source),
             })?;
             found.extend(
@@ -137,6 +142,7 @@ impl Discovery<'_> {
         let object = object.map_err(|source| GetKubeconfigError::GetAuthenticator {
             kind: kind.kind(),
             name: name.to_owned(),
+            server: self.server(),
             source: Box::new(source),
         })?;
         let object = object.ok_or_else(|| GetKubeconfigError::NoSuchAuthenticator {
@@ -231,6 +237,10 @@ impl Discovery<'_> {
         let service = service.ok_or_else(|| CaLookupFault::NoApiService(name.clone()))?;
         let namespace = service.spec.and_then(|spec| spec.service?.namespace);
         namespace.ok_or(CaLookupFault::NoNamespace(name))
+    }
+
+    fn server(&self) -> String {
+        shown_server(self.cluster.server())
     }
 
     fn api(&self, group: &str, kind: &str) -> Api<DynamicObject> {
