@@ -33,6 +33,7 @@ use crate::kubeconfig_file::{
 use authenticator::{AuthenticatorKind, JwtSpec};
 use discovery::Discovery;
 pub(crate) use error::GetKubeconfigError;
+use issuer::FoundIssuer;
 use placement::Placement;
 use report::Report;
 use source::Source;
@@ -101,8 +102,7 @@ struct Given {
 struct Found {
     placement: Placement,
     concierge: Option<Concierge>,
-    issuer: JwtSpec,
-    issuer_ca: Option<CaBundle>,
+    issuer: FoundIssuer,
 }
 
 impl Found {
@@ -111,8 +111,7 @@ impl Found {
         Self {
             placement: Placement::unchanged(source),
             concierge: None,
-            issuer: JwtSpec::default(),
-            issuer_ca: None,
+            issuer: FoundIssuer::default(),
         }
     }
 }
@@ -159,6 +158,9 @@ async fn discover(
             ca.len()
         ));
     }
+    for hint in placement.hints() {
+        report.warn(format_args!("{hint}"));
+    }
     let authenticator = discovery.authenticator().await?;
     report.say(format_args!("discovered {authenticator}"));
     let mut found = Found {
@@ -170,23 +172,19 @@ async fn discover(
             ca: placement.ca.clone(),
         }),
         placement,
-        issuer: JwtSpec::default(),
-        issuer_ca: None,
+        issuer: FoundIssuer::default(),
     };
     // Who brings a token of his own needs no issuer.
     if authenticator.kind == AuthenticatorKind::Jwt && given.statics.is_none() {
         let name = authenticator.name;
-        found.issuer = serde_json::from_value(authenticator.spec)
+        let spec: JwtSpec = serde_json::from_value(authenticator.spec)
             .map_err(|error| GetKubeconfigError::JwtSpec(name.clone(), error))?;
-        if given.oidc_ca.is_none() {
-            found.issuer_ca = discovery.issuer_ca(&name, &found.issuer).await?;
-        }
-        if let Some(ca) = &found.issuer_ca {
-            report.say(format_args!(
-                "discovered OIDC CA bundle, roots: {}",
-                ca.len()
-            ));
-        }
+        found.issuer.ca = match given.oidc_ca {
+            Some(_) => None,
+            None => discovery.issuer_ca(&name, spec.tls.as_ref()).await?,
+        };
+        found.issuer.url = spec.issuer;
+        found.issuer.audience = spec.audience;
     }
     Ok(found)
 }
@@ -202,8 +200,7 @@ async fn make(
     let login = match given.statics {
         Some(login) => login,
         None => {
-            let ca = given.oidc_ca.or(found.issuer_ca);
-            let oidc = issuer::ask(flags, found.issuer, ca, report).await?;
+            let oidc = issuer::ask(flags, given.oidc_ca, found.issuer, report).await?;
             Login::Oidc(Box::new(oidc))
         }
     };

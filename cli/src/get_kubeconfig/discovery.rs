@@ -10,12 +10,12 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, JwtSpec};
+use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, Tls};
 use super::error::{CaLookupFault, GetKubeconfigError};
 use super::report::Report;
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, shown_server};
 use crate::kubeconfig_file::CaBundle;
 
 /// How often a CredentialIssuer is looked at whose strategies are pending.
@@ -82,12 +82,16 @@ impl Discovery<'_> {
             let issuer = self.cluster.get(KIND, &api, name).await;
             let issuer = issuer.map_err(|source| GetKubeconfigError::GetIssuer {
                 name: name.to_owned(),
+                server: self.server(),
                 source: Box::new(source),
             })?;
             return issuer.ok_or_else(|| GetKubeconfigError::NoIssuerOfName(name.to_owned()));
         }
         let all = self.cluster.list(KIND, &api, "").await;
-        let mut all = all.map_err(|source| GetKubeconfigError::ListIssuers(Box::new(source)))?;
+        let mut all = all.map_err(|source| GetKubeconfigError::ListIssuers {
+            server: self.server(),
+            source: Box::new(source),
+        })?;
         match (all.pop(), all.as_slice()) {
             (None, _) => Err(GetKubeconfigError::NoIssuers(self.suffix.to_string())),
             (Some(only), []) => Ok(only),
@@ -117,6 +121,7 @@ impl Discovery<'_> {
             let all = self.cluster.list(kind.kind(), &api, "").await;
             let all = all.map_err(|source| GetKubeconfigError::ListAuthenticators {
                 kind: kind.kind(),
+                server: self.server(),
                 source: Box::new(source),
             })?;
             found.extend(
@@ -137,6 +142,7 @@ impl Discovery<'_> {
         let object = object.map_err(|source| GetKubeconfigError::GetAuthenticator {
             kind: kind.kind(),
             name: name.to_owned(),
+            server: self.server(),
             source: Box::new(source),
         })?;
         let object = object.ok_or_else(|| GetKubeconfigError::NoSuchAuthenticator {
@@ -150,9 +156,9 @@ impl Discovery<'_> {
     pub(super) async fn issuer_ca(
         &self,
         name: &str,
-        spec: &JwtSpec,
+        tls: Option<&Tls>,
     ) -> Result<Option<CaBundle>, GetKubeconfigError> {
-        let Some(tls) = &spec.tls else {
+        let Some(tls) = tls else {
             return Ok(None);
         };
         let failed = |fault| GetKubeconfigError::IssuerCa {
@@ -231,6 +237,10 @@ impl Discovery<'_> {
         let service = service.ok_or_else(|| CaLookupFault::NoApiService(name.clone()))?;
         let namespace = service.spec.and_then(|spec| spec.service?.namespace);
         namespace.ok_or(CaLookupFault::NoNamespace(name))
+    }
+
+    fn server(&self) -> String {
+        shown_server(self.cluster.server())
     }
 
     fn api(&self, group: &str, kind: &str) -> Api<DynamicObject> {

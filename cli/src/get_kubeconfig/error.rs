@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use haulout_api::group::SuffixError;
-use haulout_https::foreign;
+use haulout_https::{causes, foreign};
 use http::StatusCode;
 use kube::config::KubeconfigError;
 
@@ -86,12 +86,20 @@ pub(crate) enum GetKubeconfigError {
 
     // The CredentialIssuer.
     #[error(
-        "could not list CredentialIssuers; use an administrator's kubeconfig, or name one by --concierge-credential-issuer"
+        "could not list CredentialIssuers at {server}; {}",
+        remedy(source, "--concierge-credential-issuer")
     )]
-    ListIssuers(#[source] Box<ClusterError>),
-    #[error("could not get CredentialIssuer \"{name}\"; use an administrator's kubeconfig")]
+    ListIssuers {
+        server: String,
+        source: Box<ClusterError>,
+    },
+    #[error(
+        "could not get CredentialIssuer \"{name}\" at {server}; {}",
+        remedy(source, "")
+    )]
     GetIssuer {
         name: String,
+        server: String,
         source: Box<ClusterError>,
     },
     #[error(
@@ -132,16 +140,22 @@ pub(crate) enum GetKubeconfigError {
 
     // The authenticator.
     #[error(
-        "could not list {kind}s; use an administrator's kubeconfig, or give both --concierge-authenticator-type and --concierge-authenticator-name"
+        "could not list {kind}s at {server}; {}",
+        remedy(
+            source,
+            "--concierge-authenticator-type and --concierge-authenticator-name"
+        )
     )]
     ListAuthenticators {
         kind: &'static str,
+        server: String,
         source: Box<ClusterError>,
     },
-    #[error("could not get {kind} \"{name}\"; use an administrator's kubeconfig")]
+    #[error("could not get {kind} \"{name}\" at {server}; {}", remedy(source, ""))]
     GetAuthenticator {
         kind: &'static str,
         name: String,
+        server: String,
         source: Box<ClusterError>,
     },
     #[error(
@@ -174,7 +188,9 @@ pub(crate) enum GetKubeconfigError {
     },
 
     // The issuer.
-    #[error("could not autodiscover --oidc-issuer and none was provided")]
+    #[error(
+        "could not autodiscover --oidc-issuer and none was provided; give it, or --static-token-env for users who bring a token"
+    )]
     NoIssuer,
     #[error(
         "request audience is not allowed to include the substring '.pinniped.dev': {}; the Supervisor keeps such names for \
@@ -247,6 +263,22 @@ impl From<ClusterError> for GetKubeconfigError {
     }
 }
 
+/// What to do where an object cannot be read. With these flags, less has to be read.
+fn remedy(error: &ClusterError, flags: &str) -> String {
+    match error {
+        ClusterError::Refused { status, .. } if status.code == 403 && !flags.is_empty() => {
+            format!("use an administrator's kubeconfig, or name it by {flags}")
+        }
+        ClusterError::Refused { status, .. } if status.code == 403 => {
+            "use an administrator's kubeconfig".to_owned()
+        }
+        ClusterError::Refused { status, .. } if status.code == 401 => {
+            "the API server does not know the kubeconfig's user: renew its credentials".to_owned()
+        }
+        _ => "see whether kubectl reaches the cluster with this kubeconfig".to_owned(),
+    }
+}
+
 /// Why a JWTAuthenticator's CA was not found.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CaLookupFault {
@@ -288,8 +320,46 @@ pub(crate) enum AttemptFault {
     Request(#[source] http::Error),
     #[error("no answer within 10 s")]
     TimedOut,
-    #[error("the call failed")]
-    Call(#[source] Box<kube::Error>),
+    /// The cause alone: what stands before it says that there was a call.
+    #[error("{}", innermost(.0))]
+    Call(Box<kube::Error>),
     #[error("it answered {0}")]
     Status(StatusCode),
+}
+
+fn innermost(error: &kube::Error) -> String {
+    let cause = causes(error).last();
+    cause.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_to_do_follows_from_what_is_wrong() {
+        let refused = |code| ClusterError::Refused {
+            what: "x",
+            status: Box::new(Status {
+                code,
+                ..Status::default()
+            }),
+        };
+        for (error, flags, expected) in [
+            (refused(403), "--flag", "or name it by --flag"),
+            (refused(403), "", "use an administrator's kubeconfig"),
+            (refused(401), "--flag", "renew its credentials"),
+            (refused(500), "", "see whether kubectl reaches"),
+            (
+                ClusterError::TimedOut { what: "x" },
+                "",
+                "see whether kubectl reaches",
+            ),
+        ] {
+            let remedy = remedy(&error, flags);
+            assert!(remedy.contains(expected), "{error}: {remedy}");
+        }
+    }
 }

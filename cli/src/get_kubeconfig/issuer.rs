@@ -2,7 +2,6 @@
 
 use haulout_https::TrustRoots;
 
-use super::authenticator::JwtSpec;
 use super::error::GetKubeconfigError;
 use super::report::Report;
 use super::stanza::Oidc;
@@ -24,11 +23,20 @@ const DEFAULT_SCOPES: [&str; 5] = [
 /// Audiences with this are the Supervisor's own.
 const RESERVED: &str = ".pinniped.dev";
 
+/// What a JWTAuthenticator says of the issuer; empty where there is none.
+#[derive(Debug, Default)]
+pub(super) struct FoundIssuer {
+    pub(super) url: String,
+    pub(super) audience: String,
+    /// `None` where its certificate is of a public CA.
+    pub(super) ca: Option<CaBundle>,
+}
+
 /// How users log in at the issuer of the flags, or else of the JWTAuthenticator.
 pub(super) async fn ask(
     flags: &KubeconfigFlags,
-    found: JwtSpec,
     ca: Option<CaBundle>,
+    found: FoundIssuer,
     report: &Report<'_>,
 ) -> Result<Oidc, GetKubeconfigError> {
     let fill = |what: &str, given: &str, found: String| match given.is_empty() {
@@ -39,7 +47,7 @@ pub(super) async fn ask(
         }
         false => given.to_owned(),
     };
-    let issuer = fill("issuer", &flags.oidc.oidc_issuer, found.issuer);
+    let issuer = fill("issuer", &flags.oidc.oidc_issuer, found.url);
     let audience = fill(
         "audience",
         &flags.oidc.oidc_request_audience,
@@ -51,6 +59,13 @@ pub(super) async fn ask(
     if audience.contains(RESERVED) {
         return Err(GetKubeconfigError::ReservedAudience(audience));
     }
+    if let (None, Some(ca)) = (&ca, &found.ca) {
+        report.say(format_args!(
+            "discovered OIDC CA bundle, roots: {}",
+            ca.len()
+        ));
+    }
+    let ca = ca.or(found.ca);
     let roots = ca
         .as_ref()
         .map_or(TrustRoots::System, CaBundle::trust_roots);

@@ -130,6 +130,24 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::read_to_string(path).unwrap()
+        });
+        let mut stdout = Vec::new();
+        Output::open(Some(&path), &mut stdout)
+            .unwrap()
+            .write("one")
+            .unwrap();
+        assert_eq!(reader.join().unwrap(), "one");
+    }
+
+    #[test]
     fn where_no_file_can_be_it_is_said_at_once() {
         let folder = tempfile::tempdir().unwrap();
         for path in [

@@ -1,5 +1,7 @@
 //! What the issuer says, and what is said of it.
 
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
 use super::*;
 
 /// The administrator, and the issuer that his users log in at.
@@ -32,7 +34,12 @@ impl Site {
         ]
         .map(str::to_owned);
         let more = more.iter().map(|flag| (*flag).to_owned());
-        let flags: Vec<String> = usual.into_iter().chain(more).collect();
+        self.run_whole(usual.into_iter().chain(more).collect())
+            .await
+    }
+
+    /// Runs the program with these arguments and no others.
+    async fn run_whole(&self, flags: Vec<String>) -> Outcome {
         let machine = self.admin.machine.copy();
         let (code, stdout, stderr) = tokio::task::spawn_blocking(move || {
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
@@ -70,6 +77,26 @@ async fn c048_the_whole_kubeconfig_of_a_supervisors_users() {
     assert_eq!(outcome.stdout, golden(include_str!("oidc.yaml"), &values));
     let told = "discovered identity provider my-ldap and its flow cli_password\n";
     assert_eq!(outcome.stderr, told);
+}
+
+#[tokio::test]
+async fn a_user_logs_in_by_the_arguments_that_were_made() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let arguments = site
+        .arguments(&["--upstream-identity-provider-type=ldap"])
+        .await;
+    let user = &mut site.admin.machine;
+    user.set("PINNIPED_USERNAME", "alice");
+    user.set("PINNIPED_PASSWORD", haulout_tests::supervisor::PASSWORD);
+    let outcome = site.run_whole(arguments).await;
+    let token = outcome.credential()["status"]["token"].clone();
+    let claims = token.as_str().unwrap().split('.').nth(1).unwrap();
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(
+        (&claims["username"], &claims["aud"]),
+        (&json!("alice"), &json!("this-cluster"))
+    );
 }
 
 #[tokio::test]

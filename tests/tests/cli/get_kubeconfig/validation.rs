@@ -1,5 +1,8 @@
 //! The call of the cluster, before anything is printed.
 
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+
 use super::*;
 use crate::server::{Server, with_headers};
 
@@ -55,11 +58,25 @@ fn where_it_does_not_answer_in_time_nothing_is_printed() {
 }
 
 #[test]
+fn the_kubeconfigs_proxy_is_gone_through() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let (caller, _) = proxy.accept().unwrap();
+        BufReader::new(caller).lines().next().unwrap().unwrap()
+    });
+    let server = Server::start([with_headers(200, [], "")]);
+    let ca = server.ca_base64();
+    let cluster = json!({"server": SERVER, "certificate-authority-data": ca, "proxy-url": url});
+    let flags = ["--no-concierge", "--static-token-env=T", "--timeout=0"];
+    Admin::new(&cluster).run(&flags).error(1);
+    let line = asked.join().unwrap();
+    assert!(line.starts_with("CONNECT k.example.com:6443 "), "{line}");
+}
+
+#[test]
 fn another_ca_is_no_answer() {
-    let (server, other) = (
-        Server::start([200].map(|status| with_headers(status, [], ""))),
-        Server::start([200].map(|status| with_headers(status, [], ""))),
-    );
+    let [server, other] = [(); 2].map(|()| Server::start([with_headers(200, [], "")]));
     let ca = other.ca_base64();
     let admin = Admin::new(&json!({"server": server.url(), "certificate-authority-data": ca}));
     let flags = ["--no-concierge", "--static-token-env=T", "--timeout=0"];

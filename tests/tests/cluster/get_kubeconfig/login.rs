@@ -146,6 +146,7 @@ async fn several_files_and_an_administrator_by_plugin(running: &Running, shell: 
     )
     .unwrap();
     cluster.insert("certificate-authority".to_owned(), json!("relative.crt"));
+    cluster.insert("tls-server-name".to_owned(), json!("localhost"));
     both["contexts"][0]["context"]["namespace"] = json!("team");
     let rest = running.write("rest.kubeconfig", &both);
     let list = std::env::join_paths([&users, &rest]).unwrap();
@@ -179,6 +180,10 @@ async fn several_files_and_an_administrator_by_plugin(running: &Running, shell: 
         .pointer("/clusters/0/cluster/certificate-authority-data")
         .unwrap();
     assert_eq!(data, &ca);
+    let name = kubeconfig.pointer("/clusters/0/cluster/tls-server-name");
+    assert_eq!(name, Some(&json!("localhost")));
+    let warning = "Warning: tls-server-name is for kubectl alone";
+    assert!(made.stderr.contains(warning), "{}", made.stderr);
 }
 
 async fn a_failure_leaves_the_old_file(running: &Running, shell: &Shell) {

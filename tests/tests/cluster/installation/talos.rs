@@ -116,21 +116,20 @@ async fn node_talos_first_login_by_the_direct_endpoint_without_any_patch() {
     let (host, _port) = installed.cluster.server().rsplit_once(':').unwrap();
     let values = replaced(values, "https://10.0.0.2", host);
     std::fs::write(shell.folder().join("direct.yaml"), values).unwrap();
-    let endpoint: String = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("$ ENDPOINT"))
-        .map(|line| format!("ENDPOINT{line}\n"))
-        .collect();
     let script = replaced(
         &rest,
         "--values agent-values.yaml",
         "--values agent-values.yaml --values direct.yaml",
     );
-    let script = replaced(
-        &script,
-        "ENDPOINT=$SERVER ENDPOINT_CA_DATA=$CA_DATA\n",
-        &endpoint,
-    );
+    let command = |text: &str| {
+        let mut lines = text.lines().map(|line| line.trim_start_matches("$ "));
+        let command = lines.find(|line| line.starts_with("haulout get kubeconfig"));
+        command.unwrap().to_owned()
+    };
+    let (_, door_b) = page
+        .split_once("**With door B**, the users log in")
+        .unwrap();
+    let script = replaced(&script, &command(&rest), &command(door_b));
     // More often than there are replicas, each of which has a certificate of its own, and with nothing in a cache.
     let again = "for i in 1 2 3 4 5 6; do
         HOME=$(mktemp -d) kubectl --kubeconfig company.kubeconfig auth whoami

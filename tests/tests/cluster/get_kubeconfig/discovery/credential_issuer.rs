@@ -1,0 +1,128 @@
+//! Which CredentialIssuer, and which of its strategies.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use super::{ENV, ISSUER, Site, good, strategy};
+use crate::get_kubeconfig::LIMIT;
+
+pub(super) async fn c105_credential_issuers_are_none_several_missing_or_out_of_reach(site: &Site) {
+    // Without the kind, and without an object.
+    site.run(&[ENV])
+        .await
+        .assert_fails("no CredentialIssuers were found");
+    site.install("pinniped.dev").await;
+    site.run(&[ENV])
+        .await
+        .assert_fails("no CredentialIssuers were found");
+    for name in ["first", "second"] {
+        site.issuer(name, "pinniped.dev", &json!([good()])).await;
+    }
+    let several = site.run(&[ENV]).await;
+    several.assert_fails("multiple CredentialIssuers were found, so the --concierge-credential-issuer flag must be specified");
+    several.assert_fails("there are first, second");
+    let missing = site
+        .run(&[ENV, "--concierge-credential-issuer=third"])
+        .await;
+    missing.assert_fails("could not find CredentialIssuer \"third\"");
+    let nobody = site.limited_to("nobody", "").await;
+    nobody
+        .run(&[ENV])
+        .await
+        .assert_fails("could not list CredentialIssuers");
+    nobody.run(&[ENV]).await.assert_fails(
+        "use an administrator's kubeconfig, or name it by --concierge-credential-issuer: ",
+    );
+    nobody.run(&[ENV]).await.assert_fails("is forbidden");
+    let named = nobody.run(&[ENV, ISSUER]).await;
+    named.assert_fails("could not get CredentialIssuer \"first\" at https://");
+}
+
+pub(super) async fn c106_failing_strategies_are_all_told(site: &Site) {
+    let failing = json!([
+        strategy(
+            "KubeClusterSigningCertificate",
+            "Error",
+            "CouldNotFetchKey",
+            "no key",
+            &Value::Null
+        ),
+        strategy(
+            "ImpersonationProxy",
+            "Error",
+            "Disabled",
+            "it is off",
+            &Value::Null
+        ),
+    ]);
+    site.issuer("first", "pinniped.dev", &failing).await;
+    let none = site.run(&[ENV, ISSUER]).await;
+    none.assert_fails("could not autodiscover --concierge-mode");
+    for line in [
+        "found strategy KubeClusterSigningCertificate: Error (CouldNotFetchKey): no key",
+        "found strategy ImpersonationProxy: Error (Disabled): it is off",
+    ] {
+        assert!(
+            none.stderr.lines().any(|found| found == line),
+            "{line}: {}",
+            none.stderr
+        );
+    }
+    let flags = [ENV, ISSUER, "--concierge-mode=tokenCredentialRequestAPI"];
+    let none = site.run(&flags).await;
+    none.assert_fails("could not find successful Concierge strategy matching --concierge-mode=TokenCredentialRequestAPI");
+}
+
+pub(super) async fn c107_a_pending_strategy_is_waited_for(site: &Site) {
+    let pending = strategy(
+        "ImpersonationProxy",
+        "Error",
+        "Pending",
+        "no address yet",
+        &Value::Null,
+    );
+    site.issuer("first", "pinniped.dev", &json!([good(), pending]))
+        .await;
+    site.authenticator("pinniped.dev", "this-cluster", &site.inline_ca())
+        .await;
+    let skipped = site.run(&[ENV, ISSUER, "--concierge-skip-wait"]).await;
+    skipped.arguments();
+    assert!(!skipped.stderr.contains("waiting"), "{}", skipped.stderr);
+    let late = site.run(&[ENV, ISSUER, "--timeout=1s"]).await;
+    late.assert_fails("CredentialIssuer first still has strategies that are pending after 1 s: ImpersonationProxy");
+
+    let mut command = site.shell.command(&[ENV, ISSUER]);
+    let begin = Instant::now();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let waiting = "waiting 600 s at most for CredentialIssuer first: ImpersonationProxy: Error (Pending): no address yet";
+    loop {
+        let line = tokio::time::timeout(LIMIT, lines.next_line())
+            .await
+            .unwrap()
+            .unwrap();
+        if line.expect("it says that it waits") == waiting {
+            break;
+        }
+    }
+    site.issuer("first", "pinniped.dev", &json!([good()])).await;
+    let output = tokio::time::timeout(LIMIT, child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(output.status.success());
+    assert!(output.stdout.starts_with(b"apiVersion: v1\n"));
+    assert!(
+        begin.elapsed() > Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    site.delete(&["jwtauthenticator", "company"]).await;
+}
