@@ -8,7 +8,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use url::Url;
 
-use super::Screen;
+use haulout_tests::terminal::Screen;
 
 pub(super) struct Browser {
     http: Client,
@@ -29,7 +29,7 @@ impl Browser {
 
     /// The link that the program shows.
     pub(super) async fn link(screen: &Screen) -> Url {
-        Url::parse(&screen.line("https://").await).unwrap()
+        Url::parse(&screen.line("https://").await.unwrap()).unwrap()
     }
 
     /// Follows the link, types, and goes where the issuer sends it.
