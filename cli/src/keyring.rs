@@ -50,6 +50,7 @@ pub(crate) enum KeyringError {
 #[derive(Debug)]
 pub(crate) struct Keyring {
     program: String,
+    limit: Duration,
 }
 
 impl Keyring {
@@ -57,6 +58,7 @@ impl Keyring {
     pub(crate) fn named(name: &str) -> Self {
         Self {
             program: format!("docker-credential-{name}"),
+            limit: LIMIT,
         }
     }
 
@@ -122,7 +124,7 @@ impl Keyring {
             .spawn()
             .map_err(failed)?;
         speak(&mut child, input).map_err(failed)?;
-        let Some(answer) = read_within(&mut child, LIMIT).map_err(failed)? else {
+        let Some(answer) = read_within(&mut child, self.limit).map_err(failed)? else {
             // It is of no use any more, however that goes.
             drop(child.kill());
             drop(child.wait());
@@ -168,4 +170,40 @@ fn read_within(child: &mut Child, limit: Duration) -> io::Result<Option<String>>
         drop(done.send(read.map(|_| text)));
     });
     answer.recv_timeout(limit).ok().transpose()
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// What becomes of a question to a program that does this. A good one is asked in the tests of logins.
+    fn ask(script: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("docker-credential-x");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let executable = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(&program, executable).unwrap();
+        let keyring = Keyring {
+            program: program.to_str().unwrap().to_owned(),
+            limit: Duration::from_millis(500),
+        };
+        let error = keyring.get("https://login.example.com").unwrap_err();
+        error.to_string()
+    }
+
+    #[test]
+    fn programs_that_do_not_do_their_work_are_told_of() {
+        for (script, expected) in [
+            ("exec sleep 60", "get gave no answer"),
+            ("echo nonsense", "get gave an answer that cannot be read"),
+            ("echo '{}'", "get gave an answer that cannot be read"),
+            ("echo locked; exit 1", "get failed: locked"),
+        ] {
+            let error = ask(script);
+            assert!(error.contains(expected), "{error}");
+        }
+    }
 }

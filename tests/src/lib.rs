@@ -1,5 +1,5 @@
 //! Helpers for tests that cross crates, and for `cargo xtask`: the local cluster, the test issuer, a TokenReview
-//! server, load, logins through faults and their tables, commands in pages, Talos' own code.
+//! server, load, logins through faults and their tables, commands in pages, terminals, Talos' own code.
 
 pub mod cluster;
 pub mod fault_table;
@@ -12,6 +12,7 @@ pub mod pages;
 pub mod probe;
 pub mod supervisor;
 pub mod talos;
+pub mod terminal;
 pub mod token_review_server;
 
 /// Installs the process-wide crypto providers of rustls and jsonwebtoken; harmless when called again. Each test calls it

@@ -54,6 +54,15 @@ impl Kubectl {
         command
     }
 
+    /// The same as a command for a [`Terminal`](crate::terminal::Terminal).
+    pub fn on_terminal(&self) -> pty_process::Command {
+        let command = pty_process::Command::new(&self.program);
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", &self.cache)
+            .env("HOME", &self.cache)
+    }
+
     /// Runs `kubectl ARGUMENTS` for at most a minute and gives status, standard output and standard error.
     ///
     /// # Errors

@@ -17,15 +17,14 @@ mod terminal;
 mod verbose;
 mod warnings;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use haulout_operate::clock::{Clock, ManualClock};
 use haulout_tests::supervisor::{Behaviour, PASSWORD, Supervisor};
+use haulout_tests::terminal::Screen;
 
 use super::{Machine, NOW, Outcome};
 
@@ -158,60 +157,6 @@ const LDAP: &[&str] = &[
     "--upstream-identity-provider-name=my-ldap",
     "--upstream-identity-provider-type=ldap",
 ];
-
-/// What the program says while it runs.
-#[derive(Clone, Default)]
-struct Screen(Arc<Mutex<Vec<u8>>>);
-
-impl Screen {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    /// The first line with this in it, as soon as there is one.
-    async fn line(&self, part: &str) -> String {
-        self.line_that(part, |line| line.contains(part)).await
-    }
-
-    /// The first line that is meant, as soon as there is one.
-    async fn line_that(&self, what: &str, is_meant: impl Fn(&str) -> bool) -> String {
-        self.wait_for(what, |text| {
-            let whole = text
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'));
-            let mut whole = whole.map(str::trim);
-            whole.find(|line| is_meant(line)).map(str::to_owned)
-        })
-        .await
-    }
-
-    /// Waits until it ends so, as where a question waits for its answer.
-    async fn ends_with(&self, end: &str) {
-        self.wait_for(end, |text| text.ends_with(end).then_some(()))
-            .await;
-    }
-
-    async fn wait_for<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
-        for _ in 0..1000 {
-            if let Some(found) = find(&self.text()) {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("{what:?} does not come: {:?}", self.text());
-    }
-}
-
-impl Write for Screen {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        written.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Checks that it failed with `code` and this in its text, and printed nothing else.
 fn assert_fails(outcome: &Outcome, code: u8, expected: &str) {

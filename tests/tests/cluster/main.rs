@@ -36,5 +36,6 @@ mod running;
 mod shell;
 mod suffix;
 mod talos;
+mod terminal;
 mod who_am_i;
 mod xtask;

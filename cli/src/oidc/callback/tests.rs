@@ -133,6 +133,52 @@ fn c088_a_page_of_the_issuer_may_post_by_a_script() {
     );
 }
 
+/// Over a real socket: the login waits on through what is no answer, and takes either kind of answer.
+#[tokio::test]
+async fn c088_the_listener_goes_on_until_the_answer_comes() {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let answer = format!("code=c&state={STATE}");
+    for by_form in [false, true] {
+        let listener = CallbackListener::bind(0).await.unwrap();
+        let url = format!("http://{}{PATH}", listener.address());
+        let issuer = Url::parse("https://login.example.com").unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let browser = async {
+            let put = client.put(format!("{url}?{answer}")).send().await.unwrap();
+            assert_eq!(put.status(), 405);
+            let preflight = || client.request(Method::OPTIONS, &url);
+            assert_eq!(preflight().send().await.unwrap().status(), 400);
+            let preflight = preflight()
+                .header(header::ORIGIN, "https://login.example.com")
+                .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "x-asked");
+            let allowed = preflight.send().await.unwrap();
+            assert_eq!(allowed.status(), 204);
+            for (name, value) in [
+                ("access-control-allow-origin", "https://login.example.com"),
+                ("access-control-allow-private-network", "true"),
+                ("access-control-allow-headers", "x-asked"),
+                ("vary", "*"),
+            ] {
+                assert_eq!(allowed.headers()[name], value);
+            }
+            let request = match by_form {
+                true => client
+                    .post(&url)
+                    .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(answer.clone()),
+                false => client.get(format!("{url}?{answer}")),
+            };
+            let told = request.send().await.unwrap().text().await.unwrap();
+            assert_eq!(told, "you have been logged in and may now close this tab");
+        };
+        let login = listener.serve(Arc::new(attempt()), &issuer, async |mut arrivals| {
+            let arrival: Arrival = arrivals.recv().await.unwrap();
+            arrival.show(true);
+        });
+        tokio::join!(login, browser);
+    }
+}
+
 /// Over a real socket: a stranger's request, then the answer.
 #[tokio::test]
 async fn the_browser_is_told_what_became_of_the_login() {

@@ -58,6 +58,7 @@ const MODULES: [(Group, &[&str]); 10] = [
             "rights",
             "rotations",
             "suffix",
+            "terminal",
             "who_am_i",
             "xtask",
         ],

@@ -8,7 +8,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use url::Url;
 
-use super::Screen;
+use haulout_tests::terminal::Screen;
 
 pub(super) struct Browser {
     http: Client,
@@ -29,12 +29,8 @@ impl Browser {
 
     /// The link that the program shows.
     pub(super) async fn link(screen: &Screen) -> Url {
-        Url::parse(
-            &screen
-                .line_that("a link", |line| line.starts_with("https://"))
-                .await,
-        )
-        .unwrap()
+        let link = screen.line_that("a link", |line| line.starts_with("https://"));
+        Url::parse(&link.await.unwrap()).unwrap()
     }
 
     /// Follows the link, types, and goes where the issuer sends it.

@@ -1,11 +1,12 @@
 //! What stands in the caches, and what becomes of a login when it is not what it should be.
 
 use haulout_tests::supervisor::{Behaviour, IdentityProvider};
+use haulout_tests::terminal::Screen;
 use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::sessions::claims;
-use super::{LDAP, Screen, Site, assert_fails};
+use super::{LDAP, Site, assert_fails};
 use crate::server::{self, Server};
 use crate::{answer, success};
 

@@ -189,7 +189,7 @@ async fn a_device_code_is_confirmed_elsewhere() {
     let outcome = site
         .run_with(&["--flow=device_code"], async |screen| {
             let link = Browser::link(screen).await;
-            screen.line("this code:").await;
+            screen.line("this code:").await.unwrap();
             let typed = [
                 ("user_code", "WDJB-MJHT"),
                 ("username", "alice"),

@@ -1,10 +1,11 @@
 //! From one run to the next: caches, refresh, and who waits for whom.
 
 use haulout_tests::supervisor::{Behaviour, Calls};
+use haulout_tests::terminal::Screen;
 use serde_json::{Value, json};
 
 use super::browser::Browser;
-use super::{Screen, Site, assert_fails};
+use super::{Site, assert_fails};
 
 const CLUSTER: &[&str] = &["--request-audience=my-cluster"];
 

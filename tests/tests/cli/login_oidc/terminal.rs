@@ -1,91 +1,39 @@
 //! The program as a process on a terminal, where it can ask.
 
 use std::fs::Permissions;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use haulout_tests::supervisor::{Behaviour, PASSWORD};
-use pty_process::{Command, OwnedWritePty};
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{LocalModes, tcgetattr};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use haulout_tests::terminal::{Screen, Terminal};
+use pty_process::Command;
+use rustix::process::{Signal, kill_process};
 
 use super::browser::Browser;
-use super::{LDAP, Outcome, Screen, Site, assert_fails};
+use super::{LDAP, Outcome, Site, assert_fails};
 
 const PASTE: &str = "    Optionally, paste your authorization code: ";
 
-/// What the user has before him.
-struct Terminal {
-    screen: Screen,
-    keyboard: OwnedWritePty,
-    device: OwnedFd,
-    program: Pid,
-}
-
-impl Terminal {
-    /// Types, as soon as the question is there.
-    async fn answer(&mut self, question: &str, keys: &str) {
-        self.screen.ends_with(question).await;
-        self.keyboard.write_all(keys.as_bytes()).await.unwrap();
-    }
-
-    /// Whether what is typed shows, is read by lines, and Ctrl-C is heard.
-    fn is_sane(&self) -> bool {
-        let modes = tcgetattr(&self.device).unwrap().local_modes;
-        modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
-    }
-}
-
 impl Site {
-    /// Runs the program with stdin and stderr on a terminal, and stdout to whoever started it, as kubectl does.
+    /// Runs the program on a terminal, and checks that it leaves it as it was.
     async fn run_on_terminal(
         &self,
         flags: &[String],
-        user: impl AsyncFnOnce(&mut Terminal),
+        user: impl AsyncFnOnce(&mut Terminal) -> anyhow::Result<()>,
     ) -> Outcome {
-        let (pty, child_end) = pty_process::open().unwrap();
-        let device = pty.as_fd().try_clone_to_owned().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_haulout-test-cli"))
+        let command = Command::new(env!("CARGO_BIN_EXE_haulout-test-cli"))
             .args(flags)
             .env_clear()
-            .envs(&self.machine.variables)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn(child_end)
-            .unwrap();
-        let (mut output, keyboard) = pty.into_split();
-        let screen = Screen::default();
-        let mut terminal = Terminal {
-            screen: screen.clone(),
-            keyboard,
-            device,
-            program: Pid::from_raw(child.id().unwrap().cast_signed()).unwrap(),
-        };
-        let show = async {
-            let mut bytes = [0; 4096];
-            // An error says that the program is gone.
-            while let Ok(length @ 1..) = output.read(&mut bytes).await {
-                screen.0.lock().unwrap().extend(&bytes[..length]);
-            }
-        };
-        let run = async {
-            let user = user(&mut terminal);
-            tokio::join!(user, show, child.wait_with_output())
-                .2
-                .unwrap()
-        };
-        let run = tokio::time::timeout(Duration::from_secs(60), run).await;
-        let output = run.unwrap_or_else(|_| panic!("it goes on for ever: {:?}", screen.text()));
-        assert!(terminal.is_sane(), "{:?}", screen.text());
+            .envs(&self.machine.variables);
+        let ended = Terminal::run(command, user).await.unwrap();
+        assert!(ended.leaves_sane_terminal, "{}", ended.shown);
+        let code = ended.status.code().unwrap();
         Outcome {
-            code: u8::try_from(output.status.code().unwrap()).unwrap().into(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: screen.text().replace("\r\n", "\n"),
+            code: u8::try_from(code).unwrap().into(),
+            stdout: ended.stdout,
+            stderr: ended.shown,
         }
     }
 }
@@ -106,11 +54,11 @@ async fn c097_without_a_listener_the_pasted_code_works_and_later_calls_ask_nothi
     let first = site
         .run_on_terminal(&flags, async |terminal| {
             let code = code(&site, terminal).await;
-            terminal.answer(PASTE, &format!("{code}\n")).await;
+            terminal.answer(PASTE, &format!("{code}\n")).await
         })
         .await;
     first.credential();
-    let second = site.run_on_terminal(&flags, async |_| {}).await;
+    let second = site.run_on_terminal(&flags, async |_| Ok(())).await;
     assert_eq!(second.stdout, first.stdout);
     assert_eq!(second.stderr, "");
 }
@@ -124,7 +72,7 @@ async fn c090_where_the_port_is_taken_the_code_can_be_pasted() {
     let outcome = site
         .run_on_terminal(&flags, async |terminal| {
             let code = code(&site, terminal).await;
-            terminal.answer(PASTE, &format!("{code}\n")).await;
+            terminal.answer(PASTE, &format!("{code}\n")).await
         })
         .await;
     outcome.credential();
@@ -138,7 +86,7 @@ async fn c090_a_question_that_cannot_be_answered_ends_the_login() {
     let site = Site::today(Behaviour::default()).await;
     let outcome = site
         .run_on_terminal(&site.flags(&["--skip-listen"]), async |terminal| {
-            terminal.answer(PASTE, "\u{4}").await;
+            terminal.answer(PASTE, "\u{4}").await
         })
         .await;
     assert_fails(
@@ -153,7 +101,7 @@ async fn a_wrong_code_is_refused_by_the_issuer() {
     let site = Site::today(Behaviour::default()).await;
     let outcome = site
         .run_on_terminal(&site.flags(&[]), async |terminal| {
-            terminal.answer(PASTE, "wrong\n").await;
+            terminal.answer(PASTE, "wrong\n").await
         })
         .await;
     assert_fails(&outcome, 1, "the code is not good");
@@ -164,9 +112,10 @@ async fn the_question_is_closed_where_the_browser_is_faster() {
     let site = Site::today(Behaviour::default()).await;
     let outcome = site
         .run_on_terminal(&site.flags(&[]), async |terminal| {
-            terminal.screen.ends_with(PASTE).await;
+            terminal.screen.ends_with(PASTE).await?;
             let browser = Browser::new(&site.supervisor);
             browser.log_in(&terminal.screen, "alice").await;
+            Ok(())
         })
         .await;
     outcome.credential();
@@ -179,10 +128,10 @@ async fn c095_name_and_password_are_asked_for_and_the_password_does_not_show() {
     let site = Site::today(Behaviour::default()).await;
     let outcome = site
         .run_on_terminal(&site.flags(LDAP), async |terminal| {
-            terminal.answer("Username: ", "bob\n").await;
+            terminal.answer("Username: ", "bob\n").await?;
             terminal
-                .answer("Password: ", &format!("{PASSWORD}\n"))
-                .await;
+                .answer_unseen("Password: ", &format!("{PASSWORD}\n"))
+                .await
         })
         .await;
     outcome.credential();
@@ -214,7 +163,11 @@ async fn c095_what_a_variable_holds_is_not_asked_for() {
         site.machine.set(variable, value);
         let outcome = site
             .run_on_terminal(&site.flags(LDAP), async |terminal| {
-                terminal.answer(question, &format!("{keys}\n")).await;
+                let keys = format!("{keys}\n");
+                match question {
+                    "Password: " => terminal.answer_unseen(question, &keys).await,
+                    _ => terminal.answer(question, &keys).await,
+                }
             })
             .await;
         outcome.credential();
@@ -227,8 +180,8 @@ async fn c098_what_the_supervisor_says_of_a_password_is_shown() {
     let site = Site::today(Behaviour::default()).await;
     let outcome = site
         .run_on_terminal(&site.flags(LDAP), async |terminal| {
-            terminal.answer("Username: ", "bob\n").await;
-            terminal.answer("Password: ", "wrong\n").await;
+            terminal.answer("Username: ", "bob\n").await?;
+            terminal.answer_unseen("Password: ", "wrong\n").await
         })
         .await;
     assert_fails(
@@ -244,32 +197,29 @@ async fn c098_what_the_supervisor_says_of_a_password_is_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_ends_the_login_and_leaves_the_terminal_as_it_was() {
     let site = Site::today(Behaviour::default()).await;
-    let stop = async |terminal: &mut Terminal, question: &str| {
-        terminal.answer(question, "\u{3}").await;
-    };
+    let stop =
+        async |terminal: &mut Terminal, question: &str| terminal.answer(question, "\u{3}").await;
     let pasting = site
         .run_on_terminal(&site.flags(&[]), async |terminal| {
-            stop(terminal, PASTE).await;
+            stop(terminal, PASTE).await
         })
         .await;
     let username = site
         .run_on_terminal(&site.flags(LDAP), async |terminal| {
-            stop(terminal, "Username: ").await;
+            stop(terminal, "Username: ").await
         })
         .await;
     let password = site
         .run_on_terminal(&site.flags(LDAP), async |terminal| {
-            terminal.answer("Username: ", "bob\n").await;
-            terminal.screen.ends_with("Password: ").await;
-            assert!(!terminal.is_sane(), "a password would show");
-            stop(terminal, "Password: ").await;
+            terminal.answer("Username: ", "bob\n").await?;
+            terminal.answer_unseen("Password: ", "\u{3}").await
         })
         .await;
     let terminated = site
         .run_on_terminal(&site.flags(LDAP), async |terminal| {
-            terminal.answer("Username: ", "bob\n").await;
-            terminal.screen.ends_with("Password: ").await;
-            kill_process(terminal.program, Signal::TERM).unwrap();
+            terminal.answer("Username: ", "bob\n").await?;
+            terminal.answer_unseen("Password: ", "").await?;
+            Ok(kill_process(terminal.program(), Signal::TERM)?)
         })
         .await;
     for outcome in [pasting, username, password, terminated] {
@@ -291,10 +241,10 @@ async fn c098_a_provider_without_passwords_leads_to_the_supervisors_own_words() 
     .await;
     let outcome = site
         .run_on_terminal(&site.flags(LDAP), async |terminal| {
-            terminal.answer("Username: ", "bob\n").await;
+            terminal.answer("Username: ", "bob\n").await?;
             terminal
-                .answer("Password: ", &format!("{PASSWORD}\n"))
-                .await;
+                .answer_unseen("Password: ", &format!("{PASSWORD}\n"))
+                .await
         })
         .await;
     let expected = format!("login failed with code \"access_denied\": {refusal}\n");
@@ -329,10 +279,11 @@ async fn c091_the_link_is_not_printed_only_if_that_is_wanted_and_a_browser_opens
             .run_on_terminal(&flags, async |terminal| {
                 let screen = match is_printed {
                     true => terminal.screen.clone(),
-                    false => Screen(Arc::new(Mutex::new(opened(&link).await))),
+                    false => opened(&link).await,
                 };
                 let browser = Browser::new(&site.supervisor);
                 browser.log_in(&screen, "alice").await;
+                Ok(())
             })
             .await;
         outcome.credential();
@@ -348,11 +299,15 @@ async fn c091_the_link_is_not_printed_only_if_that_is_wanted_and_a_browser_opens
     }
 }
 
-/// What the browser was given.
-async fn opened(link: &Path) -> Vec<u8> {
+/// What the browser was given, as if it had been on the screen.
+async fn opened(link: &Path) -> Screen {
+    let mut screen = Screen::default();
     loop {
         match std::fs::read(link) {
-            Ok(text) if text.ends_with(b"\n") => return text,
+            Ok(text) if text.ends_with(b"\n") => {
+                screen.write_all(&text).unwrap();
+                return screen;
+            }
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }

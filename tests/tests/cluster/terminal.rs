@@ -1,0 +1,177 @@
+//! kubectl on a terminal, whose plugin asks the user; the issuer is a stand-in for a Pinniped Supervisor.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use haulout_operate::clock::Clock;
+use haulout_tests::cluster::{Credential, Kubectl, Profile, StackOptions};
+use haulout_tests::supervisor::{Behaviour, PASSWORD, Supervisor};
+use haulout_tests::terminal::{Ended, Terminal};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::running::{Running, until};
+
+const CLUSTER: &str = "my-cluster";
+
+/// A person whose kubectl logs in at the Supervisor with these flags.
+struct Person {
+    kubectl: Kubectl,
+}
+
+impl Person {
+    /// With a stanza as `pinniped get kubeconfig` writes it, the command aside.
+    fn new(running: &Running, supervisor: &Supervisor, name: &str, flags: &[&str]) -> Self {
+        let cluster_ca = std::fs::read(running.cluster.ca_certificate()).unwrap();
+        let folder = running.cluster.folder().join(name);
+        let common = [
+            "login".to_owned(),
+            "oidc".to_owned(),
+            "--enable-concierge".to_owned(),
+            "--concierge-api-group-suffix=pinniped.dev".to_owned(),
+            "--concierge-authenticator-name=supervisor".to_owned(),
+            "--concierge-authenticator-type=jwt".to_owned(),
+            format!("--concierge-endpoint={}", running.cluster.server()),
+            format!("--concierge-ca-bundle-data={}", STANDARD.encode(cluster_ca)),
+            format!("--credential-cache={}", folder.join("c.yaml").display()),
+            format!("--issuer={}", supervisor.url()),
+            "--client-id=pinniped-cli".to_owned(),
+            "--scopes=offline_access,openid,pinniped:request-audience,username,groups".to_owned(),
+            "--skip-browser".to_owned(),
+        ];
+        let more = [
+            format!("--ca-bundle-data={}", STANDARD.encode(supervisor.ca_pem())),
+            format!("--session-cache={}", folder.join("s.yaml").display()),
+            format!("--request-audience={CLUSTER}"),
+        ];
+        let flags = flags.iter().map(|flag| (*flag).to_owned());
+        let stanza = json!({
+            "apiVersion": "client.authentication.k8s.io/v1beta1",
+            "command": running.stack.products().program("haulout"),
+            "args": common.into_iter().chain(more).chain(flags).collect::<Vec<_>>(),
+            "env": [],
+            "provideClusterInfo": true,
+        });
+        let kubeconfig = running.cluster.kubeconfig(name, &Credential::Exec(stanza));
+        let kubectl = running.cluster.kubectl();
+        Self {
+            kubectl: kubectl.with_kubeconfig(&kubeconfig.unwrap()),
+        }
+    }
+
+    /// Runs `kubectl auth whoami` on a terminal.
+    async fn whoami(&self, user: impl AsyncFnOnce(&mut Terminal) -> anyhow::Result<()>) -> Ended {
+        let command = self.kubectl.on_terminal();
+        let command = command.args(["auth", "whoami", "-o", "json"]);
+        Terminal::run(command, user).await.unwrap()
+    }
+}
+
+/// Who the API server says that it is.
+fn username(ended: &Ended) -> String {
+    let review: Value = serde_json::from_str(&ended.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", ended.shown));
+    let name = &review["status"]["userInfo"]["username"];
+    name.as_str().unwrap().to_owned()
+}
+
+async fn trust(running: &Running, supervisor: &Supervisor) {
+    let kubectl = running.cluster.kubectl();
+    let authenticator = json!({
+        "apiVersion": "authentication.concierge.pinniped.dev/v1alpha1",
+        "kind": "JWTAuthenticator",
+        "metadata": { "name": "supervisor" },
+        "spec": {
+            "issuer": supervisor.url(),
+            "audience": CLUSTER,
+            "tls": { "certificateAuthorityData": STANDARD.encode(supervisor.ca_pem()) },
+        },
+    });
+    kubectl.apply(&authenticator.to_string()).await.unwrap();
+    until("the authenticator is ready", async || {
+        let object = kubectl.json(&["get", "jwtauthenticator", "supervisor"]);
+        let object = object.await.unwrap_or_default();
+        object["status"]["phase"] == "Ready"
+    })
+    .await;
+}
+
+/// The code that a browser shows for the link on the terminal.
+async fn code(supervisor: &Supervisor, terminal: &Terminal) -> anyhow::Result<String> {
+    let link = terminal.screen.line("https://").await?;
+    let ca = reqwest::Certificate::from_pem(supervisor.ca_pem().as_bytes())?;
+    let browser = reqwest::Client::builder()
+        .tls_certs_only([ca])
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()?;
+    let typed = HashMap::from([("username", "alice"), ("password", PASSWORD)]);
+    let answer = browser.post(link).form(&typed).send().await?;
+    let callback = Url::parse(answer.headers()["location"].to_str()?)?;
+    let code = callback.query_pairs().find(|(name, _)| name == "code");
+    Ok(code.unwrap().1.into_owned())
+}
+
+/// A cluster, and a Supervisor that it trusts.
+async fn start() -> (Running, Supervisor) {
+    let running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
+    let behaviour = Behaviour::default();
+    let supervisor = Supervisor::start(Clock::system(), behaviour).await.unwrap();
+    trust(&running, &supervisor).await;
+    (running, supervisor)
+}
+
+/// kubectl once more, which has nothing to ask.
+async fn needs_no_answer(person: &Person, name: &str) {
+    let later = person.whoami(async |_| Ok(())).await;
+    assert_eq!(username(&later), name);
+    assert_eq!(later.shown, "");
+}
+
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn c097_kubectl_lets_its_plugin_ask_for_a_code_once() {
+    let (running, supervisor) = start().await;
+    let alice = Person::new(&running, &supervisor, "alice", &["--skip-listen"]);
+    let first = alice
+        .whoami(async |terminal| {
+            let code = code(&supervisor, terminal).await?;
+            let question = "    Optionally, paste your authorization code: ";
+            terminal.answer(question, &format!("{code}\n")).await
+        })
+        .await;
+    assert_eq!(username(&first), "alice");
+    assert!(first.leaves_sane_terminal);
+    needs_no_answer(&alice, "alice").await;
+    assert_eq!(supervisor.calls().codes, 1);
+}
+
+#[tokio::test]
+#[ignore = "run by cargo xtask test"]
+async fn c098_kubectl_lets_its_plugin_ask_for_a_password_once() {
+    let (running, supervisor) = start().await;
+    let ldap = [
+        "--upstream-identity-provider-name=my-ldap",
+        "--upstream-identity-provider-type=ldap",
+        "--upstream-identity-provider-flow=cli_password",
+    ];
+    let bob = Person::new(&running, &supervisor, "bob", &ldap);
+    let log_in = async |password: &str| {
+        let keys = format!("{password}\n");
+        let user = async |terminal: &mut Terminal| {
+            terminal.answer("Username: ", "bob\n").await?;
+            terminal.answer_unseen("Password: ", &keys).await
+        };
+        let ended = bob.whoami(user).await;
+        assert!(ended.leaves_sane_terminal);
+        ended
+    };
+    let refused = log_in("wrong").await;
+    let reason = "login failed with code \"access_denied\": Username/password not accepted.";
+    assert!(!refused.status.success());
+    assert!(refused.shown.contains(reason), "{}", refused.shown);
+    assert_eq!(username(&log_in(PASSWORD).await), "bob");
+    needs_no_answer(&bob, "bob").await;
+    assert_eq!(supervisor.calls().codes, 1);
+}
