@@ -5,6 +5,7 @@
 mod audit;
 mod authenticators;
 mod binaries;
+mod browser;
 mod chart;
 mod crashes;
 mod crds;

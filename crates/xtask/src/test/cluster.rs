@@ -24,6 +24,8 @@ pub(super) enum Group {
     OidcProvider,
     /// Tokens of Keycloak.
     Keycloak,
+    /// Logins with a browser.
+    Browser,
     /// Talos' own code on patches.
     TalosConfig,
     /// What they lead to, with a real API server.
@@ -33,7 +35,7 @@ pub(super) enum Group {
 }
 
 /// The modules of the test binary, each with all below it but what is named itself.
-const MODULES: [(Group, &[&str]); 10] = [
+const MODULES: [(Group, &[&str]); 11] = [
     (
         Group::Processes,
         &[
@@ -65,6 +67,7 @@ const MODULES: [(Group, &[&str]); 10] = [
     (Group::Chart, &["chart"]),
     (Group::OidcProvider, &["providers"]),
     (Group::Keycloak, &["providers::keycloak"]),
+    (Group::Browser, &["browser"]),
     (Group::TalosConfig, &["talos"]),
     (Group::TalosStart, &["talos::start"]),
     (Group::TalosOld, &["talos::old"]),

@@ -9,6 +9,7 @@ use super::stage::{Needs, Stage};
 use crate::output::say;
 
 /// A program and the Debian package that has it.
+#[derive(Clone, Copy)]
 struct Requirement {
     program: &'static str,
     package: &'static str,
@@ -72,6 +73,23 @@ const NODE_JS: [Requirement; 2] = [
     },
 ];
 
+/// Needed for a browser that logs in at oidc-provider.
+const BROWSER: [Requirement; 4] = {
+    let [node, npm] = NODE_JS;
+    [
+        node,
+        npm,
+        Requirement {
+            program: "chromium",
+            package: "chromium",
+        },
+        Requirement {
+            program: "chromedriver",
+            package: "chromium-driver",
+        },
+    ]
+};
+
 /// What `package.json` of oidc-provider demands.
 const OLDEST_NODE_JS: u32 = 20;
 
@@ -100,10 +118,13 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
     if !missing.is_empty() {
         install(&missing).await?;
     }
-    if stages
-        .iter()
-        .any(|stage| stage.needs == Needs::KubernetesAndNodeJs)
-    {
+    let runs_node_js = |needs| {
+        matches!(
+            needs,
+            Needs::KubernetesAndNodeJs | Needs::KubernetesAndBrowser
+        )
+    };
+    if stages.iter().any(|stage| runs_node_js(stage.needs)) {
         ensure_node_js().await?;
     }
     let runs_pods = |needs| matches!(needs, Needs::Pods | Needs::PodsAndGo);
@@ -192,6 +213,7 @@ fn programs(needs: Needs) -> &'static [Requirement] {
         Needs::KubernetesAndProxy => &PROXY,
         Needs::Pods | Needs::PodsAndGo => &PODS,
         Needs::KubernetesAndNodeJs => &NODE_JS,
+        Needs::KubernetesAndBrowser => &BROWSER,
         Needs::KubernetesAndJava => &JAVA,
     }
 }
@@ -250,8 +272,9 @@ mod tests {
     fn chosen_stages_decide_what_is_missing() {
         let packages = |name: &str| -> Vec<&str> {
             let stages: Vec<&Stage> = STAGES.iter().filter(|stage| stage.name == name).collect();
-            let is_installed =
-                |program: &str| !["npm", "mvn", "diff", "runc", "nginx"].contains(&program);
+            let is_installed = |program: &str| {
+                !["npm", "mvn", "diff", "runc", "nginx", "chromedriver"].contains(&program)
+            };
             let missing = missing(&stages, is_installed);
             missing
                 .iter()
@@ -262,6 +285,8 @@ mod tests {
         assert_eq!(packages("demo"), ["diffutils"]);
         assert_eq!(packages("node"), ["diffutils", "runc"]);
         assert_eq!(packages("providers"), ["diffutils", "npm"]);
+        let browser = ["diffutils", "npm", "chromium-driver"];
+        assert_eq!(packages("browser"), browser);
         assert_eq!(packages("keycloak"), ["diffutils", "maven"]);
     }
 

@@ -1,0 +1,163 @@
+//! Chromium without a window, driven by chromedriver.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use haulout_tests::cluster::{Launch, Process, wait_for};
+use rustix::process::geteuid;
+use serde_json::json;
+use thirtyfour::WebDriver;
+use thirtyfour::prelude::*;
+
+use crate::running::Running;
+
+/// On a machine that does much else.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// For a page that a provider on the same machine makes.
+const PAGE_LIMIT: Duration = Duration::from_secs(30);
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// A person with a browser. The programs end when it is dropped.
+pub(super) struct Chromium {
+    driver: WebDriver,
+    _processes: [Process; 2],
+}
+
+impl Chromium {
+    /// Starts one without history.
+    pub(super) async fn start(running: &Running, name: &str) -> Self {
+        Self::try_start(running.cluster.folder(), name)
+            .await
+            .unwrap()
+    }
+
+    /// Chromium is a child of ours and not of chromedriver's, so that it ends with the test however that ends.
+    async fn try_start(folder: &Path, name: &str) -> anyhow::Result<Self> {
+        let profile = folder.join(format!("{name}-profile"));
+        let mut arguments = [
+            "--headless",
+            "--remote-debugging-port=0",
+            "--window-size=640,360",
+            // The provider's CA is known to nobody, and Chromium takes no file of CAs.
+            "--ignore-certificate-errors",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--hide-scrollbars",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        arguments.push(format!("--user-data-dir={}", profile.display()));
+        if geteuid().is_root() {
+            arguments.push("--no-sandbox".to_owned());
+        }
+        let mut chromium = Process::start(launch(folder, name, "chromium", &arguments))?;
+        let port = profile.join("DevToolsActivePort");
+        let parts = &mut [&mut chromium];
+        let port = wait_for("Chromium ready", START_LIMIT, parts, async || {
+            let text = std::fs::read_to_string(&port)?;
+            Ok(text.lines().next().context("empty")?.parse::<u16>()?)
+        })
+        .await?;
+
+        let name = format!("{name}-driver");
+        let arguments = ["--port=0".to_owned()];
+        let mut chromedriver = Process::start(launch(folder, &name, "chromedriver", &arguments))?;
+        let log = chromedriver.log();
+        let parts = &mut [&mut chromium, &mut chromedriver];
+        let own_port = wait_for("chromedriver ready", START_LIMIT, parts, async || {
+            let text = std::fs::read_to_string(&log)?;
+            let (_, rest) = text
+                .split_once("started successfully on port ")
+                .context("not yet")?;
+            let digits = rest.split_once('.').context("not yet")?.0;
+            Ok(digits.parse::<u16>()?)
+        })
+        .await?;
+        let mut capabilities = DesiredCapabilities::chrome();
+        capabilities.set_debugger_address(&format!("127.0.0.1:{port}"))?;
+        let url = format!("http://127.0.0.1:{own_port}");
+        let driver = WebDriver::new(url, capabilities).await?;
+        Ok(Self {
+            driver,
+            _processes: [chromium, chromedriver],
+        })
+    }
+
+    pub(super) async fn open(&self, link: &str) {
+        self.driver.goto(link).await.unwrap();
+    }
+
+    /// Logs in at oidc-provider, which takes any password, and consents.
+    pub(super) async fn log_in(&self, name: &str) {
+        self.type_into("login", name).await;
+        self.type_into("password", "anything").await;
+        self.click(".login-submit").await;
+        self.click("input[value=consent] ~ .login-submit").await;
+    }
+
+    /// Types into the field of a form.
+    pub(super) async fn type_into(&self, field: &str, text: &str) {
+        let field = self.element(&format!("input[name={field}]")).await;
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// Clicks on a button, or anything else.
+    pub(super) async fn click(&self, selector: &str) {
+        self.element(selector).await.click().await.unwrap();
+    }
+
+    /// Waits for a page with this in it.
+    pub(super) async fn sees(&self, text: &str) {
+        let mut seen = String::new();
+        let sees = async {
+            while !seen.contains(text) {
+                // Between two pages there is no body.
+                let body = self.driver.find(By::Tag("body")).await;
+                if let Ok(body) = body {
+                    seen = body.text().await.unwrap_or_default();
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PAGE_LIMIT, sees).await;
+        assert!(in_time.is_ok(), "{text} does not come: {seen}");
+    }
+
+    /// A picture of the page, where it says so, as `light` or `dark`.
+    pub(super) async fn picture(&self, scheme: &str) -> Vec<u8> {
+        let feature = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        let cdp = self.driver.cdp();
+        cdp.send_raw("Emulation.setEmulatedMedia", feature)
+            .await
+            .unwrap();
+        self.driver.screenshot_as_png().await.unwrap()
+    }
+
+    async fn element(&self, selector: &str) -> WebElement {
+        let query = self
+            .driver
+            .query(By::Css(selector))
+            .wait(PAGE_LIMIT, INTERVAL);
+        match query.and_displayed().first().await {
+            Ok(element) => element,
+            Err(error) => {
+                let page = self.driver.source().await.unwrap_or_default();
+                panic!("{selector} does not come: {error}; the page is {page}")
+            }
+        }
+    }
+}
+
+fn launch(folder: &Path, name: &str, program: &str, arguments: &[String]) -> Launch {
+    Launch {
+        name: name.to_owned(),
+        program: program.into(),
+        arguments: arguments.iter().map(Into::into).collect(),
+        environment: vec![("HOME".to_owned(), folder.to_string_lossy().into_owned())],
+        user: None,
+        detached: false,
+        folder: folder.to_owned(),
+    }
+}
