@@ -12,7 +12,7 @@ use super::error::OidcLoginError;
 use super::{Issuer, Session};
 use crate::arguments::Flow;
 use crate::oidc::authorization::{Attempt, RANDOM_BYTES, authorize_url};
-use crate::oidc::callback::{Arrival, CallbackListener};
+use crate::oidc::callback::{Arrival, CallbackListener, judge_pasted};
 use crate::oidc::password::{self, Login};
 use crate::oidc::tokens::TokenAnswer;
 use crate::oidc::{OidcError, device, identity_providers};
@@ -79,7 +79,7 @@ impl Session<'_> {
         );
         let pasting = self.show(&url);
         let mut work = async |arrivals: Option<mpsc::Receiver<Arrival>>| {
-            let (code, arrival) = self.code(arrivals, pasting).await?;
+            let (code, arrival) = self.code(&attempt, arrivals, pasting).await?;
             let tokens = issuer
                 .redeem(&code, &attempt, &redirect_uri, self.clock)
                 .await;
@@ -139,6 +139,7 @@ impl Session<'_> {
     /// The code, from whichever comes first.
     async fn code(
         &mut self,
+        attempt: &Attempt,
         arrivals: Option<mpsc::Receiver<Arrival>>,
         pasting: bool,
     ) -> Result<(SecretString, Option<Arrival>), OidcLoginError> {
@@ -171,7 +172,7 @@ impl Session<'_> {
             }
             pasted = pasted => {
                 let line = pasted.map_err(std::io::Error::from).flatten().map_err(OidcLoginError::Ask)?;
-                Ok((line.trim().to_owned().into(), None))
+                Ok((judge_pasted(&line, attempt)?, None))
             }
         }
     }

@@ -7,6 +7,7 @@ mod device;
 mod form_post;
 mod login;
 mod many;
+mod webdriver;
 
 use std::time::Duration;
 

@@ -1,15 +1,14 @@
 //! Chromium without a window, driven by chromedriver.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use haulout_tests::cluster::{Launch, Process, wait_for};
 use rustix::process::geteuid;
 use serde_json::json;
-use thirtyfour::WebDriver;
-use thirtyfour::prelude::*;
 
+use super::webdriver::{Element, WebDriver};
 use crate::running::Running;
 
 /// On a machine that does much else.
@@ -38,7 +37,8 @@ impl Chromium {
         let mut arguments = [
             "--headless",
             "--remote-debugging-port=0",
-            "--window-size=640,360",
+            // The page itself is 640 by 320.
+            "--window-size=640,463",
             // The provider's CA is known to nobody, and Chromium takes no file of CAs.
             "--ignore-certificate-errors",
             "--disable-gpu",
@@ -75,10 +75,8 @@ impl Chromium {
             Ok(digits.parse::<u16>()?)
         })
         .await?;
-        let mut capabilities = DesiredCapabilities::chrome();
-        capabilities.set_debugger_address(&format!("127.0.0.1:{port}"))?;
         let url = format!("http://127.0.0.1:{own_port}");
-        let driver = WebDriver::new(url, capabilities).await?;
+        let driver = WebDriver::connect(&url, &format!("127.0.0.1:{port}")).await?;
         Ok(Self {
             driver,
             _processes: [chromium, chromedriver],
@@ -86,7 +84,7 @@ impl Chromium {
     }
 
     pub(super) async fn open(&self, link: &str) {
-        self.driver.goto(link).await.unwrap();
+        self.driver.open(link).await.unwrap();
     }
 
     /// Logs in at oidc-provider, which takes any password, and consents.
@@ -100,53 +98,55 @@ impl Chromium {
     /// Types into the field of a form.
     pub(super) async fn type_into(&self, field: &str, text: &str) {
         let field = self.element(&format!("input[name={field}]")).await;
-        field.send_keys(text).await.unwrap();
+        self.driver.type_into(&field, text).await.unwrap();
     }
 
     /// Clicks on a button, or anything else.
     pub(super) async fn click(&self, selector: &str) {
-        self.element(selector).await.click().await.unwrap();
+        let element = self.element(selector).await;
+        self.driver.click(&element).await.unwrap();
     }
 
     /// Waits for a page with this in it.
     pub(super) async fn sees(&self, text: &str) {
-        let mut seen = String::new();
-        let sees = async {
-            while !seen.contains(text) {
-                // Between two pages there is no body.
-                let body = self.driver.find(By::Tag("body")).await;
-                if let Ok(body) = body {
-                    seen = body.text().await.unwrap_or_default();
-                }
-                tokio::time::sleep(INTERVAL).await;
+        let start = Instant::now();
+        loop {
+            // Between two pages there is none.
+            let seen = self.page().await.unwrap_or_default();
+            if seen.contains(text) {
+                return;
             }
-        };
-        let in_time = tokio::time::timeout(PAGE_LIMIT, sees).await;
-        assert!(in_time.is_ok(), "{text} does not come: {seen}");
+            assert!(start.elapsed() < PAGE_LIMIT, "{text} does not come: {seen}");
+            tokio::time::sleep(INTERVAL).await;
+        }
     }
 
-    /// A picture of the page, where it says so, as `light` or `dark`.
+    /// A picture of the page for those who like it `light`, or `dark`.
     pub(super) async fn picture(&self, scheme: &str) -> Vec<u8> {
         let feature = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        let cdp = self.driver.cdp();
-        cdp.send_raw("Emulation.setEmulatedMedia", feature)
-            .await
-            .unwrap();
-        self.driver.screenshot_as_png().await.unwrap()
+        let emulated = self.driver.devtools("Emulation.setEmulatedMedia", &feature);
+        emulated.await.unwrap();
+        self.driver.screenshot().await.unwrap()
     }
 
-    async fn element(&self, selector: &str) -> WebElement {
-        let query = self
-            .driver
-            .query(By::Css(selector))
-            .wait(PAGE_LIMIT, INTERVAL);
-        match query.and_displayed().first().await {
-            Ok(element) => element,
-            Err(error) => {
-                let page = self.driver.source().await.unwrap_or_default();
-                panic!("{selector} does not come: {error}; the page is {page}")
+    async fn element(&self, selector: &str) -> Element {
+        let start = Instant::now();
+        loop {
+            match self.driver.find(selector).await {
+                Ok(element) => return element,
+                Err(error) if start.elapsed() > PAGE_LIMIT => {
+                    let seen = self.page().await.unwrap_or_default();
+                    panic!("{selector} does not come: {error:#}; there is: {seen}")
+                }
+                Err(_) => tokio::time::sleep(INTERVAL).await,
             }
         }
+    }
+
+    /// The text of the page.
+    async fn page(&self) -> anyhow::Result<String> {
+        let body = self.driver.find("body").await?;
+        self.driver.text(&body).await
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Desk {
 
 impl Desk {
     /// One whose kubeconfig logs in by `haulout login oidc` with these arguments, at the cluster's [`AUTHENTICATOR`].
-    pub(super) fn new(running: &Running, name: &str, arguments: Vec<String>) -> Self {
+    pub(super) fn new(running: &Running, name: &str, arguments: &[String]) -> Self {
         let cluster = &running.cluster;
         let home = cluster.folder().join(name);
         std::fs::create_dir(&home).unwrap();
@@ -112,7 +112,7 @@ fn links(home: &Path) -> PathBuf {
     home.join("links")
 }
 
-fn stanza(running: &Running, haulout: &Path, arguments: Vec<String>) -> Value {
+fn stanza(running: &Running, haulout: &Path, arguments: &[String]) -> Value {
     let ca = std::fs::read(running.cluster.ca_certificate()).unwrap();
     let concierge = [
         "--enable-concierge".to_owned(),
@@ -122,7 +122,7 @@ fn stanza(running: &Running, haulout: &Path, arguments: Vec<String>) -> Value {
         format!("--concierge-ca-bundle-data={}", STANDARD.encode(ca)),
     ];
     let login = ["login", "oidc"].map(str::to_owned);
-    let arguments: Vec<String> = [&login[..], &arguments, &concierge].concat();
+    let arguments: Vec<String> = [&login[..], arguments, &concierge].concat();
     json!({
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": haulout,

@@ -9,7 +9,7 @@ use super::{Chromium, Desk, NODE, Site};
 async fn browser_elsewhere_confirms_a_device_code() {
     let site = Site::start(json!({})).await;
     let arguments = site.arguments(&["--flow=device_code"]);
-    let desk = Desk::new(&site.running, "server", arguments);
+    let desk = Desk::new(&site.running, "server", &arguments);
     let chromium = Chromium::start(&site.running, "chromium").await;
 
     let call = desk.kubectl(&["get", "nodes"]);

@@ -30,7 +30,7 @@ async fn c096_the_page_of_a_supervisor_gives_the_code_to_the_program() {
         format!("--ca-bundle={}", ca.display()),
         format!("--request-audience={AUDIENCE}"),
     ];
-    let desk = Desk::new(&running, "alice", arguments.into());
+    let desk = Desk::new(&running, "alice", &arguments);
     let chromium = Chromium::start(&running, "chromium").await;
 
     let call = desk.kubectl(&["auth", "whoami", "-o", "json"]);

@@ -17,7 +17,7 @@ async fn browser_login_ends_in_kubectl_get_nodes_and_in_a_logout() {
     let desk = Desk::new(
         &site.running,
         "alice",
-        site.arguments(&["--credential-cache="]),
+        &site.arguments(&["--credential-cache="]),
     );
     let chromium = Chromium::start(&site.running, "chromium").await;
 

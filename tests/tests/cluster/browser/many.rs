@@ -11,7 +11,7 @@ const MANY: usize = 30;
 #[ignore = "run by cargo xtask test"]
 async fn browser_opens_once_for_thirty_kubectl_and_one_of_them_refreshes() {
     let site = Site::start(json!({"IdToken": 300})).await;
-    let desk = Desk::new(&site.running, "alice", site.arguments(&[]));
+    let desk = Desk::new(&site.running, "alice", &site.arguments(&[]));
     let chromium = Chromium::start(&site.running, "chromium").await;
 
     let calls = start(&desk);

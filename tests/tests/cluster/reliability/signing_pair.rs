@@ -58,7 +58,7 @@ impl Installed {
         };
         let new = generate_authority(name, validity).unwrap();
         let trusted = self.cluster.pki().signing_pair().certificate;
-        let both = std::fs::read_to_string(&trusted).unwrap() + new.certificate_pem.as_str();
+        let both = std::fs::read_to_string(&trusted).unwrap() + &new.certificate_pem;
         write_in_place(&trusted, &both);
         until("the API server trusts both", async || {
             let path = "-o=jsonpath={.data.client-ca-file}";
