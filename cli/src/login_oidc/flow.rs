@@ -69,15 +69,20 @@ impl Session<'_> {
             .as_ref()
             .map_or(0, |listener| listener.address().port());
         let redirect_uri = format!("http://127.0.0.1:{port}/callback");
-        let url = authorize_url(
-            endpoint,
-            &issuer.client,
-            &attempt,
-            &redirect_uri,
-            issuer.provider.offers_form_post,
-            self.settings.upstream.as_ref(),
-        );
-        let pasting = self.show(&url);
+        let link = |form_post| {
+            authorize_url(
+                endpoint,
+                &issuer.client,
+                &attempt,
+                &redirect_uri,
+                form_post && issuer.provider.offers_form_post,
+                self.settings.upstream.as_ref(),
+            )
+        };
+        // A browser of this computer is redirected to the listener. A Supervisor's page that posts the code by a script would
+        // have to be allowed to by the user in Chromium, and cannot in Safari; but elsewhere, it shows the code for pasting.
+        let (to_open, to_print) = (link(listener.is_none()), link(true));
+        let pasting = self.show(&to_open, &to_print);
         let mut work = async |arrivals: Option<mpsc::Receiver<Arrival>>| {
             let (code, arrival) = self.code(&attempt, arrivals, pasting).await?;
             let tokens = issuer
@@ -119,13 +124,15 @@ impl Session<'_> {
     }
 
     /// Shows the user where to log in, and says whether he is asked to paste what the browser shows.
-    fn show(&mut self, url: &Url) -> bool {
-        let opened = !self.settings.skip_browser && open_browser(url);
+    fn show(&mut self, to_open: &Url, to_print: &Url) -> bool {
+        let opened = !self.settings.skip_browser && open_browser(to_open);
         let is_quiet = (self.environment)("PINNIPED_SKIP_PRINT_LOGIN_URL");
         if opened && is_quiet.is_some_and(|value| value == "true") {
             return false;
         }
-        self.tell(&format!("Log in by visiting this link:\n\n    {url}\n"));
+        self.tell(&format!(
+            "Log in by visiting this link:\n\n    {to_print}\n"
+        ));
         if self.is_interactive {
             drop(write!(
                 self.stderr,

@@ -25,15 +25,24 @@ pub(super) struct Chromium {
 
 impl Chromium {
     /// Starts one without history.
-    pub(super) async fn start(running: &Running, name: &str) -> Self {
-        Self::try_start(running.cluster.folder(), name)
-            .await
-            .unwrap()
+    pub(super) async fn start(running: &Running) -> Self {
+        Self::start_with(running, None).await
+    }
+
+    /// The same, which takes pages of this host and port for those of a public address, not of this computer.
+    pub(super) async fn start_far_from(running: &Running, host: &str) -> Self {
+        let spaces = format!("--ip-address-space-overrides={host}=public");
+        Self::start_with(running, Some(spaces)).await
+    }
+
+    async fn start_with(running: &Running, argument: Option<String>) -> Self {
+        let started = Self::try_start(running.cluster.folder(), argument).await;
+        started.unwrap()
     }
 
     /// Chromium is a child of ours and not of chromedriver's, so that it ends with the test however that ends.
-    async fn try_start(folder: &Path, name: &str) -> anyhow::Result<Self> {
-        let profile = folder.join(format!("{name}-profile"));
+    async fn try_start(folder: &Path, argument: Option<String>) -> anyhow::Result<Self> {
+        let profile = folder.join("chromium-profile");
         let mut arguments = [
             "--headless",
             "--remote-debugging-port=0",
@@ -49,10 +58,11 @@ impl Chromium {
         .map(str::to_owned)
         .to_vec();
         arguments.push(format!("--user-data-dir={}", profile.display()));
+        arguments.extend(argument);
         if geteuid().is_root() {
             arguments.push("--no-sandbox".to_owned());
         }
-        let mut chromium = Process::start(launch(folder, name, "chromium", &arguments))?;
+        let mut chromium = Process::start(launch(folder, "chromium", &arguments))?;
         let port = profile.join("DevToolsActivePort");
         let parts = &mut [&mut chromium];
         let port = wait_for("Chromium ready", START_LIMIT, parts, async || {
@@ -61,9 +71,8 @@ impl Chromium {
         })
         .await?;
 
-        let name = format!("{name}-driver");
         let arguments = ["--port=0".to_owned()];
-        let mut chromedriver = Process::start(launch(folder, &name, "chromedriver", &arguments))?;
+        let mut chromedriver = Process::start(launch(folder, "chromedriver", &arguments))?;
         let log = chromedriver.log();
         let parts = &mut [&mut chromium, &mut chromedriver];
         let own_port = wait_for("chromedriver ready", START_LIMIT, parts, async || {
@@ -121,6 +130,11 @@ impl Chromium {
         }
     }
 
+    /// Lets pages speak to programs of this computer, as the user does whom the browser asks.
+    pub(super) async fn allow_loopback(&self) {
+        self.driver.grant("loopback-network").await.unwrap();
+    }
+
     /// A picture of the page for those who like it `light`, or `dark`.
     pub(super) async fn picture(&self, scheme: &str) -> Vec<u8> {
         let feature = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
@@ -150,9 +164,9 @@ impl Chromium {
     }
 }
 
-fn launch(folder: &Path, name: &str, program: &str, arguments: &[String]) -> Launch {
+fn launch(folder: &Path, program: &str, arguments: &[String]) -> Launch {
     Launch {
-        name: name.to_owned(),
+        name: program.to_owned(),
         program: program.into(),
         arguments: arguments.iter().map(Into::into).collect(),
         environment: vec![("HOME".to_owned(), folder.to_string_lossy().into_owned())],

@@ -49,8 +49,13 @@ impl Desk {
 
     /// Starts `kubectl ARGUMENTS`.
     pub(super) fn kubectl(&self, arguments: &[&str]) -> Call {
+        self.kubectl_with(arguments, &[])
+    }
+
+    /// The same with further variables in the environment.
+    pub(super) fn kubectl_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Call {
         let mut command = self.kubectl.command();
-        command.args(arguments);
+        command.args(arguments).envs(variables.iter().copied());
         self.start(command)
     }
 
@@ -97,6 +102,13 @@ impl Desk {
     /// A file that logins leave in the person's home.
     pub(super) fn cache(&self, name: &str) -> PathBuf {
         self.home.join(".config/pinniped").join(name)
+    }
+
+    /// Removes what logins have left.
+    pub(super) fn forget(&self) {
+        for name in ["credentials.yaml", "sessions.yaml"] {
+            std::fs::remove_file(self.cache(name)).unwrap();
+        }
     }
 
     /// The one session of `sessions.yaml`.

@@ -10,7 +10,7 @@ async fn browser_elsewhere_confirms_a_device_code() {
     let site = Site::start(json!({})).await;
     let arguments = site.arguments(&["--flow=device_code"]);
     let desk = Desk::new(&site.running, "server", &arguments);
-    let chromium = Chromium::start(&site.running, "chromium").await;
+    let chromium = Chromium::start(&site.running).await;
 
     let call = desk.kubectl(&["get", "nodes"]);
     let link = call.line(&["https://"]).await;

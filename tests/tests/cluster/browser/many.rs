@@ -12,7 +12,7 @@ const MANY: usize = 30;
 async fn browser_opens_once_for_thirty_kubectl_and_one_of_them_refreshes() {
     let site = Site::start(json!({"IdToken": 300})).await;
     let desk = Desk::new(&site.running, "alice", &site.arguments(&[]));
-    let chromium = Chromium::start(&site.running, "chromium").await;
+    let chromium = Chromium::start(&site.running).await;
 
     let calls = start(&desk);
     // Those that wait say so after two seconds.

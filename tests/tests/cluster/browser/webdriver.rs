@@ -77,6 +77,12 @@ impl WebDriver {
         Ok(STANDARD.decode(picture.as_str().context("no picture")?)?)
     }
 
+    /// Answers for the user what a page may do.
+    pub(super) async fn grant(&self, permission: &str) -> anyhow::Result<()> {
+        let body = json!({"descriptor": {"name": permission}, "state": "granted"});
+        self.post("/permissions", &body).await.map(drop)
+    }
+
     /// A command of Chromium's own DevTools protocol.
     pub(super) async fn devtools(&self, command: &str, parameters: &Value) -> anyhow::Result<()> {
         let body = json!({"cmd": command, "params": parameters});
