@@ -5,6 +5,7 @@ mod chromium;
 mod desk;
 mod device;
 mod form_post;
+mod keycloak;
 mod login;
 mod many;
 mod webdriver;

@@ -9,7 +9,6 @@ use super::stage::{Needs, Stage};
 use crate::output::say;
 
 /// A program and the Debian package that has it.
-#[derive(Clone, Copy)]
 struct Requirement {
     program: &'static str,
     package: &'static str,
@@ -73,22 +72,17 @@ const NODE_JS: [Requirement; 2] = [
     },
 ];
 
-/// Needed for a browser that logs in at oidc-provider.
-const BROWSER: [Requirement; 4] = {
-    let [node, npm] = NODE_JS;
-    [
-        node,
-        npm,
-        Requirement {
-            program: "chromium",
-            package: "chromium",
-        },
-        Requirement {
-            program: "chromedriver",
-            package: "chromium-driver",
-        },
-    ]
-};
+/// A browser, and what drives it.
+const CHROMIUM: [Requirement; 2] = [
+    Requirement {
+        program: "chromium",
+        package: "chromium",
+    },
+    Requirement {
+        program: "chromedriver",
+        package: "chromium-driver",
+    },
+];
 
 /// What `package.json` of oidc-provider demands.
 const OLDEST_NODE_JS: u32 = 20;
@@ -202,19 +196,19 @@ fn missing(stages: &[&Stage], is_installed: impl Fn(&str) -> bool) -> Vec<&'stat
     let of_stages = stages.iter().flat_map(|stage| programs(stage.needs));
     ALWAYS
         .iter()
-        .chain(of_stages)
+        .chain(of_stages.flatten())
         .filter(|requirement| !is_installed(requirement.program))
         .collect()
 }
 
-fn programs(needs: Needs) -> &'static [Requirement] {
+fn programs(needs: Needs) -> [&'static [Requirement]; 2] {
     match needs {
-        Needs::Nothing | Needs::Kubernetes | Needs::Go => &[],
-        Needs::KubernetesAndProxy => &PROXY,
-        Needs::Pods | Needs::PodsAndGo => &PODS,
-        Needs::KubernetesAndNodeJs => &NODE_JS,
-        Needs::KubernetesAndBrowser => &BROWSER,
-        Needs::KubernetesAndJava => &JAVA,
+        Needs::Nothing | Needs::Kubernetes | Needs::Go => [&[], &[]],
+        Needs::KubernetesAndProxy => [&PROXY, &[]],
+        Needs::Pods | Needs::PodsAndGo => [&PODS, &[]],
+        Needs::KubernetesAndNodeJs => [&NODE_JS, &[]],
+        Needs::KubernetesAndBrowser => [&NODE_JS, &CHROMIUM],
+        Needs::KubernetesAndJava => [&JAVA, &CHROMIUM],
     }
 }
 
@@ -287,7 +281,8 @@ mod tests {
         assert_eq!(packages("providers"), ["diffutils", "npm"]);
         let browser = ["diffutils", "npm", "chromium-driver"];
         assert_eq!(packages("browser"), browser);
-        assert_eq!(packages("keycloak"), ["diffutils", "maven"]);
+        let keycloak = ["diffutils", "maven", "chromium-driver"];
+        assert_eq!(packages("keycloak"), keycloak);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) enum Needs {
     KubernetesAndNodeJs,
     /// The same, and a browser.
     KubernetesAndBrowser,
-    /// The Kubernetes programs, and what runs Keycloak.
+    /// The Kubernetes programs, a browser, and what runs Keycloak.
     KubernetesAndJava,
     /// The Kubernetes programs, and Go in any case.
     Go,
@@ -236,7 +236,7 @@ pub(super) const STAGES: &[Stage] = &[
         needs: Needs::KubernetesAndJava,
         ..slow(
             "keycloak",
-            "logins with tokens of Keycloak, which Maven downloads",
+            "logins with Keycloak, which Maven downloads",
             Kind::Keycloak,
         )
     },

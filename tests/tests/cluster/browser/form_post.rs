@@ -58,8 +58,8 @@ async fn a_browser_that_was_opened_is_redirected(desk: &Desk, chromium: &Chromiu
     let link = desk.link(0, &call).await;
     assert!(!link.contains("response_mode"), "{link}");
     log_in(chromium, &link).await;
-    chromium.sees("You are logged in").await;
     assert_is(call, "alice").await;
+    chromium.sees("You are logged in").await;
 }
 
 /// The link that is printed is for a browser that may be elsewhere.
@@ -72,8 +72,8 @@ async fn c096_the_page_gives_the_code_to_the_program(desk: &Desk, chromium: &Chr
     // The browser may well be here: whoever allows the page to speak to this computer has to paste nothing.
     chromium.allow_loopback().await;
     log_in(chromium, &link).await;
-    chromium.sees("you may now close this tab").await;
     assert_is(call, "alice").await;
+    chromium.sees("you may now close this tab").await;
 }
 
 async fn c099_a_variable_changes_the_flow(desk: &Desk) {

@@ -25,9 +25,9 @@ async fn browser_login_ends_in_kubectl_get_nodes_and_in_a_logout() {
     let link = desk.link(0, &call).await;
     chromium.open(&link).await;
     chromium.log_in("alice").await;
-    chromium.sees("You are logged in").await;
     let outcome = call.succeed().await;
     assert!(outcome.stdout.contains(NODE), "{}", outcome.stdout);
+    chromium.sees("You are logged in").await;
     for scheme in ["light", "dark"] {
         keep_picture(
             &format!("login-{scheme}.png"),
