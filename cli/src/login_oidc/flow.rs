@@ -227,7 +227,7 @@ impl Session<'_> {
 
     async fn by_device(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let endpoint = issuer.endpoint();
-        let code = device::begin(&endpoint).await?;
+        let code = device::begin(&endpoint, &attempt()?).await?;
         let complete = code.verification_uri_complete.as_deref();
         let link = foreign(complete.unwrap_or(&code.verification_uri));
         self.tell(&format!(
