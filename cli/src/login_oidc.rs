@@ -3,6 +3,7 @@
 //! In this order: the credential cache, which needs nothing else; the lock of the session, under which only one program goes
 //! on; both caches again, for what another got meanwhile; the issuer; the exchange at the cluster.
 
+mod caller;
 mod error;
 mod flow;
 mod lock;
@@ -38,6 +39,7 @@ use crate::session_cache::{
     AccessToken, IdToken, RefreshToken, SessionCache, SessionKey, Tokens, timestamp,
 };
 
+use caller::Caller;
 pub(crate) use error::{CaError, OidcLoginError};
 use lock::LoginLock;
 use settings::Settings;
@@ -89,6 +91,7 @@ fn renew(
     info: &ExecInfo,
     stderr: &mut dyn Write,
 ) -> Result<CredentialStatus, OidcLoginError> {
+    let caller = Caller::of_this_program();
     let clock = surroundings.clock;
     let key = settings.session_key();
     // Without a place for the lock there is none for the cache either, and nothing to share.
@@ -116,6 +119,7 @@ fn renew(
             settings,
             caches,
             key: &key,
+            caller: &caller,
             clock,
             environment: surroundings.environment,
             is_interactive,
@@ -193,6 +197,7 @@ struct Session<'a> {
     settings: &'a Settings,
     caches: &'a Caches,
     key: &'a SessionKey,
+    caller: &'a Caller,
     clock: Clock,
     environment: Environment<'a>,
     is_interactive: bool,

@@ -65,6 +65,8 @@ pub(crate) enum OidcLoginError {
         "could not complete Pinniped login: the issuer has no authorization_endpoint; it cannot be logged in to with a browser"
     )]
     NoAuthorizationEndpoint,
+    #[error("could not complete Pinniped login: whoever asked for it has ended")]
+    CallerGone,
     #[error("could not complete Concierge credential exchange")]
     Exchange(#[source] ExchangeError),
     #[error("failed to set up input and output")]

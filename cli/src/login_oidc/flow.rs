@@ -26,12 +26,21 @@ impl Session<'_> {
     /// Has the user log in.
     pub(super) async fn log_in(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let flow = self.flow(issuer).await?;
+        let caller = self.caller;
         let login = async {
             match flow {
                 Flow::BrowserAuthcode => self.by_browser(issuer).await,
                 Flow::CliPassword => self.by_password(issuer).await,
                 Flow::DeviceCode => self.by_device(issuer).await,
                 Flow::ClientCredentials => self.by_client_credentials(issuer).await,
+            }
+        };
+        let login = async {
+            tokio::select! {
+                // First, so that no browser opens for somebody who has gone meanwhile.
+                biased;
+                () = caller.gone() => Err(OidcLoginError::CallerGone),
+                tokens = login => tokens,
             }
         };
         let in_time = tokio::time::timeout(LIMIT, login).await;

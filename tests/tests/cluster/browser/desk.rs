@@ -19,6 +19,9 @@ use crate::running::{Running, until};
 /// Longest time that a command may take, with somebody who logs in meanwhile.
 const LIMIT: Duration = Duration::from_secs(90);
 
+/// The same until the browser opens.
+const OPENING_LIMIT: Duration = Duration::from_secs(25);
+
 pub(super) struct Desk {
     home: PathBuf,
     kubectl: Kubectl,
@@ -92,10 +95,9 @@ impl Desk {
 
     /// Where the browser goes when it is opened for this time, 0 being the first; what `call` says is told if it is not.
     pub(super) async fn link(&self, time: usize, call: &Call) -> String {
-        until(&format!("link {time}, but: {}", call.told()), async || {
-            self.links().len() > time
-        })
-        .await;
+        let opened = until("opened", async || self.links().len() > time);
+        let opened = tokio::time::timeout(OPENING_LIMIT, opened).await;
+        assert!(opened.is_ok(), "browser not opened: {}", call.told());
         self.links().swap_remove(time)
     }
 

@@ -58,6 +58,7 @@ async fn browser_logs_in_at_keycloak_by_each_flow() {
     desk.forget();
     let call = desk.kubectl_with(&GET_NODES, &[DEVICE]);
     chromium.open(&call.line(&["https://"]).await).await;
+    log_in(&chromium).await;
     chromium.click("[name=accept]").await;
     chromium.sees("Device Login Successful").await;
     sees_nodes(call).await;
