@@ -77,6 +77,8 @@ pub struct Behaviour {
     pub refreshes_without_id_token: bool,
     /// How often a device code is pending before a user confirms it; `None`: until the page is posted to.
     pub pending_polls: u32,
+    /// Demands PKCE of the device code flow, as Keycloak does of clients that have to use it.
+    pub device_needs_pkce: bool,
     /// Fields that replace those of an exchange's answer.
     pub exchange_answer: Value,
     /// `Content-Type` of an exchange's answer.
@@ -134,6 +136,7 @@ impl Default for Behaviour {
             refuses_refresh: false,
             refreshes_without_id_token: false,
             pending_polls: 1,
+            device_needs_pkce: false,
             exchange_answer: json!({}),
             exchange_content_type: "application/json;charset=UTF-8",
             claims: json!({}),
@@ -205,6 +208,7 @@ enum GrantKind {
     Device {
         user_code: String,
         polls_left: u32,
+        challenge: Option<String>,
     },
 }
 

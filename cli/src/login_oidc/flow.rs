@@ -13,7 +13,7 @@ use super::issuer::Issuer;
 use super::session::Session;
 use crate::arguments::Flow;
 use crate::oidc::authorization::{Attempt, RANDOM_BYTES, authorize_url};
-use crate::oidc::callback::{Arrival, CallbackListener};
+use crate::oidc::callback::{Arrival, CallbackListener, judge_pasted};
 use crate::oidc::password::{self, Login};
 use crate::oidc::tokens::TokenAnswer;
 use crate::oidc::{OidcError, device, identity_providers, place};
@@ -41,8 +41,10 @@ impl Session<'_> {
         };
         let limit = limit(is_interactive);
         let in_time = tokio::select! {
-            in_time = tokio::time::timeout(limit, login) => in_time,
+            // First, so that no browser opens for somebody who has gone meanwhile.
+            biased;
             () = standard_output::reader_gone() => return Err(OidcLoginError::Abandoned),
+            in_time = tokio::time::timeout(limit, login) => in_time,
         };
         let tokens = in_time.map_err(|_| OidcLoginError::TimedOut {
             minutes: limit.as_secs() / 60,
@@ -86,21 +88,25 @@ impl Session<'_> {
             .as_ref()
             .map_or(0, |listener| listener.address().port());
         let redirect_uri = format!("http://127.0.0.1:{port}/callback");
-        let url = authorize_url(
-            endpoint,
-            &issuer.client,
-            &attempt,
-            &redirect_uri,
-            issuer.provider.offers_form_post,
-            self.settings.upstream.as_ref(),
-        );
+        let link = |form_post| {
+            authorize_url(
+                endpoint,
+                &issuer.client,
+                &attempt,
+                &redirect_uri,
+                form_post && issuer.provider.offers_form_post,
+                self.settings.upstream.as_ref(),
+            )
+        };
+        // A browser of this computer is redirected to the listener. A Supervisor's page that posts the code by a script would
+        // have to be allowed to by the user in Chromium, and cannot in Safari; but elsewhere, it shows the code for pasting.
+        let (to_open, to_print) = (link(listener.is_none()), link(true));
         if !self.settings.skip_browser {
-            let url = url.clone();
-            let opening = tokio::task::spawn_blocking(move || open_browser(&url));
+            let opening = tokio::task::spawn_blocking(move || open_browser(&to_open));
             self.browser = Some(opening);
         }
         let mut work = async |arrivals: Option<mpsc::Receiver<Arrival>>| {
-            let (code, arrival) = self.code(arrivals, &url).await?;
+            let (code, arrival) = self.code(&attempt, arrivals, &to_print).await?;
             let tokens = issuer
                 .redeem(&code, &attempt, &redirect_uri, self.clock)
                 .await;
@@ -171,6 +177,7 @@ impl Session<'_> {
     /// The code, from whichever comes first.
     async fn code(
         &mut self,
+        attempt: &Attempt,
         arrivals: Option<mpsc::Receiver<Arrival>>,
         url: &Url,
     ) -> Result<(SecretString, Option<Arrival>), OidcLoginError> {
@@ -206,7 +213,7 @@ impl Session<'_> {
             }
             pasted = pasted => {
                 let line = pasted.map_err(OidcLoginError::Ask)?;
-                Ok((line.trim().to_owned().into(), None))
+                Ok((judge_pasted(&line, attempt)?, None))
             }
         }
     }
@@ -263,7 +270,7 @@ impl Session<'_> {
 
     async fn by_device(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let endpoint = issuer.endpoint();
-        let code = device::begin(&endpoint).await?;
+        let code = device::begin(&endpoint, &attempt(issuer)?).await?;
         let complete = code.verification_uri_complete.as_deref();
         let link = foreign(complete.unwrap_or(&code.verification_uri));
         self.console.tell(&format!(

@@ -73,7 +73,7 @@ impl Attempt {
         &self.verifier
     }
 
-    fn challenge(&self) -> String {
+    pub(super) fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.expose_secret().as_bytes()))
     }
 }

@@ -4,11 +4,13 @@
 //! first whether it may (CORS, and Private Network Access).
 
 mod listener;
+mod page;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use secrecy::SecretString;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
+use super::OidcError;
 use super::authorization::Attempt;
 
 pub(crate) use listener::{Arrival, CallbackListener};
@@ -98,6 +100,30 @@ pub(crate) fn judge(request: &Request<'_>, attempt: &Attempt) -> Verdict {
     match value("code") {
         Some(code) if !code.is_empty() => Verdict::Code(code.into()),
         _ => other(StatusCode::BAD_REQUEST, "the authorization code is missing"),
+    }
+}
+
+/// The code that a user pasted: as a page showed it, or in the address at which the browser ended, which may be that of another
+/// computer than this one.
+pub(crate) fn judge_pasted(line: &str, attempt: &Attempt) -> Result<SecretString, OidcError> {
+    let line = line.trim();
+    let Some(address) = line.starts_with("http://").then(|| Url::parse(line)) else {
+        return Ok(line.to_owned().into());
+    };
+    let address = address.map_err(|_| OidcError::State)?;
+    let request = Request {
+        method: &Method::GET,
+        path: address.path(),
+        query: address.query().unwrap_or_default(),
+        has_origin: false,
+        requested_headers: None,
+        is_form: false,
+        body: &[],
+    };
+    match judge(&request, attempt) {
+        Verdict::Code(code) => Ok(code),
+        Verdict::Denied(denied) => Err(OidcError::Denied(denied)),
+        Verdict::Other(_) => Err(OidcError::State),
     }
 }
 

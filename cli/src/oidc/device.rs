@@ -7,6 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::OidcError;
+use super::authorization::Attempt;
 use super::error::Step;
 use super::tokens::{TokenAnswer, TokenEndpoint};
 
@@ -28,6 +29,9 @@ pub(crate) struct DeviceCode {
     expires_in: u64,
     #[serde(default)]
     interval: Option<u64>,
+    /// Of the challenge that it was asked for with, if with one.
+    #[serde(skip)]
+    verifier: Option<SecretString>,
 }
 
 impl std::fmt::Debug for DeviceCode {
@@ -48,15 +52,32 @@ enum Next {
     Failed(OidcError),
 }
 
-/// Asks for a code.
-pub(crate) async fn begin(endpoint: &TokenEndpoint<'_>) -> Result<DeviceCode, OidcError> {
+/// Asks for a code. Keycloak demands PKCE here too of clients that have to use it; others may not know it in this flow.
+pub(crate) async fn begin(
+    endpoint: &TokenEndpoint<'_>,
+    attempt: &Attempt,
+) -> Result<DeviceCode, OidcError> {
     let url = endpoint.provider.device_authorization_endpoint.as_ref();
     let url = url.ok_or(OidcError::NoDeviceEndpoint)?;
     check_origins(url, &endpoint.provider.token_endpoint)?;
     let scope = endpoint.client.scopes.join(" ");
     let step = Step::Device;
-    let answer = endpoint.post_to(url, step, &[("scope", &scope)]).await?;
-    serde_json::from_slice(&answer.body).map_err(|source| OidcError::Document { step, source })
+    let mut verifier = None;
+    let answer = match endpoint.post_to(url, step, &[("scope", &scope)]).await {
+        Err(OidcError::Refused { code, .. }) if code == "invalid_request" => {
+            verifier = Some(attempt.verifier().clone());
+            let form = [
+                ("scope", &*scope),
+                ("code_challenge", &attempt.challenge()),
+                ("code_challenge_method", "S256"),
+            ];
+            endpoint.post_to(url, step, &form).await?
+        }
+        answer => answer?,
+    };
+    let code: Result<DeviceCode, _> = serde_json::from_slice(&answer.body);
+    let code = code.map_err(|source| OidcError::Document { step, source })?;
+    Ok(DeviceCode { verifier, ..code })
 }
 
 /// One that sends users to another issuer's page, and its own device codes to itself, would get tokens that are not for it.
@@ -78,7 +99,10 @@ pub(crate) async fn wait(
     let asking = async {
         loop {
             tokio::time::sleep(interval).await;
-            match next(endpoint.poll_device(&code.device_code).await, interval) {
+            let answer = endpoint
+                .poll_device(&code.device_code, code.verifier.as_ref())
+                .await;
+            match next(answer, interval) {
                 Next::AskAfter(longer) => interval = longer,
                 Next::Done(answer) => return Ok(answer),
                 Next::Failed(error) => return Err(error),

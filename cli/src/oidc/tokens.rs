@@ -93,11 +93,13 @@ impl TokenEndpoint<'_> {
     pub(crate) async fn poll_device(
         &self,
         device_code: &SecretString,
+        verifier: Option<&SecretString>,
     ) -> Result<TokenAnswer, OidcError> {
-        let form = [
+        let mut form = vec![
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", device_code.expose_secret()),
         ];
+        form.extend(verifier.map(|verifier| ("code_verifier", verifier.expose_secret())));
         self.ask(Step::Device, &form).await
     }
 

@@ -5,8 +5,11 @@
 //   "certificate": "PATH", "key": "PATH",
 //   "clients": [{"id": "…", "algorithm": "RS256 or ES256"}],
 //   "redirectUri": "http://127.0.0.1/…",
-//   "accounts": {"LOGIN": {claims of the ID token}}
+//   "accounts": {"LOGIN": {claims of the ID token}},
+//   "ttl": {"IdToken": SECONDS, …}, the provider's own lives of tokens unless given
 // }
+//
+// Prints a line for each request at the token endpoint: "GRANT_TYPE granted" or "GRANT_TYPE refused".
 //
 // Every start makes new keys. Any password will do: oidc-provider leaves accounts to its user, and its own login form,
 // which is the one in use here, asks for none that it could check.
@@ -17,7 +20,7 @@ import { createServer } from 'node:https';
 
 import { Provider } from 'oidc-provider';
 
-const { issuer, certificate, key, clients, redirectUri, accounts } = JSON.parse(
+const { issuer, certificate, key, clients, redirectUri, accounts, ttl } = JSON.parse(
   readFileSync(process.argv[2], 'utf8'),
 );
 
@@ -33,6 +36,11 @@ const provider = new Provider(issuer, {
   clients: clients.map(({ id, algorithm }) => ({
     application_type: 'native',
     client_id: id,
+    grant_types: [
+      'authorization_code',
+      'refresh_token',
+      'urn:ietf:params:oauth:grant-type:device_code',
+    ],
     id_token_signed_response_alg: algorithm,
     redirect_uris: [redirectUri],
     token_endpoint_auth_method: 'none',
@@ -40,6 +48,7 @@ const provider = new Provider(issuer, {
   // Kubernetes sees the ID token only: the claims of a scope must stand in it, not in an answer of the userinfo endpoint.
   conformIdTokenClaims: false,
   cookies: { keys: [randomBytes(32).toString('base64url')] },
+  features: { deviceFlow: { enabled: true }, revocation: { enabled: true } },
   findAccount: (_context, id) =>
     Object.hasOwn(accounts, id) && {
       accountId: id,
@@ -52,7 +61,12 @@ const provider = new Provider(issuer, {
     ],
   },
   pkce: { required: () => true },
+  ...(ttl && { ttl }),
 });
+
+for (const [event, what] of [['grant.success', 'granted'], ['grant.error', 'refused']]) {
+  provider.on(event, (context) => console.log(context.oidc.params.grant_type, what));
+}
 
 createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, provider.callback()).listen(
   Number(new URL(issuer).port),

@@ -79,6 +79,11 @@ impl Provider {
         &self.ca
     }
 
+    /// Path of its log.
+    pub fn log(&self) -> PathBuf {
+        self.process.log()
+    }
+
     /// Goes through the authorization code flow with PKCE as the user of a browser, who types what `typed` has for the
     /// names of the login form's fields, and gives the ID token for this client.
     ///

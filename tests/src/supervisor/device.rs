@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use axum::{Form, Json};
 use serde_json::json;
 
-use super::token::failed;
+use super::token::{failed, refused};
 use super::{Grant, GrantKind, PASSWORD, Shared, lock};
 
 type Fields = HashMap<String, String>;
@@ -19,11 +19,19 @@ pub(super) async fn begin(
     Form(fields): Form<Fields>,
 ) -> Response {
     let value = |name: &str| fields.get(name).cloned().unwrap_or_default();
+    let challenge = fields.get("code_challenge").cloned();
+    if shared.behaviour().device_needs_pkce && challenge.is_none() {
+        return refused(
+            "invalid_request",
+            "Missing parameter: code_challenge_method",
+        );
+    }
     let user_code = "WDJB-MJHT".to_owned();
     let grant = Grant {
         kind: GrantKind::Device {
             user_code: user_code.clone(),
             polls_left: shared.behaviour().pending_polls,
+            challenge,
         },
         username: "alice".to_owned(),
         client: value("client_id"),
@@ -63,6 +71,7 @@ pub(super) async fn confirm(
         GrantKind::Device {
             user_code,
             polls_left,
+            ..
         } if user_code == value("user_code") => Some((polls_left, &mut grant.username)),
         _ => None,
     });

@@ -22,7 +22,7 @@ pub(super) fn failed(error: &anyhow::Error) -> Response {
 }
 
 /// RFC 6749, 5.2.
-fn refused(error: &str, description: &str) -> Response {
+pub(super) fn refused(error: &str, description: &str) -> Response {
     let body = json!({"error": error, "error_description": description});
     (StatusCode::BAD_REQUEST, Json(body)).into_response()
 }
@@ -47,6 +47,11 @@ pub(super) async fn answer(
     answer.unwrap_or_else(|error| failed(&error))
 }
 
+/// RFC 7636, 4.2.
+fn challenge_of(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
+}
+
 /// Takes a grant of this client once.
 fn take(shared: &Shared, secret: &str, client: &str) -> Option<Grant> {
     let mut grants = lock(&shared.grants);
@@ -60,8 +65,7 @@ fn take(shared: &Shared, secret: &str, client: &str) -> Option<Grant> {
 
 fn redeem<'a>(shared: &Shared, field: &impl Fn(&str) -> &'a str) -> anyhow::Result<Response> {
     shared.count(|calls| calls.codes += 1);
-    let hash = digest(&SHA256, field("code_verifier").as_bytes());
-    let found = URL_SAFE_NO_PAD.encode(hash);
+    let found = challenge_of(field("code_verifier"));
     match take(shared, field("code"), field("client_id")) {
         Some(Grant {
             kind:
@@ -118,11 +122,23 @@ fn device<'a>(shared: &Shared, field: &impl Fn(&str) -> &'a str) -> anyhow::Resu
         let Some(grant) = grant.filter(|grant| grant.client == field("client_id")) else {
             return Ok(refused("invalid_grant", "no such device code"));
         };
-        if let GrantKind::Device { polls_left, .. } = &mut grant.kind
-            && *polls_left > 0
+        if let GrantKind::Device {
+            polls_left,
+            challenge,
+            ..
+        } = &mut grant.kind
         {
-            *polls_left = polls_left.saturating_sub(1);
-            return Ok(refused("authorization_pending", ""));
+            let found = challenge_of(field("code_verifier"));
+            if challenge
+                .as_ref()
+                .is_some_and(|challenge| *challenge != found)
+            {
+                return Ok(refused("invalid_grant", "PKCE verification failed"));
+            }
+            if *polls_left > 0 {
+                *polls_left = polls_left.saturating_sub(1);
+                return Ok(refused("authorization_pending", ""));
+            }
         }
         grant.clone()
     };

@@ -5,6 +5,7 @@
 mod audit;
 mod authenticators;
 mod binaries;
+mod browser;
 mod catalogue;
 mod chart;
 mod crashes;

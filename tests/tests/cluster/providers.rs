@@ -7,7 +7,7 @@ mod oidc_provider;
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use haulout_tests::cluster::Provider;
 use serde_json::{Value, json};
 
@@ -15,23 +15,9 @@ use crate::running::Running;
 
 /// Makes a `JWTAuthenticator` for this provider's tokens with this audience, and waits until it is `Ready`.
 async fn trust(running: &Running, name: &str, provider: &Provider, audience: &str, claims: Value) {
-    let ca = STANDARD.encode(std::fs::read(provider.ca()).unwrap());
-    let object = json!({
-        "apiVersion": "authentication.concierge.pinniped.dev/v1alpha1",
-        "kind": "JWTAuthenticator",
-        "metadata": {"name": name},
-        "spec": {
-            "issuer": provider.issuer(),
-            "audience": audience,
-            "claims": claims,
-            "tls": {"certificateAuthorityData": ca},
-        },
-    });
-    let kubectl = running.cluster.kubectl();
-    kubectl.apply(&object.to_string()).await.unwrap();
-    let ready = ["--for=jsonpath={.status.phase}=Ready", "--timeout=30s"];
-    let wait = [&["wait", "jwtauthenticator", name][..], &ready].concat();
-    kubectl.run(wait).await.unwrap();
+    let ca = std::fs::read_to_string(provider.ca()).unwrap();
+    let issuer = (provider.issuer(), ca.as_str());
+    running.trust(name, issuer, audience, claims).await;
 }
 
 /// Who the API server says that the holder of this token is, when it is handed to this authenticator.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use haulout_tests::cluster::{
     AUDIENCE, Cluster, ClusterOptions, Credential, HauloutStack, Profile, StackOptions,
     TOKEN_VARIABLE,
@@ -60,6 +62,32 @@ impl Running {
         let text = self.kubectl(token, &arguments).await.unwrap();
         let review: Value = serde_json::from_str(&text).unwrap();
         review["status"]["userInfo"].clone()
+    }
+
+    /// Makes a `JWTAuthenticator` for this issuer's tokens with this audience, and waits until it is `Ready`.
+    pub(crate) async fn trust(
+        &self,
+        name: &str,
+        (issuer, ca_pem): (&str, &str),
+        audience: &str,
+        claims: Value,
+    ) {
+        let object = json!({
+            "apiVersion": "authentication.concierge.pinniped.dev/v1alpha1",
+            "kind": "JWTAuthenticator",
+            "metadata": {"name": name},
+            "spec": {
+                "issuer": issuer,
+                "audience": audience,
+                "claims": claims,
+                "tls": {"certificateAuthorityData": STANDARD.encode(ca_pem)},
+            },
+        });
+        let kubectl = self.cluster.kubectl();
+        kubectl.apply(&object.to_string()).await.unwrap();
+        let ready = ["--for=jsonpath={.status.phase}=Ready", "--timeout=30s"];
+        let wait = [&["wait", "jwtauthenticator", name][..], &ready].concat();
+        kubectl.run(wait).await.unwrap();
     }
 
     /// An anonymous POST to the login path of the API server: status, `Audit-ID` and body.

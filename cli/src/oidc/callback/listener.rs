@@ -15,14 +15,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-use super::{Denied, MAX_FORM, Request, Verdict, judge};
+use super::{Denied, MAX_FORM, Request, Verdict, judge, page};
 use crate::oidc::authorization::Attempt;
 use secrecy::SecretString;
 
 /// How long the browser may take to fetch its last page.
 const GRACE: Duration = Duration::from_secs(1);
 
-const PAGE: &str = include_str!("page.html");
 /// For whoever reads no HTML, such as the page of a Supervisor.
 const LOGGED_IN_TEXT: &str = "you have been logged in and may now close this tab";
 const FAILED_TEXT: &str = "the login failed; your terminal says why";
@@ -165,33 +164,20 @@ async fn hand_over(
     reads_html: bool,
 ) -> Response {
     let (browser, shown) = oneshot::channel();
+    let denied = outcome.as_ref().err().cloned();
     let arrival = Arrival { outcome, browser };
     let is_success = match waiting.arrivals.send(arrival).await {
         Ok(()) => shown.await.unwrap_or(false),
         // The login has come to its end in another way.
         Err(_) => false,
     };
-    let (status, headline, for_people, text) = match is_success {
-        true => (
-            StatusCode::OK,
-            "You are logged in",
-            "You have been logged in and may now close this tab.",
-            LOGGED_IN_TEXT,
-        ),
-        false => (
-            StatusCode::BAD_REQUEST,
-            "The login failed",
-            "Your terminal says why. You may close this tab.",
-            FAILED_TEXT,
-        ),
-    };
-    match reads_html {
-        true => {
-            let page = PAGE
-                .replace("HEADLINE", headline)
-                .replace("TEXT", for_people);
-            (status, Html(page)).into_response()
+    match (is_success, reads_html) {
+        (true, true) => Html(page::success()).into_response(),
+        (true, false) => LOGGED_IN_TEXT.into_response(),
+        (false, true) => {
+            let page = page::failure(denied.as_ref());
+            (StatusCode::BAD_REQUEST, Html(page)).into_response()
         }
-        false => (status, text).into_response(),
+        (false, false) => (StatusCode::BAD_REQUEST, FAILED_TEXT).into_response(),
     }
 }

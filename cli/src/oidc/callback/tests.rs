@@ -179,6 +179,37 @@ async fn c088_the_listener_goes_on_until_the_answer_comes() {
     }
 }
 
+#[test]
+fn a_code_is_pasted_alone_or_in_an_address() {
+    for (pasted, expected) in [
+        ("a-code", "a-code"),
+        (" a-code\r\n", "a-code"),
+        (
+            &*format!("http://127.0.0.1:1/callback?code=a%2Bb&state={STATE}"),
+            "a+b",
+        ),
+        ("http://127.0.0.1:1/callback?code=c&state=x", "state"),
+        ("http://127.0.0.1:1/callback?code=c", "state"),
+        (
+            &*format!("http://127.0.0.1:1/other?code=c&state={STATE}"),
+            "state",
+        ),
+        ("http://[", "state"),
+        (
+            &*format!("http://127.0.0.1:1/callback?error=access_denied&state={STATE}"),
+            "access_denied",
+        ),
+    ] {
+        match judge_pasted(pasted, &attempt()) {
+            Ok(code) => assert_eq!(code.expose_secret(), expected, "{pasted}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.contains(expected), "{pasted}: {error}");
+            }
+        }
+    }
+}
+
 /// Over a real socket: a stranger's request, then the answer.
 #[tokio::test]
 async fn the_browser_is_told_what_became_of_the_login() {
@@ -211,7 +242,7 @@ async fn the_browser_is_told_what_became_of_the_login() {
         let expected = if is_success {
             "may now close this tab"
         } else {
-            "Your terminal says why"
+            "Your terminal says more"
         };
         assert!(page.contains(expected), "{page}");
         assert!(

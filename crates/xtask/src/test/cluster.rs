@@ -24,6 +24,8 @@ pub(super) enum Group {
     OidcProvider,
     /// Tokens of Keycloak.
     Keycloak,
+    /// Logins with a browser.
+    Browser,
     /// Talos' own code on patches.
     TalosConfig,
     /// What they lead to, with a real API server.
@@ -33,7 +35,7 @@ pub(super) enum Group {
 }
 
 /// The modules of the test binary, each with all below it but what is named itself.
-const MODULES: [(Group, &[&str]); 10] = [
+const MODULES: [(Group, &[&str]); 11] = [
     (
         Group::Processes,
         &[
@@ -68,7 +70,11 @@ const MODULES: [(Group, &[&str]); 10] = [
     (Group::Doctor, &["doctor"]),
     (Group::Chart, &["chart"]),
     (Group::OidcProvider, &["providers"]),
-    (Group::Keycloak, &["providers::keycloak"]),
+    (
+        Group::Keycloak,
+        &["browser::keycloak", "providers::keycloak"],
+    ),
+    (Group::Browser, &["browser"]),
     (Group::TalosConfig, &["talos"]),
     (Group::TalosStart, &["talos::start"]),
     (Group::TalosOld, &["talos::old"]),
@@ -194,6 +200,8 @@ mod tests {
             ("chart::installation::a", Some(Group::Chart)),
             ("providers::oidc_provider::a", Some(Group::OidcProvider)),
             ("providers::keycloak::a", Some(Group::Keycloak)),
+            ("browser::keycloak::a", Some(Group::Keycloak)),
+            ("browser::login::a", Some(Group::Browser)),
             ("talos::config::a", Some(Group::TalosConfig)),
             ("talos::start::a", Some(Group::TalosStart)),
             ("talos::old::a", Some(Group::TalosOld)),

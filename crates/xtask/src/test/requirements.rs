@@ -84,6 +84,18 @@ const NODE_JS: [Requirement; 2] = [
     },
 ];
 
+/// A browser, and what drives it.
+const CHROMIUM: [Requirement; 2] = [
+    Requirement {
+        program: "chromium",
+        package: "chromium",
+    },
+    Requirement {
+        program: "chromedriver",
+        package: "chromium-driver",
+    },
+];
+
 /// What `package.json` of oidc-provider demands.
 const OLDEST_NODE_JS: u32 = 20;
 
@@ -112,10 +124,13 @@ pub(super) async fn ensure(stages: &[&Stage]) -> anyhow::Result<()> {
     if !missing.is_empty() {
         install(&missing).await?;
     }
-    if stages
-        .iter()
-        .any(|stage| stage.needs == Needs::KubernetesAndNodeJs)
-    {
+    let runs_node_js = |needs| {
+        matches!(
+            needs,
+            Needs::KubernetesAndNodeJs | Needs::KubernetesAndBrowser
+        )
+    };
+    if stages.iter().any(|stage| runs_node_js(stage.needs)) {
         ensure_node_js().await?;
     }
     let runs_pods = |needs| matches!(needs, Needs::Pods | Needs::PodsAndGo);
@@ -193,18 +208,19 @@ fn missing(stages: &[&Stage], is_installed: impl Fn(&str) -> bool) -> Vec<&'stat
     let of_stages = stages.iter().flat_map(|stage| programs(stage.needs));
     ALWAYS
         .iter()
-        .chain(of_stages)
+        .chain(of_stages.flatten())
         .filter(|requirement| !is_installed(requirement.program))
         .collect()
 }
 
-fn programs(needs: Needs) -> &'static [Requirement] {
+fn programs(needs: Needs) -> [&'static [Requirement]; 2] {
     match needs {
-        Needs::Nothing | Needs::Kubernetes | Needs::Go => &[],
-        Needs::KubernetesAndProxy => &PROXY,
-        Needs::Pods | Needs::PodsAndGo => &PODS,
-        Needs::KubernetesAndNodeJs => &NODE_JS,
-        Needs::KubernetesAndJava => &JAVA,
+        Needs::Nothing | Needs::Kubernetes | Needs::Go => [&[], &[]],
+        Needs::KubernetesAndProxy => [&PROXY, &[]],
+        Needs::Pods | Needs::PodsAndGo => [&PODS, &[]],
+        Needs::KubernetesAndNodeJs => [&NODE_JS, &[]],
+        Needs::KubernetesAndBrowser => [&NODE_JS, &CHROMIUM],
+        Needs::KubernetesAndJava => [&JAVA, &CHROMIUM],
     }
 }
 
@@ -262,8 +278,9 @@ mod tests {
     fn chosen_stages_decide_what_is_missing() {
         let packages = |name: &str| -> Vec<&str> {
             let stages: Vec<&Stage> = STAGES.iter().filter(|stage| stage.name == name).collect();
-            let is_installed =
-                |program: &str| !["npm", "mvn", "diff", "runc", "nginx"].contains(&program);
+            let is_installed = |program: &str| {
+                !["npm", "mvn", "diff", "runc", "nginx", "chromedriver"].contains(&program)
+            };
             let missing = missing(&stages, is_installed);
             missing
                 .iter()
@@ -274,7 +291,10 @@ mod tests {
         assert_eq!(packages("demo"), ["diffutils"]);
         assert_eq!(packages("node"), ["diffutils", "runc"]);
         assert_eq!(packages("providers"), ["diffutils", "npm"]);
-        assert_eq!(packages("keycloak"), ["diffutils", "maven"]);
+        let browser = ["diffutils", "npm", "chromium-driver"];
+        assert_eq!(packages("browser"), browser);
+        let keycloak = ["diffutils", "maven", "chromium-driver"];
+        assert_eq!(packages("keycloak"), keycloak);
     }
 
     #[test]

@@ -45,7 +45,9 @@ pub(super) enum Needs {
     KubernetesAndProxy,
     /// The Kubernetes programs, and what runs oidc-provider.
     KubernetesAndNodeJs,
-    /// The same, and what runs Keycloak.
+    /// The same, and a browser.
+    KubernetesAndBrowser,
+    /// The Kubernetes programs, a browser, and what runs Keycloak.
     KubernetesAndJava,
     /// The Kubernetes programs, and Go in any case.
     Go,
@@ -77,6 +79,7 @@ enum Kind {
     Doctor,
     Providers,
     Keycloak,
+    Browser,
     Demo,
     Cel,
     Chart(HelmVersion),
@@ -183,6 +186,14 @@ pub(super) const STAGES: &[Stage] = &[
             Kind::Providers,
         )
     },
+    Stage {
+        needs: Needs::KubernetesAndBrowser,
+        ..with_kubernetes(
+            "browser",
+            "haulout login oidc with kubectl, Chromium and oidc-provider",
+            Kind::Browser,
+        )
+    },
     with_kubernetes("demo", "cargo xtask demo, both profiles", Kind::Demo),
     Stage {
         needs: Needs::Go,
@@ -225,7 +236,7 @@ pub(super) const STAGES: &[Stage] = &[
         needs: Needs::KubernetesAndJava,
         ..slow(
             "keycloak",
-            "logins with tokens of Keycloak, which Maven downloads",
+            "logins with Keycloak, which Maven downloads",
             Kind::Keycloak,
         )
     },
@@ -303,6 +314,10 @@ impl Stage {
                 find_or_install_keycloak().await?;
                 // Its start takes a minute or two: tests say so only if they may print.
                 cluster::run(Group::Keycloak, &["--nocapture"], &[]).await
+            }
+            Kind::Browser => {
+                find_or_install_oidc_provider().await?;
+                cluster::run(Group::Browser, &AT_ONCE, &[]).await
             }
             Kind::Demo => demo().await,
             Kind::Cel => cel().await,

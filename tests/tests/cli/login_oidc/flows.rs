@@ -180,31 +180,34 @@ async fn c090_where_nobody_can_be_asked_the_login_fails_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_code_is_confirmed_elsewhere() {
-    let site = Site::new(Behaviour {
-        pending_polls: u32::MAX,
-        ..Behaviour::default()
-    })
-    .await;
-    let browser = Browser::new(&site.supervisor);
-    let outcome = site
-        .run_with(&["--flow=device_code"], async |screen| {
-            let link = Browser::link(screen).await;
-            screen.line("this code:").await.unwrap();
-            let typed = [
-                ("user_code", "WDJB-MJHT"),
-                ("username", "alice"),
-                ("password", PASSWORD),
-            ];
-            assert_eq!(browser.post(link, &typed).await.status(), 200);
+    for device_needs_pkce in [false, true] {
+        let site = Site::new(Behaviour {
+            pending_polls: u32::MAX,
+            device_needs_pkce,
+            ..Behaviour::default()
         })
         .await;
-    assert!(
-        outcome.stderr.contains("\n    WDJB-MJHT\n"),
-        "{}",
-        outcome.stderr
-    );
-    outcome.credential();
-    assert!(site.supervisor.calls().polls >= 1);
+        let browser = Browser::new(&site.supervisor);
+        let outcome = site
+            .run_with(&["--flow=device_code"], async |screen| {
+                let link = Browser::link(screen).await;
+                screen.line("this code:").await.unwrap();
+                let typed = [
+                    ("user_code", "WDJB-MJHT"),
+                    ("username", "alice"),
+                    ("password", PASSWORD),
+                ];
+                assert_eq!(browser.post(link, &typed).await.status(), 200);
+            })
+            .await;
+        assert!(
+            outcome.stderr.contains("\n    WDJB-MJHT\n"),
+            "{}",
+            outcome.stderr
+        );
+        outcome.credential();
+        assert!(site.supervisor.calls().polls >= 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

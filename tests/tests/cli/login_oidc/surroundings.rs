@@ -1,6 +1,7 @@
 //! The program between who has started it and what it starts.
 
 use std::fs::Permissions;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -60,9 +61,9 @@ async fn a_browser_in_the_terminal_prints_nothing_into_the_credential_and_gets_i
     flags.retain(|flag| flag != "--skip-browser");
     let child = start(&site, &flags);
 
-    let screen = Screen::default();
+    let mut screen = Screen::default();
     let link = line_of(&home.join("link")).await;
-    screen.0.lock().unwrap().extend(link.as_bytes());
+    screen.write_all(link.as_bytes()).unwrap();
     let browser = Browser::new(&site.supervisor);
     let page = browser.log_in(&screen, "alice").await;
     assert_eq!(page.status(), 200);

@@ -1,0 +1,203 @@
+//! A person's computer: a kubeconfig, a home folder, and a browser that only notes where it was to go.
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use haulout_tests::cluster::{Credential, Kubectl};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use super::AUTHENTICATOR;
+use crate::running::{Running, until};
+
+/// Longest time that a command may take, with somebody who logs in meanwhile.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// The same until the browser opens.
+const OPENING_LIMIT: Duration = Duration::from_secs(25);
+
+pub(super) struct Desk {
+    home: PathBuf,
+    kubectl: Kubectl,
+    haulout: PathBuf,
+    started: AtomicUsize,
+}
+
+impl Desk {
+    /// One whose kubeconfig logs in by `haulout login oidc` with these arguments, at the cluster's [`AUTHENTICATOR`].
+    pub(super) fn new(running: &Running, name: &str, arguments: &[String]) -> Self {
+        let cluster = &running.cluster;
+        let home = cluster.folder().join(name);
+        std::fs::create_dir(&home).unwrap();
+        let browser = home.join("browser");
+        let script = format!("#!/bin/sh\necho \"$1\" >> '{}'\n", links(&home).display());
+        std::fs::write(&browser, script).unwrap();
+        std::fs::set_permissions(&browser, Permissions::from_mode(0o755)).unwrap();
+        let haulout = running.stack.products().program("haulout");
+        let stanza = stanza(running, &haulout, arguments);
+        let kubeconfig = cluster.kubeconfig(name, &Credential::Exec(stanza)).unwrap();
+        Self {
+            kubectl: cluster.kubectl().with_kubeconfig(&kubeconfig),
+            haulout,
+            home,
+            started: AtomicUsize::new(0),
+        }
+    }
+
+    /// Starts `kubectl ARGUMENTS`.
+    pub(super) fn kubectl(&self, arguments: &[&str]) -> Call {
+        self.kubectl_with(arguments, &[])
+    }
+
+    /// The same with further variables in the environment.
+    pub(super) fn kubectl_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Call {
+        let mut command = self.kubectl.command();
+        command.args(arguments).envs(variables.iter().copied());
+        self.start(command)
+    }
+
+    /// Starts `haulout ARGUMENTS`.
+    pub(super) fn haulout(&self, arguments: &[&str]) -> Call {
+        let mut command = Command::new(&self.haulout);
+        command.args(arguments);
+        self.start(command)
+    }
+
+    fn start(&self, mut command: Command) -> Call {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let stderr = self.home.join(format!("stderr-{number}"));
+        command
+            .env("HOME", &self.home)
+            .env_remove("XDG_CONFIG_HOME")
+            .env("BROWSER", self.home.join("browser"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&stderr).unwrap())
+            .kill_on_drop(true);
+        let child = command.spawn().unwrap();
+        Call { child, stderr }
+    }
+
+    /// Where the browser was to go, each time that it was opened.
+    pub(super) fn links(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(links(&self.home)).unwrap_or_default();
+        let whole = text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        whole.map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    /// Where the browser goes when it is opened for this time, 0 being the first; what `call` says is told if it is not.
+    pub(super) async fn link(&self, time: usize, call: &Call) -> String {
+        let opened = until("opened", async || self.links().len() > time);
+        let opened = tokio::time::timeout(OPENING_LIMIT, opened).await;
+        assert!(opened.is_ok(), "browser not opened: {}", call.told());
+        self.links().swap_remove(time)
+    }
+
+    /// A file that logins leave in the person's home.
+    pub(super) fn cache(&self, name: &str) -> PathBuf {
+        self.home.join(".config/pinniped").join(name)
+    }
+
+    /// Removes what logins have left.
+    pub(super) fn forget(&self) {
+        for name in ["credentials.yaml", "sessions.yaml"] {
+            std::fs::remove_file(self.cache(name)).unwrap();
+        }
+    }
+
+    /// The one session of `sessions.yaml`.
+    pub(super) fn session(&self) -> Value {
+        let text = std::fs::read_to_string(self.cache("sessions.yaml")).unwrap();
+        let mut file: Value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(file["sessions"].as_array().unwrap().len(), 1, "{text}");
+        file["sessions"][0].take()
+    }
+}
+
+fn links(home: &Path) -> PathBuf {
+    home.join("links")
+}
+
+fn stanza(running: &Running, haulout: &Path, arguments: &[String]) -> Value {
+    let ca = std::fs::read(running.cluster.ca_certificate()).unwrap();
+    let concierge = [
+        "--enable-concierge".to_owned(),
+        "--concierge-authenticator-type=jwt".to_owned(),
+        format!("--concierge-authenticator-name={AUTHENTICATOR}"),
+        format!("--concierge-endpoint={}", running.cluster.server()),
+        format!("--concierge-ca-bundle-data={}", STANDARD.encode(ca)),
+    ];
+    let login = ["login", "oidc"].map(str::to_owned);
+    let arguments: Vec<String> = [&login[..], arguments, &concierge].concat();
+    json!({
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": haulout,
+        "args": arguments,
+        "interactiveMode": "IfAvailable",
+        "provideClusterInfo": true,
+    })
+}
+
+/// A program that runs.
+pub(super) struct Call {
+    child: Child,
+    stderr: PathBuf,
+}
+
+/// How it ended.
+pub(super) struct Outcome {
+    pub(super) is_success: bool,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Call {
+    /// What it has said on stderr.
+    pub(super) fn told(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// The first line on stderr with one of these in it, as soon as there is one.
+    pub(super) async fn line(&self, parts: &[&str]) -> String {
+        let find = || {
+            let told = self.told();
+            let whole = told
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            let mut lines = whole.map(str::trim);
+            let found = lines.find(|line| parts.iter().any(|part| line.contains(part)));
+            found.map(str::to_owned)
+        };
+        until(&format!("{parts:?} on stderr"), async || find().is_some()).await;
+        find().unwrap()
+    }
+
+    /// Waits for its end.
+    pub(super) async fn outcome(self) -> Outcome {
+        let ended = tokio::time::timeout(LIMIT, self.child.wait_with_output()).await;
+        let stderr = std::fs::read_to_string(&self.stderr).unwrap();
+        let output = ended
+            .unwrap_or_else(|_| panic!("it goes on for ever: {stderr}"))
+            .unwrap();
+        Outcome {
+            is_success: output.status.success(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr,
+        }
+    }
+
+    /// Waits for its end, which must be a good one.
+    pub(super) async fn succeed(self) -> Outcome {
+        let outcome = self.outcome().await;
+        assert!(outcome.is_success, "{}", outcome.stderr);
+        outcome
+    }
+}
