@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 use crate::Environment;
 
 const API_VERSION: &str = "config.supervisor.pinniped.dev/v1alpha1";
+/// How each cache file begins, Pinniped's too.
+const BEGINNING: &[u8] = b"apiVersion: config.supervisor.pinniped.dev/";
 /// A file beyond this is not ours.
 const MAX_BYTES: u64 = 16 << 20;
 
@@ -32,6 +34,13 @@ pub(crate) enum CacheError {
     Busy(&'static str),
     #[error("failed to read the {0} cache")]
     Read(&'static str, #[source] io::Error),
+    #[error("the {0} cache is damaged, or of another kind")]
+    Damaged(&'static str),
+    #[error(
+        "{} holds something else than the {name} cache, and stays as it is; name another file, or delete it",
+        path.display()
+    )]
+    NoCache { name: &'static str, path: PathBuf },
     #[error("failed to encode the {0} cache")]
     Encode(&'static str, #[source] serde_saphyr::ser::Error),
     #[error("failed to write the {0} cache")]
@@ -79,10 +88,10 @@ impl<C: Contents> CacheFile<C> {
         }
     }
 
-    /// The file that a flag names, `default` standing for no flag and an empty one for no cache.
+    /// The file that a flag names, or the default without one; `none`, or nothing, names none.
     pub(crate) fn chosen(flag: Option<&str>, environment: Environment<'_>) -> Option<Self> {
         let path = match flag {
-            Some("") => return None,
+            Some("" | "none") => return None,
             Some(path) => path.into(),
             None => default_folder(environment)?.join(C::FILE),
         };
@@ -93,7 +102,7 @@ impl<C: Contents> CacheFile<C> {
         &self.path
     }
 
-    /// What the file holds; nothing where it is missing, damaged or of another kind. Creates nothing.
+    /// What the file holds; nothing where it is missing. Creates nothing.
     pub(crate) fn get(&self) -> Result<C, CacheError> {
         if !self.path.exists() {
             return Ok(C::default());
@@ -101,10 +110,10 @@ impl<C: Contents> CacheFile<C> {
         // Pinniped's CLI rewrites the file in place, so reading needs the lock too.
         let lock = self.open_lock()?;
         self.try_repeatedly(|| lock.try_lock_shared())?;
-        self.read()
+        self.read()?.ok_or(CacheError::Damaged(C::NAME))
     }
 
-    /// Changes what the file holds.
+    /// Changes what the file holds: nothing where it is damaged, which is set aside. What was never a cache is left alone.
     pub(crate) fn update(
         &self,
         change: impl FnOnce(&mut C) -> Result<(), CacheError>,
@@ -115,9 +124,46 @@ impl<C: Contents> CacheFile<C> {
         }
         let lock = self.open_lock()?;
         self.try_repeatedly(|| lock.try_lock())?;
-        let mut contents = self.read()?;
+        let stored = self.read()?;
+        let is_damaged = stored.is_none();
+        let mut contents = stored.unwrap_or_default();
         change(&mut contents)?;
+        if is_damaged {
+            self.set_aside()?;
+        }
         self.replace(contents)
+    }
+
+    /// Keeps a damaged cache under another name. A flag of somebody's kubeconfig may name any file of the user's: only what begins
+    /// as a cache does goes.
+    fn set_aside(&self) -> Result<(), CacheError> {
+        let mut beginning = Vec::new();
+        let file = File::open(&self.path);
+        file.and_then(|file| {
+            file.take(BEGINNING.len() as u64)
+                .read_to_end(&mut beginning)
+        })
+        .map_err(|error| CacheError::Read(C::NAME, error))?;
+        // A system that failed may have left a file without contents, or with zeros in their place.
+        let is_blank = beginning.iter().all(|byte| *byte == 0);
+        if !is_blank && !BEGINNING.starts_with(&beginning) {
+            let path = self.path.clone();
+            return Err(CacheError::NoCache {
+                name: C::NAME,
+                path,
+            });
+        }
+        std::fs::rename(&self.path, with_extension(&self.path, "damaged"))
+            .map_err(|error| CacheError::Write(C::NAME, error))
+    }
+
+    /// Deletes what a writer that failed, or a damaged file, has left of secrets.
+    pub(crate) fn remove_remains(&self) -> Result<(), CacheError> {
+        for extension in ["new", "damaged"] {
+            remove_if_there(&with_extension(&self.path, extension))
+                .map_err(|error| CacheError::Write(C::NAME, error))?;
+        }
+        Ok(())
     }
 
     /// Changes what the file holds, if there is one.
@@ -137,7 +183,8 @@ impl<C: Contents> CacheFile<C> {
 
     fn open_lock(&self) -> Result<File, CacheError> {
         let path = with_extension(&self.path, "lock");
-        private(OpenOptions::new().write(true).create(true))
+        // NFS gives a shared lock only to whoever may read, and an exclusive one only to whoever may write.
+        private(OpenOptions::new().read(true).write(true).create(true))
             .open(path)
             .map_err(|error| CacheError::Lock(C::NAME, error))
     }
@@ -156,22 +203,24 @@ impl<C: Contents> CacheFile<C> {
         Err(CacheError::Busy(C::NAME))
     }
 
-    fn read(&self) -> Result<C, CacheError> {
+    /// What the file holds; `None` where that is not ours.
+    fn read(&self) -> Result<Option<C>, CacheError> {
         let mut bytes = Vec::new();
         match File::open(&self.path) {
             Ok(file) => file
                 .take(self.max_bytes)
                 .read_to_end(&mut bytes)
                 .map_err(|error| CacheError::Read(C::NAME, error))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(C::default()));
+            }
             Err(error) => return Err(CacheError::Read(C::NAME, error)),
         };
         Ok(std::str::from_utf8(&bytes)
             .ok()
             .and_then(|text| serde_saphyr::from_str::<Document<C>>(text).ok())
             .filter(|document| document.api_version == API_VERSION && document.kind == C::KIND)
-            .map(|document| document.contents)
-            .unwrap_or_default())
+            .map(|document| document.contents))
     }
 
     fn replace(&self, contents: C) -> Result<(), CacheError> {
@@ -185,11 +234,7 @@ impl<C: Contents> CacheFile<C> {
         let failed = |error| CacheError::Write(C::NAME, error);
         let new = with_extension(&self.path, "new");
         // One that was left behind may be readable for others.
-        match std::fs::remove_file(&new) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
+        remove_if_there(&new).map_err(failed)?;
         let write = || {
             let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
             file.write_all(text.as_bytes())?;
@@ -212,6 +257,13 @@ pub(crate) fn default_folder(environment: Environment<'_>) -> Option<PathBuf> {
         Some(home.join(".config"))
     })?;
     Some(config.join("pinniped"))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 pub(crate) fn with_extension(path: &Path, extension: &str) -> PathBuf {

@@ -68,7 +68,8 @@ impl CredentialCache {
     /// Forgets all credentials.
     pub(crate) fn clear(&self) -> Result<(), CacheError> {
         self.0
-            .change_existing(|contents| contents.credentials.clear())
+            .change_existing(|contents| contents.credentials.clear())?;
+        self.0.remove_remains()
     }
 
     /// Keeps `credential` under `key` and drops what has expired.

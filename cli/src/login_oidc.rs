@@ -23,10 +23,10 @@ use crate::exec_credential::{CredentialStatus, ExecInfo};
 use crate::session_cache::SessionCache;
 
 pub(crate) use error::{CaError, OidcLoginError};
-use lock::LoginLock;
+pub(crate) use lock::LoginLock;
 use session::Session;
 use settings::Settings;
-pub(crate) use settings::trust_roots;
+pub(crate) use settings::{secret_of, trust_roots};
 
 /// What the command takes from around it.
 pub(crate) struct Surroundings<'a> {
@@ -137,11 +137,7 @@ impl Caches {
             credential_cache::login_key(surroundings.arguments, info.cluster.as_deref())
                 .map_err(OidcLoginError::Encode)?;
         let debug = environment("PINNIPED_DEBUG").is_some_and(|value| value == "true");
-        // Pinniped's CLI takes an empty one for the default.
-        let sessions = login
-            .session_cache
-            .as_deref()
-            .filter(|path| !path.is_empty());
+        let sessions = login.session_cache.as_deref();
         Ok(Self {
             credentials: CredentialCache::chosen(login.credential_cache.as_deref(), environment),
             credential_key,
@@ -166,13 +162,24 @@ impl Caches {
     }
 
     fn or_report<T>(&self, result: Result<T, CacheError>, stderr: &mut dyn Write) -> Option<T> {
+        if let Err(error @ CacheError::NoCache { .. }) = &result {
+            drop(writeln!(
+                stderr,
+                "Warning: {}",
+                crate::printable(&error.to_string())
+            ));
+        }
         result.map_err(|error| self.report(&error, stderr)).ok()
     }
 
     fn report(&self, error: &dyn std::error::Error, stderr: &mut dyn Write) {
         if self.reports {
             // A line that cannot be printed is no reason to fail a login.
-            drop(writeln!(stderr, "Debug: {}", crate::chain(error)));
+            drop(writeln!(
+                stderr,
+                "Debug: {}",
+                crate::printable(&crate::chain(error))
+            ));
         }
     }
 }

@@ -131,6 +131,8 @@ impl SessionCache {
         environment: Environment<'_>,
         roots: &TrustRoots,
     ) -> Option<Self> {
+        // Pinniped's CLI takes an empty one for the default.
+        let flag = flag.filter(|path| !path.is_empty());
         let file = CacheFile::chosen(flag, environment)?;
         Some(Self(file, name_of(roots)))
     }
@@ -166,19 +168,24 @@ impl SessionCache {
         Ok(Some(tokens))
     }
 
-    /// Forgets the sessions of this issuer, or all; gives those that could still be used.
-    pub(crate) fn remove(
+    /// The sessions of this issuer, or all, as far as they could still be used.
+    pub(crate) fn list(
         &self,
         issuer: Option<&str>,
         now: SystemTime,
     ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
-        self.0.change_existing(|contents| {
-            contents.prune(now);
-            let is_meant =
-                |entry: &mut Entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer);
-            let removed = contents.sessions.extract_if(.., is_meant);
-            removed.map(|entry| (entry.key, entry.tokens)).collect()
-        })
+        let mut contents = self.0.get()?;
+        contents.prune(now);
+        let meant = contents.sessions.into_iter().filter(is_of(issuer));
+        Ok(meant.map(|entry| (entry.key, entry.tokens)).collect())
+    }
+
+    /// Forgets them, and what writers that failed have left of any.
+    pub(crate) fn remove(&self, issuer: Option<&str>) -> Result<(), CacheError> {
+        let is_meant = is_of(issuer);
+        self.0
+            .change_existing(|contents| contents.sessions.retain(|entry| !is_meant(entry)))?;
+        self.0.remove_remains()
     }
 
     /// Keeps the tokens of a session, and forgets what has expired of others.
@@ -208,6 +215,10 @@ impl SessionCache {
             Ok(())
         })
     }
+}
+
+fn is_of(issuer: Option<&str>) -> impl Fn(&Entry) -> bool {
+    move |entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer)
 }
 
 /// What these roots are called where a session is bound to them.

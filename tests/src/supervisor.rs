@@ -64,6 +64,10 @@ pub struct Behaviour {
     pub keys_are_away: bool,
     /// Cannot answer at the token endpoint just now.
     pub tokens_are_away: bool,
+    /// How long it takes to answer a refresh.
+    pub refresh_takes: Duration,
+    /// Revokes only for a client with this secret.
+    pub revokes_for: Option<&'static str>,
     /// Refuses to refresh.
     pub refuses_refresh: bool,
     /// Answers a refresh without an ID token.
@@ -122,6 +126,8 @@ impl Default for Behaviour {
             denies: None,
             keys_are_away: false,
             tokens_are_away: false,
+            refresh_takes: Duration::ZERO,
+            revokes_for: None,
             refuses_refresh: false,
             refreshes_without_id_token: false,
             pending_polls: 1,
@@ -172,6 +178,7 @@ struct Shared {
     behaviour: Mutex<Behaviour>,
     calls: Mutex<Calls>,
     grants: Mutex<HashMap<String, Grant>>,
+    on_revocation: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 /// What a secret of ours stands for.
@@ -219,6 +226,7 @@ impl Supervisor {
             behaviour: Mutex::new(behaviour),
             calls: Mutex::default(),
             grants: Mutex::default(),
+            on_revocation: Mutex::default(),
         });
         let app = router(Arc::clone(&shared)).into_make_service();
         let mut server = JoinSet::new();
@@ -243,6 +251,11 @@ impl Supervisor {
     /// How often it was asked what.
     pub fn calls(&self) -> Calls {
         lock(&self.shared.calls).clone()
+    }
+
+    /// Has something done before a token is revoked.
+    pub fn on_revocation(&self, act: impl Fn() + Send + 'static) {
+        *lock(&self.shared.on_revocation) = Some(Box::new(act));
     }
 
     /// Takes none of the access tokens any more that it has given, as after a change of its own keys.

@@ -62,8 +62,8 @@ pub(crate) struct OidcLogin {
     #[command(flatten)]
     pub(crate) ca: CaFlags,
 
-    /// File that keeps tokens; empty for none [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared with
-    /// the pinniped command].
+    /// File that keeps tokens; the word none for none [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared
+    /// with the pinniped command].
     #[arg(long, value_name = "FILE")]
     pub(crate) session_cache: Option<String>,
 

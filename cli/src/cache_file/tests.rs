@@ -41,14 +41,14 @@ fn notes(file: &CacheFile<Notes>) -> Vec<String> {
 }
 
 #[test]
-fn missing_file_holds_nothing_and_is_not_created() {
+fn c119_missing_file_holds_nothing_and_is_not_created() {
     let Scratch { folder, file } = scratch();
     assert_eq!(notes(&file), [""; 0]);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn folder_and_files_are_private() {
+fn c120_folder_and_files_are_private() {
     let Scratch {
         folder: _folder,
         file,
@@ -102,13 +102,14 @@ fn a_change_that_fails_leaves_the_file() {
 }
 
 #[test]
-fn damaged_file_holds_nothing_and_is_replaced() {
+fn c119_damaged_file_is_told_of_and_replaced() {
     for damaged in [
         "",
         "\u{0}",
-        "{",
-        "notes: 7",
-        "apiVersion: other/v1\nkind: NoteCache\nnotes: [a]\n",
+        "apiVersion: config.super",
+        "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: NoteCache\nnotes: [\"",
+        "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: NoteCache\nnotes: 7\n",
+        "apiVersion: config.supervisor.pinniped.dev/v2\nkind: NoteCache\nnotes: [a]\n",
         "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: SessionCache\nnotes: [a]\n",
     ] {
         let Scratch {
@@ -117,9 +118,37 @@ fn damaged_file_holds_nothing_and_is_replaced() {
         } = scratch();
         create_private_folder(file.path().parent().unwrap()).unwrap();
         std::fs::write(file.path(), damaged).unwrap();
-        assert_eq!(notes(&file), [""; 0], "{damaged}");
+        let told = file.get();
+        assert!(
+            matches!(told, Err(CacheError::Damaged("note"))),
+            "{damaged}"
+        );
         note(&file, "b").unwrap();
         assert_eq!(notes(&file), ["b"], "{damaged}");
+        let aside = with_extension(file.path(), "damaged");
+        assert_eq!(std::fs::read_to_string(&aside).unwrap(), damaged);
+        file.remove_remains().unwrap();
+        assert!(!aside.exists());
+    }
+}
+
+/// A flag may name any file of the user's.
+#[test]
+fn a_file_that_was_never_a_cache_is_left_alone() {
+    for theirs in [
+        "alias ls='ls -l'\n",
+        "{",
+        "notes: 7",
+        " apiVersion: config.supervisor.pinniped.dev/v1alpha1\n",
+        "apiVersion: other/v1\nkind: NoteCache\nnotes: [a]\n",
+        "\u{0}a",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CacheFile::<Notes>::new(folder.path().join("theirs"));
+        std::fs::write(file.path(), theirs).unwrap();
+        let error = note(&file, "b").unwrap_err().to_string();
+        assert!(error.contains("theirs holds something else"), "{error}");
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), theirs);
     }
 }
 
@@ -135,11 +164,11 @@ fn file_is_read_only_as_far_as_one_of_ours_goes() {
     assert_eq!(notes(&file), ["a"]);
     let comment = "#".repeat(ours.len());
     std::fs::write(file.path(), format!("{comment}\n{ours}")).unwrap();
-    assert_eq!(notes(&file), [""; 0]);
+    assert!(matches!(file.get(), Err(CacheError::Damaged("note"))));
 }
 
 #[test]
-fn locked_file_is_left_alone() {
+fn c119_locked_file_is_left_alone() {
     let Scratch {
         folder: _folder,
         file,
@@ -203,6 +232,8 @@ fn path_follows_the_flag_and_the_environment() {
     assert_eq!(path(None, &[]), None);
     assert_eq!(path(Some("/f"), &[("HOME", "/h")]), expected("/f"));
     assert_eq!(path(Some(""), &[("HOME", "/h")]), None);
+    assert_eq!(path(Some("none"), &[("HOME", "/h")]), None);
+    assert_eq!(path(Some("./none"), &[]), expected("./none"));
 }
 
 proptest! {
@@ -223,6 +254,6 @@ proptest! {
         let Scratch { folder: _folder, file } = scratch();
         create_private_folder(file.path().parent().unwrap()).unwrap();
         std::fs::write(file.path(), text).unwrap();
-        prop_assert_eq!(notes(&file), [""; 0]);
+        prop_assert!(matches!(file.get(), Err(CacheError::Damaged("note"))));
     }
 }

@@ -128,11 +128,14 @@ fn client_secret(
     let Some(variable) = &login.client_secret_env else {
         return Ok(None);
     };
+    let secret = secret_of(variable, environment);
+    secret.map(Some).ok_or(OidcLoginError::NoClientSecret)
+}
+
+/// The client's secret in this environment variable, if it is set and not empty.
+pub(crate) fn secret_of(variable: &str, environment: Environment<'_>) -> Option<SecretString> {
     let value = environment(variable).and_then(|value| value.into_string().ok());
-    let value = value.filter(|value| !value.is_empty());
-    value
-        .map(|value| Some(value.into()))
-        .ok_or(OidcLoginError::NoClientSecret)
+    value.filter(|value| !value.is_empty()).map(Into::into)
 }
 
 /// Our flag, else the variable, else Pinniped's flag. A variable that is set and empty undoes the last.

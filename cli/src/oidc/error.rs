@@ -38,7 +38,7 @@ impl fmt::Display for Step {
             Self::Device => "ask for a device code",
             Self::ClientCredentials => "get a token with the client's credentials",
             Self::Password => "log in with user name and password",
-            Self::Revocation => "revoke the refresh token",
+            Self::Revocation => "revoke the tokens",
             Self::IdentityProviders => "read the list of identity providers",
         })
     }

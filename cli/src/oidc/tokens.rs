@@ -138,15 +138,13 @@ impl TokenEndpoint<'_> {
         Ok(answer.access_token)
     }
 
-    /// Has the issuer forget a refresh token (RFC 7009); `false` where it has no endpoint for that.
-    pub(crate) async fn revoke(&self, refresh_token: &str) -> Result<bool, OidcError> {
+    /// Has the issuer forget a token (RFC 7009), which is a `refresh_token` or an `access_token`; `false` where it has no endpoint
+    /// for that.
+    pub(crate) async fn revoke(&self, token: &str, kind: &str) -> Result<bool, OidcError> {
         let Some(url) = &self.provider.revocation_endpoint else {
             return Ok(false);
         };
-        let form = [
-            ("token", refresh_token),
-            ("token_type_hint", "refresh_token"),
-        ];
+        let form = [("token", token), ("token_type_hint", kind)];
         self.post_to(url, Step::Revocation, &form).await?;
         Ok(true)
     }
