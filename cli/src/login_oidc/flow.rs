@@ -258,8 +258,7 @@ impl Session<'_> {
     async fn by_device(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let endpoint = issuer.endpoint();
         let code = device::begin(&endpoint).await?;
-        let complete = code.verification_uri_complete.as_deref();
-        let link = foreign(complete.unwrap_or(&code.verification_uri));
+        let link = code.link()?;
         self.tell(&format!(
             "Log in with any browser by visiting this link:\n\n    {link}\n\nIt shows, or asks for, this code:\n\n    {}\n\nIt leads to the issuer {issuer}\n",
             foreign(&code.user_code),

@@ -162,6 +162,10 @@ impl TokenEndpoint<'_> {
         match &self.client.secret {
             Some(secret) if self.has_basic_authentication() => {
                 headers.insert(header::AUTHORIZATION, basic(&self.client.id, secret));
+                if step == Step::Device {
+                    // Not every issuer looks at the header there (RFC 8628, 3.1).
+                    body.append_pair("client_id", &self.client.id);
+                }
             }
             secret => {
                 body.append_pair("client_id", &self.client.id);

@@ -19,6 +19,9 @@ pub(super) async fn begin(
     Form(fields): Form<Fields>,
 ) -> Response {
     let value = |name: &str| fields.get(name).cloned().unwrap_or_default();
+    if value("client_id").is_empty() {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
     let user_code = "WDJB-MJHT".to_owned();
     let grant = Grant {
         kind: GrantKind::Device {

@@ -208,6 +208,14 @@ async fn a_device_code_is_confirmed_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_code_is_given_to_a_client_that_is_named_beside_its_secret() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.machine.set("SECRET", "a secret");
+    let flags = ["--flow=device_code", "--client-secret-env=SECRET"];
+    site.run(&flags).await.credential();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_code_that_is_denied_ends_the_login() {
     let site = Site::new(Behaviour {
         denies: Some(("access_denied", "the user said no")),
