@@ -54,7 +54,7 @@ pub struct Behaviour {
     pub expires_in: Option<Value>,
     /// Its identity providers.
     pub identity_providers: Vec<IdentityProvider>,
-    /// Scopes that it lists.
+    /// Scopes that it lists; it may list none.
     pub scopes: Vec<&'static str>,
     /// Sent as a `Warning` header with every answer.
     pub warning: Option<String>,
@@ -64,8 +64,8 @@ pub struct Behaviour {
     pub keys_are_away: bool,
     /// Cannot answer at the token endpoint just now.
     pub tokens_are_away: bool,
-    /// How long it takes to answer a refresh.
-    pub refresh_takes: Duration,
+    /// How long it takes to give tokens for a code or a refresh token.
+    pub tokens_take: Duration,
     /// Revokes only for a client with this secret.
     pub revokes_for: Option<&'static str>,
     /// Refuses to refresh.
@@ -126,7 +126,7 @@ impl Default for Behaviour {
             denies: None,
             keys_are_away: false,
             tokens_are_away: false,
-            refresh_takes: Duration::ZERO,
+            tokens_take: Duration::ZERO,
             revokes_for: None,
             refuses_refresh: false,
             refreshes_without_id_token: false,
@@ -361,8 +361,10 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "revocation_endpoint": format!("{url}/revoke"),
         "response_modes_supported": modes,
         "authorization_response_iss_parameter_supported": behaviour.names_itself,
-        "scopes_supported": behaviour.scopes,
     });
+    if let (false, Some(document)) = (behaviour.scopes.is_empty(), document.as_object_mut()) {
+        document.insert("scopes_supported".to_owned(), json!(behaviour.scopes));
+    }
     if let (true, Some(document)) = (behaviour.is_supervisor, document.as_object_mut()) {
         let list =
             json!({"pinniped_identity_providers_endpoint": format!("{url}/identity-providers")});

@@ -90,7 +90,8 @@ impl Session<'_> {
             &issuer.client,
             &attempt,
             &redirect_uri,
-            issuer.provider.offers_form_post,
+            // Browsers warn of forms that a page of others posts to this computer; a Supervisor's posts them by a script.
+            issuer.provider.offers_form_post && issuer.provider.is_supervisor(),
             self.settings.upstream.as_ref(),
         );
         if !self.settings.skip_browser {
@@ -212,7 +213,7 @@ impl Session<'_> {
     }
 
     async fn by_password(&mut self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
-        if issuer.provider.identity_providers_endpoint.is_none() {
+        if !issuer.provider.is_supervisor() {
             return Err(OidcError::NoPasswordFlow.into());
         }
         let login = self.ask_login()?;

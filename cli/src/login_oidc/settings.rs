@@ -28,6 +28,9 @@ const DEFAULT_SCOPES: [&str; 5] = [
 /// What other issuers have in place of `username` and `groups`.
 const USUAL_SCOPES: [&str; 2] = ["email", "profile"];
 
+/// What an issuer that lists none can be asked for.
+const CERTAIN_SCOPES: [&str; 2] = ["offline_access", "openid"];
+
 /// Everything that decides how a login goes.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -99,14 +102,19 @@ impl Settings {
     /// The client as this issuer can take it: nobody has asked for scopes that it does not have.
     pub(crate) fn client_for(&self, provider: &Provider) -> Client {
         let mut client = self.client.clone();
-        if let (false, Some(supported)) = (self.has_own_scopes, &provider.scopes_supported) {
-            let is_supported = |scope: &String| supported.contains(scope);
-            client.scopes.retain(is_supported);
-            if provider.identity_providers_endpoint.is_none() {
-                let usual = USUAL_SCOPES.map(str::to_owned);
-                client.scopes.extend(usual.into_iter().filter(is_supported));
-                client.scopes.sort_unstable();
-            }
+        if self.has_own_scopes {
+            return client;
+        }
+        let is_supported = |scope: &str| match &provider.scopes_supported {
+            Some(supported) => supported.iter().any(|supported| supported == scope),
+            // A Supervisor knows all of ours. Of another issuer no more is certain; some refuse a login for a scope they lack.
+            None => provider.is_supervisor() || CERTAIN_SCOPES.contains(&scope),
+        };
+        client.scopes.retain(|scope| is_supported(scope));
+        if !provider.is_supervisor() {
+            let usual = USUAL_SCOPES.into_iter().filter(|scope| is_supported(scope));
+            client.scopes.extend(usual.map(str::to_owned));
+            client.scopes.sort_unstable();
         }
         client
     }

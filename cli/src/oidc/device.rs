@@ -81,7 +81,7 @@ pub(crate) async fn begin(endpoint: &TokenEndpoint<'_>) -> Result<DeviceCode, Oi
     let scope = endpoint.client.scopes.join(" ");
     let step = Step::Device;
     let answer = endpoint.post_to(url, step, &[("scope", &scope)]).await?;
-    serde_json::from_slice(&answer.body).map_err(|source| OidcError::Document { step, source })
+    serde_json::from_slice(&answer.body).map_err(|cause| OidcError::Document { step, cause })
 }
 
 /// One that sends users to another issuer's page, and its own device codes to itself, would get tokens that are not for it.

@@ -202,7 +202,7 @@ impl TokenEndpoint<'_> {
 }
 
 fn read(step: Step, answer: &Answer) -> Result<TokenAnswer, OidcError> {
-    serde_json::from_slice(&answer.body).map_err(|source| OidcError::Document { step, source })
+    serde_json::from_slice(&answer.body).map_err(|cause| OidcError::Document { step, cause })
 }
 
 /// RFC 6749, 2.3.1: both parts are encoded as in a form first.

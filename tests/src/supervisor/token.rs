@@ -37,18 +37,19 @@ pub(super) async fn answer(
     }
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     let answer = match field("grant_type") {
-        "authorization_code" => redeem(&shared, &field),
-        "refresh_token" => {
-            let refreshed = refresh(&shared, &field);
-            tokio::time::sleep(shared.behaviour().refresh_takes).await;
-            refreshed
-        }
+        "authorization_code" => take_time(&shared, redeem(&shared, &field)).await,
+        "refresh_token" => take_time(&shared, refresh(&shared, &field)).await,
         "urn:ietf:params:oauth:grant-type:token-exchange" => exchange(&shared, &field),
         "urn:ietf:params:oauth:grant-type:device_code" => device(&shared, &field),
         "client_credentials" => client_credentials(&shared, &headers),
         _ => Ok(refused("unsupported_grant_type", "")),
     };
     answer.unwrap_or_else(|error| failed(&error))
+}
+
+async fn take_time<T>(shared: &Shared, answer: T) -> T {
+    tokio::time::sleep(shared.behaviour().tokens_take).await;
+    answer
 }
 
 /// Takes a grant of this client once.

@@ -133,7 +133,7 @@ async fn logout_waits_for_a_login_to_the_session() {
     let mut site = Site::new(Behaviour::default()).await;
     site.log_in(CLUSTER).await.credential();
     site.wait(121);
-    site.supervisor.behaviour().refresh_takes = Duration::from_secs(1);
+    site.supervisor.behaviour().tokens_take = Duration::from_secs(1);
     let (login, logout) = tokio::join!(site.run(CLUSTER), async {
         while site.supervisor.calls().refreshes == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
