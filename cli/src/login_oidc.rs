@@ -7,6 +7,7 @@ mod error;
 mod flow;
 mod issuer;
 mod lock;
+mod paste;
 mod session;
 mod settings;
 mod step;

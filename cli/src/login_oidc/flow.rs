@@ -1,5 +1,6 @@
 //! A user's login, by the flow that fits.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use url::Url;
 
 use super::error::OidcLoginError;
 use super::issuer::Issuer;
+use super::paste;
 use super::session::Session;
 use crate::arguments::Flow;
 use crate::oidc::authorization::{Attempt, RANDOM_BYTES, authorize_url};
@@ -149,14 +151,13 @@ impl Session<'_> {
         self.tell(&format!(
             "Log in by visiting this link:\n\n    {url}\n\nIt leads to the issuer {issuer}\n"
         ));
-        if self.is_interactive {
-            drop(write!(
-                self.stderr,
-                "    Optionally, paste your authorization code: "
-            ));
-            drop(self.stderr.flush());
-        }
         self.is_interactive
+    }
+
+    fn ask_for_code(&mut self) -> io::Result<()> {
+        let question = "    Optionally, paste your authorization code: ";
+        write!(self.stderr, "{question}")?;
+        self.stderr.flush()
     }
 
     /// Whether a browser has been opened; of one in the terminal not before the user has left it.
@@ -176,11 +177,12 @@ impl Session<'_> {
         url: &Url,
     ) -> Result<(SecretString, Option<Arrival>), OidcLoginError> {
         let mut pasting = false;
+        let has_listener = arrivals.is_some();
         let pasted = async {
             let opened = self.opened().await;
             pasting = self.show(url, opened);
             match pasting {
-                true => tokio::task::spawn_blocking(terminal::read_line).await,
+                true => paste::code(has_listener, || self.ask_for_code()).await,
                 false => std::future::pending().await,
             }
         };
@@ -206,8 +208,8 @@ impl Session<'_> {
                 }
             }
             pasted = pasted => {
-                let line = pasted.map_err(std::io::Error::from).flatten().map_err(OidcLoginError::Ask)?;
-                Ok((line.trim().to_owned().into(), None))
+                let code = pasted.map_err(OidcLoginError::Ask)?;
+                Ok((code, None))
             }
         }
     }
