@@ -168,6 +168,10 @@ pub(crate) struct LogoutFlags {
     #[arg(long, value_name = "URL")]
     pub(crate) issuer: Option<String>,
 
+    /// Environment variable with the client's secret, for an issuer that gave it one.
+    #[arg(long, value_name = "VARIABLE", requires = "issuer")]
+    pub(crate) client_secret_env: Option<String>,
+
     #[command(flatten)]
     pub(crate) ca: CaFlags,
 

@@ -13,9 +13,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Environment;
+use crate::console::Console;
 use crate::keyring::KeyringError;
 
 const API_VERSION: &str = "config.supervisor.pinniped.dev/v1alpha1";
+/// How each cache file begins, Pinniped's too.
+const BEGINNING: &[u8] = b"apiVersion: config.supervisor.pinniped.dev/";
 /// A file beyond this is not ours.
 const MAX_BYTES: u64 = 16 << 20;
 
@@ -35,6 +38,11 @@ pub(crate) enum CacheError {
     Read(&'static str, #[source] io::Error),
     #[error("the {0} cache is damaged, or of another kind; the next login replaces it")]
     Damaged(&'static str),
+    #[error(
+        "{} holds something else than the {name} cache, and stays as it is; name another file, or delete it",
+        path.display()
+    )]
+    NoCache { name: &'static str, path: PathBuf },
     #[error("failed to encode the {0} cache")]
     Encode(&'static str, #[source] serde_saphyr::ser::Error),
     #[error("failed to write the {0} cache")]
@@ -43,6 +51,17 @@ pub(crate) enum CacheError {
     Keyring(#[from] KeyringError),
     #[error("the time is outside of what a timestamp can hold")]
     Time,
+}
+
+impl CacheError {
+    /// Tells of it: to everybody where the user has named a place that does not do, and would wonder why each login is the first;
+    /// else to those who want to know what is going on.
+    pub(crate) fn report(&self, console: &Console<'_>) {
+        match self {
+            Self::Keyring(_) | Self::NoCache { .. } => console.warn_of(self),
+            _ => console.debug_error(self),
+        }
+    }
 }
 
 /// What a cache file holds.
@@ -84,10 +103,10 @@ impl<C: Contents> CacheFile<C> {
         }
     }
 
-    /// The file that a flag names, `default` standing for no flag and an empty one for no cache.
+    /// The file that a flag names, or the default without one; `none`, or nothing, names none.
     pub(crate) fn chosen(flag: Option<&str>, environment: Environment<'_>) -> Option<Self> {
         let path = match flag {
-            Some("") => return None,
+            Some("" | "none") => return None,
             Some(path) => path.into(),
             None => default_folder(environment)?.join(C::FILE),
         };
@@ -109,7 +128,7 @@ impl<C: Contents> CacheFile<C> {
         self.read()?.ok_or(CacheError::Damaged(C::NAME))
     }
 
-    /// Changes what the file holds: nothing where it is damaged or of another kind.
+    /// Changes what the file holds: nothing where it is damaged, which is set aside. What was never a cache is left alone.
     pub(crate) fn update(
         &self,
         change: impl FnOnce(&mut C) -> Result<(), CacheError>,
@@ -120,9 +139,46 @@ impl<C: Contents> CacheFile<C> {
         }
         let lock = self.open_lock()?;
         self.try_repeatedly(|| lock.try_lock())?;
-        let mut contents = self.read()?.unwrap_or_default();
+        let stored = self.read()?;
+        let is_damaged = stored.is_none();
+        let mut contents = stored.unwrap_or_default();
         change(&mut contents)?;
+        if is_damaged {
+            self.set_aside()?;
+        }
         self.replace(contents)
+    }
+
+    /// Keeps a damaged cache under another name. A flag of somebody's kubeconfig may name any file of the user's: only what begins
+    /// as a cache does goes.
+    fn set_aside(&self) -> Result<(), CacheError> {
+        let mut beginning = Vec::new();
+        let file = File::open(&self.path);
+        file.and_then(|file| {
+            file.take(BEGINNING.len() as u64)
+                .read_to_end(&mut beginning)
+        })
+        .map_err(|error| CacheError::Read(C::NAME, error))?;
+        // A system that failed may have left a file without contents, or with zeros in their place.
+        let is_blank = beginning.iter().all(|byte| *byte == 0);
+        if !is_blank && !BEGINNING.starts_with(&beginning) {
+            let path = self.path.clone();
+            return Err(CacheError::NoCache {
+                name: C::NAME,
+                path,
+            });
+        }
+        std::fs::rename(&self.path, with_extension(&self.path, "damaged"))
+            .map_err(|error| CacheError::Write(C::NAME, error))
+    }
+
+    /// Deletes what a writer that failed, or a damaged file, has left of secrets.
+    pub(crate) fn remove_remains(&self) -> Result<(), CacheError> {
+        for extension in ["new", "damaged"] {
+            remove_if_there(&with_extension(&self.path, extension))
+                .map_err(|error| CacheError::Write(C::NAME, error))?;
+        }
+        Ok(())
     }
 
     /// Changes what the file holds, if there is one.
@@ -193,11 +249,7 @@ impl<C: Contents> CacheFile<C> {
         let failed = |error| CacheError::Write(C::NAME, error);
         let new = with_extension(&self.path, "new");
         // One that was left behind may be readable for others.
-        match std::fs::remove_file(&new) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
+        remove_if_there(&new).map_err(failed)?;
         let write = || {
             let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
             file.write_all(text.as_bytes())?;
@@ -220,6 +272,13 @@ pub(crate) fn default_folder(environment: Environment<'_>) -> Option<PathBuf> {
         Some(home.join(".config"))
     })?;
     Some(config.join("pinniped"))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 pub(crate) fn with_extension(path: &Path, extension: &str) -> PathBuf {

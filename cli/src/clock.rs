@@ -1,23 +1,56 @@
 //! The time of one run of the program.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-/// The time that a run began at, and goes on from there. A login with a browser takes minutes.
+/// The time that a run began at, and goes on from there. A login with a browser takes minutes, and a computer that sleeps
+/// meanwhile wakes up later.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: SystemTime,
-    begun: Instant,
+    begun: Duration,
 }
 
 impl Clock {
     pub(crate) fn starting_at(start: SystemTime) -> Self {
         Self {
             start,
-            begun: Instant::now(),
+            begun: uptime(),
         }
     }
 
     pub(crate) fn now(&self) -> SystemTime {
-        self.start + self.begun.elapsed()
+        self.start + uptime().saturating_sub(self.begun)
+    }
+}
+
+/// How long the system is up, with the time that it slept: Rust's own `Instant` stands still then.
+#[cfg(target_os = "linux")]
+fn uptime() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    time.try_into().unwrap_or_default()
+}
+
+/// How long the program runs. Nothing that we know of counts sleep here.
+#[cfg(not(target_os = "linux"))]
+fn uptime() -> Duration {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    BEGUN.elapsed()
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    /// Which counts sleep.
+    #[test]
+    fn uptime_is_that_of_the_system() {
+        let text = std::fs::read_to_string("/proc/uptime").unwrap();
+        let seconds = text.split(' ').next().unwrap().parse::<f64>().unwrap();
+        let difference = uptime().abs_diff(Duration::from_secs_f64(seconds));
+        assert!(difference < Duration::from_secs(5), "{difference:?}");
     }
 }

@@ -75,6 +75,14 @@ impl<'a> Console<'a> {
         self.debug(|| crate::chain(error));
     }
 
+    /// Tells a fault that is no reason to fail, to everybody.
+    pub(crate) fn warn_of(&self, error: &dyn std::error::Error) {
+        self.tell(&format!(
+            "Warning: {}",
+            crate::printable(&crate::chain(error))
+        ));
+    }
+
     /// Shows the `Warning` headers of an answer (RFC 7234, 5.5), each text once. A text that repeats one of `secrets`, which
     /// were sent, is not shown.
     pub(crate) fn warn(&self, headers: &HeaderMap, secrets: &[&str]) {

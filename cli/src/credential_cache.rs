@@ -86,7 +86,7 @@ impl CredentialCache {
         let found = self.get(key, now);
         match &found {
             Ok(found) => console.debug(|| self.told(found.as_ref())),
-            Err(error) => console.debug_error(error),
+            Err(error) => error.report(console),
         }
         found.ok().flatten()
     }
@@ -103,7 +103,7 @@ impl CredentialCache {
             Ok(()) => {
                 console.debug(|| format!("credential cache {}: written", self.path().display()))
             }
-            Err(error) => console.debug_error(&error),
+            Err(error) => error.report(console),
         }
     }
 
@@ -122,7 +122,8 @@ impl CredentialCache {
     /// Forgets all credentials.
     pub(crate) fn clear(&self) -> Result<(), CacheError> {
         self.0
-            .change_existing(|contents| contents.credentials.clear())
+            .change_existing(|contents| contents.credentials.clear())?;
+        self.0.remove_remains()
     }
 
     /// Keeps `credential` under `key` and drops what has expired.

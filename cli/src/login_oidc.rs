@@ -7,6 +7,7 @@ mod error;
 mod flow;
 mod issuer;
 mod lock;
+mod paste;
 mod session;
 mod settings;
 mod step;
@@ -25,10 +26,10 @@ use crate::session_cache::{SessionCache, SessionKey, Tokens};
 use crate::terminal;
 
 pub(crate) use error::{CaError, OidcLoginError};
-use lock::LoginLock;
+pub(crate) use lock::LoginLock;
 use session::Session;
 use settings::Settings;
-pub(crate) use settings::{certificates_of, offered_scopes, trust_roots};
+pub(crate) use settings::{certificates_of, offered_scopes, secret_of, trust_roots};
 
 /// What the command takes from around it.
 pub(crate) struct Surroundings<'a> {
@@ -87,8 +88,8 @@ fn renew(
                 None
             }
         });
-    // Another may have just logged in to the same session.
-    if let Some(credential) = caches.credential(clock, console) {
+    if let Some(credential) = caches.credential_of_another(clock) {
+        console.debug(|| "another haulout has just logged in to the same session".to_owned());
         return Ok(credential);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -148,11 +149,7 @@ impl Caches {
         let credential_key =
             credential_cache::login_key(surroundings.arguments, info.cluster.as_deref())
                 .map_err(OidcLoginError::Encode)?;
-        // Pinniped's CLI takes an empty one for the default.
-        let sessions = login
-            .session_cache
-            .as_deref()
-            .filter(|path| !path.is_empty());
+        let sessions = login.session_cache.as_deref();
         Ok(Self {
             credentials: CredentialCache::chosen(login.credential_cache.as_deref(), environment),
             credential_key,
@@ -169,6 +166,12 @@ impl Caches {
             return None;
         };
         cache.look_up(&self.credential_key, clock.now(), console)
+    }
+
+    /// What another program has got while this one waited. What is wrong with the cache has been told.
+    fn credential_of_another(&self, clock: Clock) -> Option<CredentialStatus> {
+        let cache = self.credentials.as_ref()?;
+        cache.get(&self.credential_key, clock.now()).ok()?
     }
 
     fn keep_credential(&self, credential: &CredentialStatus, clock: Clock, console: &Console<'_>) {
@@ -205,11 +208,7 @@ impl Caches {
 
     fn or_report<T>(&self, result: Result<T, CacheError>, console: &Console<'_>) -> Option<T> {
         let told = result.map_err(|error| match error {
-            // Whoever asked for a keyring would wonder why each login is the first.
-            CacheError::Keyring(_) => console.tell(&format!(
-                "Warning: {}",
-                crate::printable(&crate::chain(&error))
-            )),
+            CacheError::Keyring(_) | CacheError::NoCache { .. } => error.report(console),
             error => self.report(&error, console),
         });
         told.ok()

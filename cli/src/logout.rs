@@ -1,20 +1,24 @@
 //! `haulout logout`: forgets what logins have left behind, here and at their issuers.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
 use haulout_https::TrustRoots;
+use secrecy::SecretString;
 
 use crate::Environment;
 use crate::arguments::LogoutFlags;
 use crate::cache_file::CacheError;
 use crate::console::Console;
 use crate::credential_cache::CredentialCache;
-use crate::login_oidc::{CaError, trust_roots};
+use crate::login_oidc::{CaError, LoginLock, secret_of, trust_roots};
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
 use crate::oidc::{IssuerClient, OidcError, provider};
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
+
+const NO_SESSION: &str = "No session; all credentials are forgotten.";
 
 /// Why something is left.
 #[derive(Debug, thiserror::Error)]
@@ -25,11 +29,18 @@ pub(crate) enum LogoutError {
     Cache(#[from] CacheError),
     #[error("failed to set up input and output")]
     Runtime(#[source] io::Error),
+    #[error("--client-secret-env variable is not set, or is empty")]
+    NoClientSecret,
+    #[error(
+        "you are logged out here, but {0} of your sessions may go on at their issuers. A private CA is named by --ca-bundle or \
+         --ca-bundle-data, a client's secret by --client-secret-env, as in the kubeconfig: name them the next time"
+    )]
+    NotRevoked(usize),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
 
-/// Forgets all credentials, and the sessions of the named issuer or of all; has each issuer revoke their refresh tokens.
+/// Forgets all credentials, and the sessions of the named issuer or of all; has each issuer revoke their tokens before.
 ///
 /// An issuer that cannot be reached keeps nobody logged in here: it is told and the rest is done.
 pub(crate) fn run(
@@ -40,29 +51,46 @@ pub(crate) fn run(
     console: &Console<'_>,
 ) -> Result<(), LogoutError> {
     let roots = trust_roots(&flags.ca.ca_bundle, &flags.ca.ca_bundle_data)?;
-    let sessions = flags.session_cache.as_deref();
-    let sessions = SessionCache::chosen(sessions, environment, &roots);
-    let mut ended = Vec::new();
-    if let Some(cache) = &sessions {
-        ended = cache.remove(flags.issuer.as_deref(), now)?;
+    let variable = flags.client_secret_env.as_deref();
+    let secret = variable.map(|variable| secret_of(variable, environment));
+    if matches!(secret, Some(None)) {
+        return Err(LogoutError::NoClientSecret);
     }
+    let secret = secret.flatten();
     let credentials = flags.credential_cache.as_deref();
     if let Some(cache) = CredentialCache::chosen(credentials, environment) {
         cache.clear()?;
     }
+    let sessions = flags.session_cache.as_deref();
+    let Some(cache) = SessionCache::chosen(sessions, environment, &roots) else {
+        return writeln!(stdout, "{NO_SESSION}").map_err(LogoutError::Print);
+    };
+    let issuer = flags.issuer.as_deref();
+    let found = listed(&cache, issuer, now)?;
+    // Nobody gets new tokens for one of them meanwhile.
+    let _locks: Vec<_> = found
+        .iter()
+        .map(|(key, _)| key.digest())
+        .collect::<BTreeSet<_>>()
+        .iter()
+        .map(|session| LoginLock::wait(cache.path(), session, console))
+        .collect();
+    let ended = listed(&cache, issuer, now)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(LogoutError::Runtime)?;
+    let mut left = 0;
     for (key, tokens) in &ended {
         let issuer = &key.issuer;
-        let line = match runtime.block_on(revoke(key, tokens, &roots, console)) {
+        let line = match runtime.block_on(revoke(key, tokens, &roots, secret.as_ref(), console)) {
             Ok(Revoked::Yes) => format!("Logged out of {issuer}, which has revoked the session."),
             Ok(Revoked::NothingToRevoke) => format!("Logged out of {issuer}."),
             Ok(Revoked::NotOffered) => format!(
                 "Logged out of {issuer}, which cannot revoke sessions; it ends there by itself."
             ),
             Err(error) => {
+                left += 1;
                 let why = crate::printable(&crate::chain(&error));
                 // The line on stdout says what was done in any case.
                 console.tell(&format!(
@@ -73,11 +101,26 @@ pub(crate) fn run(
         };
         writeln!(stdout, "{}", crate::printable(&line)).map_err(LogoutError::Print)?;
     }
+    cache.remove(issuer)?;
     if ended.is_empty() {
-        writeln!(stdout, "No session; all credentials are forgotten.")
-            .map_err(LogoutError::Print)?;
+        writeln!(stdout, "{NO_SESSION}").map_err(LogoutError::Print)?;
     }
-    Ok(())
+    match left {
+        0 => Ok(()),
+        left => Err(LogoutError::NotRevoked(left)),
+    }
+}
+
+/// What a damaged file has kept is lost in any case.
+fn listed(
+    cache: &SessionCache,
+    issuer: Option<&str>,
+    now: SystemTime,
+) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
+    match cache.list(issuer, now) {
+        Err(CacheError::Damaged(_)) => Ok(Vec::new()),
+        listed => listed,
+    }
 }
 
 enum Revoked {
@@ -90,16 +133,20 @@ async fn revoke(
     key: &SessionKey,
     tokens: &Tokens,
     roots: &TrustRoots,
+    secret: Option<&SecretString>,
     console: &Console<'_>,
 ) -> Result<Revoked, OidcError> {
-    let Some(refresh) = &tokens.refresh else {
+    let (refresh, access) = (&tokens.refresh, &tokens.access);
+    let refresh = refresh.as_ref().map(|refresh| &refresh.token);
+    let access = access.as_ref().map(|access| &access.token);
+    if refresh.or(access).is_none() {
         return Ok(Revoked::NothingToRevoke);
-    };
+    }
     let issuer = IssuerClient::new(roots, console)?;
     let provider = provider::discover(&issuer, &key.issuer).await?;
     let client = Client {
         id: key.client_id.clone(),
-        secret: None,
+        secret: secret.cloned(),
         scopes: Vec::new(),
         extra_parameters: Vec::new(),
     };
@@ -108,7 +155,19 @@ async fn revoke(
         provider: &provider,
         client: &client,
     };
-    Ok(match endpoint.revoke(&refresh.token).await? {
+    let mut is_revoked = false;
+    if let Some(token) = refresh {
+        is_revoked = endpoint.revoke(token, "refresh_token").await?;
+    }
+    if let Some(token) = access {
+        // With the refresh token it should be gone, and in minutes it is: that it is not taken is no failure then.
+        let revoked = endpoint.revoke(token, "access_token").await;
+        is_revoked = match refresh {
+            Some(_) => is_revoked,
+            None => revoked?,
+        };
+    }
+    Ok(match is_revoked {
         true => Revoked::Yes,
         false => Revoked::NotOffered,
     })

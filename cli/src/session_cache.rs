@@ -164,6 +164,8 @@ impl SessionCache {
         environment: Environment<'_>,
         roots: &TrustRoots,
     ) -> Option<Self> {
+        // Pinniped's CLI takes an empty one for the default.
+        let flag = flag.filter(|path| !path.is_empty());
         let keyring = flag.and_then(SessionKeyring::chosen);
         let flag = flag.filter(|_| keyring.is_none());
         Some(Self {
@@ -209,22 +211,30 @@ impl SessionCache {
         Ok(Some(tokens))
     }
 
-    /// Forgets the sessions of this issuer, or all; gives those that could still be used.
-    pub(crate) fn remove(
+    /// The sessions of this issuer, or all, as far as they could still be used.
+    pub(crate) fn list(
         &self,
         issuer: Option<&str>,
         now: SystemTime,
     ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
-        let is_meant = |entry: &Entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer);
-        let take = |contents: &mut Sessions| {
-            contents.prune(now);
-            let removed = contents.sessions.extract_if(.., |entry| is_meant(entry));
-            removed.map(|entry| (entry.key, entry.tokens)).collect()
+        let mut contents = match &self.keyring {
+            Some(keyring) => keyring.list()?,
+            None => self.file.get()?,
         };
-        match &self.keyring {
-            Some(keyring) => Ok(take(&mut keyring.remove(is_meant)?)),
-            None => self.file.change_existing(take),
+        contents.prune(now);
+        let meant = contents.sessions.into_iter().filter(is_of(issuer));
+        Ok(meant.map(|entry| (entry.key, entry.tokens)).collect())
+    }
+
+    /// Forgets them, and what writers that failed have left of any.
+    pub(crate) fn remove(&self, issuer: Option<&str>) -> Result<(), CacheError> {
+        let is_meant = is_of(issuer);
+        if let Some(keyring) = &self.keyring {
+            return keyring.remove(is_meant);
         }
+        self.file
+            .change_existing(|contents| contents.sessions.retain(|entry| !is_meant(entry)))?;
+        self.file.remove_remains()
     }
 
     /// Keeps the tokens of a session, and forgets what has expired of others.
@@ -257,6 +267,10 @@ impl SessionCache {
             Ok(())
         })
     }
+}
+
+fn is_of(issuer: Option<&str>) -> impl Fn(&Entry) -> bool {
+    move |entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer)
 }
 
 /// What these roots are called where a session is bound to them.

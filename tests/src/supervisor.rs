@@ -57,7 +57,7 @@ pub struct Behaviour {
     pub expires_in: Option<Value>,
     /// Its identity providers.
     pub identity_providers: Vec<IdentityProvider>,
-    /// Scopes that it lists.
+    /// Scopes that it lists; it may list none.
     pub scopes: Vec<&'static str>,
     /// Fields that replace those of the discovery document.
     pub discovery: Value,
@@ -71,6 +71,10 @@ pub struct Behaviour {
     pub keys_are_away: bool,
     /// Cannot answer at the token endpoint just now.
     pub tokens_are_away: bool,
+    /// How long it takes to give tokens for a code or a refresh token.
+    pub tokens_take: Duration,
+    /// Revokes only for a client with this secret.
+    pub revokes_for: Option<&'static str>,
     /// Refuses to refresh.
     pub refuses_refresh: bool,
     /// Answers a refresh without an ID token.
@@ -133,6 +137,8 @@ impl Default for Behaviour {
             denies: None,
             keys_are_away: false,
             tokens_are_away: false,
+            tokens_take: Duration::ZERO,
+            revokes_for: None,
             refuses_refresh: false,
             refreshes_without_id_token: false,
             pending_polls: 1,
@@ -184,6 +190,7 @@ struct Shared {
     behaviour: Mutex<Behaviour>,
     calls: Mutex<Calls>,
     grants: Mutex<HashMap<String, Grant>>,
+    on_revocation: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 /// What a secret of ours stands for.
@@ -232,6 +239,7 @@ impl Supervisor {
             behaviour: Mutex::new(behaviour),
             calls: Mutex::default(),
             grants: Mutex::default(),
+            on_revocation: Mutex::default(),
         });
         let app = router(Arc::clone(&shared)).into_make_service();
         let mut server = JoinSet::new();
@@ -256,6 +264,11 @@ impl Supervisor {
     /// How often it was asked what.
     pub fn calls(&self) -> Calls {
         lock(&self.shared.calls).clone()
+    }
+
+    /// Has something done before a token is revoked.
+    pub fn on_revocation(&self, act: impl Fn() + Send + 'static) {
+        *lock(&self.shared.on_revocation) = Some(Box::new(act));
     }
 
     /// Takes none of the access tokens any more that it has given, as after a change of its own keys.
@@ -377,8 +390,10 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "revocation_endpoint": format!("{url}/revoke"),
         "response_modes_supported": modes,
         "authorization_response_iss_parameter_supported": behaviour.names_itself,
-        "scopes_supported": behaviour.scopes,
     });
+    if let (false, Some(document)) = (behaviour.scopes.is_empty(), document.as_object_mut()) {
+        document.insert("scopes_supported".to_owned(), json!(behaviour.scopes));
+    }
     if let (true, Some(document)) = (behaviour.is_supervisor, document.as_object_mut()) {
         let list =
             json!({"pinniped_identity_providers_endpoint": format!("{url}/identity-providers")});

@@ -64,8 +64,8 @@ pub(crate) struct OidcLogin {
     #[command(flatten)]
     pub(crate) ca: CaFlags,
 
-    /// File that keeps tokens [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared with the pinniped command]; or
-    /// keyring:NAME for the keyring that the program docker-credential-NAME opens.
+    /// File that keeps tokens; the word none for none [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared
+    /// with the pinniped command]; or keyring:NAME for the keyring that the program docker-credential-NAME opens.
     #[arg(long, value_name = "FILE", value_parser = session_place)]
     pub(crate) session_cache: Option<String>,
 

@@ -106,9 +106,10 @@ fn c119_damaged_file_is_told_of_and_replaced() {
     for damaged in [
         "",
         "\u{0}",
-        "{",
-        "notes: 7",
-        "apiVersion: other/v1\nkind: NoteCache\nnotes: [a]\n",
+        "apiVersion: config.super",
+        "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: NoteCache\nnotes: [\"",
+        "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: NoteCache\nnotes: 7\n",
+        "apiVersion: config.supervisor.pinniped.dev/v2\nkind: NoteCache\nnotes: [a]\n",
         "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: SessionCache\nnotes: [a]\n",
     ] {
         let Scratch {
@@ -124,6 +125,30 @@ fn c119_damaged_file_is_told_of_and_replaced() {
         );
         note(&file, "b").unwrap();
         assert_eq!(notes(&file), ["b"], "{damaged}");
+        let aside = with_extension(file.path(), "damaged");
+        assert_eq!(std::fs::read_to_string(&aside).unwrap(), damaged);
+        file.remove_remains().unwrap();
+        assert!(!aside.exists());
+    }
+}
+
+/// A flag may name any file of the user's.
+#[test]
+fn a_file_that_was_never_a_cache_is_left_alone() {
+    for theirs in [
+        "alias ls='ls -l'\n",
+        "{",
+        "notes: 7",
+        " apiVersion: config.supervisor.pinniped.dev/v1alpha1\n",
+        "apiVersion: other/v1\nkind: NoteCache\nnotes: [a]\n",
+        "\u{0}a",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CacheFile::<Notes>::new(folder.path().join("theirs"));
+        std::fs::write(file.path(), theirs).unwrap();
+        let error = note(&file, "b").unwrap_err().to_string();
+        assert!(error.contains("theirs holds something else"), "{error}");
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), theirs);
     }
 }
 
@@ -207,6 +232,8 @@ fn path_follows_the_flag_and_the_environment() {
     assert_eq!(path(None, &[]), None);
     assert_eq!(path(Some("/f"), &[("HOME", "/h")]), expected("/f"));
     assert_eq!(path(Some(""), &[("HOME", "/h")]), None);
+    assert_eq!(path(Some("none"), &[("HOME", "/h")]), None);
+    assert_eq!(path(Some("./none"), &[]), expected("./none"));
 }
 
 proptest! {

@@ -1,15 +1,17 @@
 //! A user's login, by the flow that fits.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use haulout_https::foreign;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use url::Url;
 
 use super::error::OidcLoginError;
 use super::issuer::Issuer;
+use super::paste;
 use super::session::Session;
 use crate::arguments::Flow;
 use crate::oidc::authorization::{Attempt, RANDOM_BYTES, authorize_url};
@@ -94,7 +96,8 @@ impl Session<'_> {
                 &issuer.client,
                 &attempt,
                 &redirect_uri,
-                form_post && issuer.provider.offers_form_post,
+                // Browsers warn of forms that a page of others posts to this computer; a Supervisor's posts them by a script.
+                form_post && issuer.provider.offers_form_post && issuer.provider.is_supervisor(),
                 self.settings.upstream.as_ref(),
             )
         };
@@ -157,11 +160,12 @@ impl Session<'_> {
         self.console.tell(&format!(
             "Log in by visiting this link:\n\n    {url}\n\nIt leads to the issuer {issuer}\n"
         ));
-        if self.is_interactive {
-            let prompt = "    Optionally, paste your authorization code: ";
-            drop(self.console.prompt(prompt));
-        }
         self.is_interactive
+    }
+
+    fn ask_for_code(&self) -> io::Result<()> {
+        let question = "    Optionally, paste your authorization code: ";
+        self.console.prompt(question)
     }
 
     /// Whether a browser has been opened; of one in the terminal not before the user has left it.
@@ -182,11 +186,12 @@ impl Session<'_> {
         url: &Url,
     ) -> Result<(SecretString, Option<Arrival>), OidcLoginError> {
         let mut pasting = false;
+        let has_listener = arrivals.is_some();
         let pasted = async {
             let opened = self.opened().await;
             pasting = self.show(url, opened);
             match pasting {
-                true => terminal::read_line().await,
+                true => paste::code(has_listener, || self.ask_for_code()).await,
                 false => std::future::pending().await,
             }
         };
@@ -213,13 +218,13 @@ impl Session<'_> {
             }
             pasted = pasted => {
                 let line = pasted.map_err(OidcLoginError::Ask)?;
-                Ok((judge_pasted(&line, attempt)?, None))
+                Ok((judge_pasted(line.expose_secret(), attempt)?, None))
             }
         }
     }
 
     async fn by_password(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
-        if issuer.provider.identity_providers_endpoint.is_none() {
+        if !issuer.provider.is_supervisor() {
             return Err(OidcError::NoPasswordFlow.into());
         }
         let login = self.ask_login().await?;
@@ -271,8 +276,7 @@ impl Session<'_> {
     async fn by_device(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let endpoint = issuer.endpoint();
         let code = device::begin(&endpoint, &attempt(issuer)?).await?;
-        let complete = code.verification_uri_complete.as_deref();
-        let link = foreign(complete.unwrap_or(&code.verification_uri));
+        let link = code.link()?;
         self.console.tell(&format!(
             "Log in with any browser by visiting this link:\n\n    {link}\n\nIt shows, or asks for, this code:\n\n    {}\n\nIt leads to the issuer {issuer}\n",
             foreign(&code.user_code),

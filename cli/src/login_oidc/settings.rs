@@ -28,6 +28,9 @@ const DEFAULT_SCOPES: [&str; 5] = [
 /// What other issuers have in place of `username` and `groups`.
 const USUAL_SCOPES: [&str; 2] = ["email", "profile"];
 
+/// What an issuer that lists none can be asked for.
+const CERTAIN_SCOPES: [&str; 2] = ["offline_access", "openid"];
+
 /// Everything that decides how a login goes.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -109,13 +112,15 @@ impl Settings {
 
 /// Those of our scopes that this issuer offers, and where it is no Supervisor, the usual ones in place of a Supervisor's.
 pub(crate) fn offered_scopes(mut scopes: Vec<String>, provider: &Provider) -> Vec<String> {
-    if let Some(supported) = &provider.scopes_supported {
-        let is_supported = |scope: &String| supported.contains(scope);
-        scopes.retain(is_supported);
-        if provider.identity_providers_endpoint.is_none() {
-            let usual = USUAL_SCOPES.map(str::to_owned);
-            scopes.extend(usual.into_iter().filter(is_supported));
-        }
+    let is_supported = |scope: &str| match &provider.scopes_supported {
+        Some(supported) => supported.iter().any(|supported| supported == scope),
+        // A Supervisor knows all of ours. Of another issuer no more is certain; some refuse a login for a scope they lack.
+        None => provider.is_supervisor() || CERTAIN_SCOPES.contains(&scope),
+    };
+    scopes.retain(|scope| is_supported(scope));
+    if !provider.is_supervisor() {
+        let usual = USUAL_SCOPES.into_iter().filter(|scope| is_supported(scope));
+        scopes.extend(usual.map(str::to_owned));
     }
     scopes
 }
@@ -140,11 +145,14 @@ fn client_secret(
     let Some(variable) = &login.client_secret_env else {
         return Ok(None);
     };
+    let secret = secret_of(variable, environment);
+    secret.map(Some).ok_or(OidcLoginError::NoClientSecret)
+}
+
+/// The client's secret in this environment variable, if it is set and not empty.
+pub(crate) fn secret_of(variable: &str, environment: Environment<'_>) -> Option<SecretString> {
     let value = environment(variable).and_then(|value| value.into_string().ok());
-    let value = value.filter(|value| !value.is_empty());
-    value
-        .map(|value| Some(value.into()))
-        .ok_or(OidcLoginError::NoClientSecret)
+    value.filter(|value| !value.is_empty()).map(Into::into)
 }
 
 /// Our flag, else the variable, else Pinniped's flag. A variable that is set and empty undoes the last.

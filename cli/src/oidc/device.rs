@@ -9,29 +9,54 @@ use url::Url;
 use super::OidcError;
 use super::authorization::Attempt;
 use super::error::Step;
+use super::provider;
+use super::seconds::Seconds;
 use super::tokens::{TokenAnswer, TokenEndpoint};
 
 /// What the issuer says if it does not say how often to ask (3.2).
 const INTERVAL: Duration = Duration::from_secs(5);
 /// By how much seldomer to ask when it says `slow_down` (3.5).
 const SLOWER: Duration = Duration::from_secs(5);
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// To no more than this is it made longer.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the code is good where the issuer does not say so, which it has to.
+const LIFE: Duration = Duration::from_secs(900);
 
 /// What the user is to open and to type. `Debug` shows no more than that.
 #[derive(Deserialize)]
 pub(crate) struct DeviceCode {
     device_code: SecretString,
     pub(crate) user_code: String,
-    pub(crate) verification_uri: String,
+    /// Google calls it a URL.
+    #[serde(alias = "verification_url")]
+    verification_uri: String,
     /// The same with the code in it.
     #[serde(default)]
-    pub(crate) verification_uri_complete: Option<String>,
-    expires_in: u64,
+    verification_uri_complete: Option<String>,
     #[serde(default)]
-    interval: Option<u64>,
+    expires_in: Seconds,
+    #[serde(default)]
+    interval: Seconds,
     /// Of the challenge that it was asked for with, if with one.
     #[serde(skip)]
     verifier: Option<SecretString>,
+}
+
+impl DeviceCode {
+    /// Where the user is to go, with the code in it if the issuer has such a link.
+    pub(crate) fn link(&self) -> Result<Url, OidcError> {
+        let complete = self.verification_uri_complete.as_deref();
+        provider::https(
+            "verification_uri",
+            complete.unwrap_or(&self.verification_uri),
+        )
+    }
+
+    /// How often to ask.
+    fn interval(&self) -> Duration {
+        self.interval.0.unwrap_or(INTERVAL).max(SHORTEST_INTERVAL)
+    }
 }
 
 impl std::fmt::Debug for DeviceCode {
@@ -76,7 +101,7 @@ pub(crate) async fn begin(
         answer => answer?,
     };
     let code: Result<DeviceCode, _> = serde_json::from_slice(&answer.body);
-    let code = code.map_err(|source| OidcError::Document { step, source })?;
+    let code = code.map_err(|cause| OidcError::Document { step, cause })?;
     Ok(DeviceCode { verifier, ..code })
 }
 
@@ -94,8 +119,8 @@ pub(crate) async fn wait(
     endpoint: &TokenEndpoint<'_>,
     code: &DeviceCode,
 ) -> Result<TokenAnswer, OidcError> {
-    let mut interval = code.interval.map_or(INTERVAL, Duration::from_secs);
-    let life = Duration::from_secs(code.expires_in);
+    let mut interval = code.interval();
+    let life = code.expires_in.0.unwrap_or(LIFE);
     let asking = async {
         loop {
             tokio::time::sleep(interval).await;
@@ -118,16 +143,23 @@ fn next(answer: Result<TokenAnswer, OidcError>, interval: Duration) -> Next {
         Ok(answer) => return Next::Done(answer),
         Err(error) => error,
     };
-    let code = match &error {
-        OidcError::Refused { code, .. } => code.as_str(),
-        // No answer is no refusal; the issuer asks to be asked less then.
-        OidcError::Call { .. } => return Next::AskAfter((2 * interval).min(LONGEST_INTERVAL)),
-        _ => "",
-    };
-    match code {
-        "authorization_pending" => Next::AskAfter(interval),
-        "slow_down" => Next::AskAfter((interval + SLOWER).min(LONGEST_INTERVAL)),
-        "expired_token" => Next::Failed(OidcError::DeviceCodeExpired),
+    let slower = |longer: Duration| Next::AskAfter(longer.min(LONGEST_INTERVAL).max(interval));
+    match &error {
+        OidcError::Refused { code, .. } if code == "authorization_pending" => {
+            Next::AskAfter(interval)
+        }
+        OidcError::Refused { code, .. } if code == "slow_down" => {
+            slower(interval.saturating_add(SLOWER))
+        }
+        OidcError::Refused { code, .. } if code == "expired_token" => {
+            Next::Failed(OidcError::DeviceCodeExpired)
+        }
+        // No answer is no refusal; the issuer wants to be asked less then.
+        OidcError::Call { .. } | OidcError::Status { .. } | OidcError::Refused { .. }
+            if !error.is_refusal() =>
+        {
+            slower(interval.saturating_mul(2))
+        }
         _ => Next::Failed(error),
     }
 }
@@ -153,6 +185,9 @@ mod tests {
             ("authorization_pending", 5, Some(5)),
             ("slow_down", 5, Some(10)),
             ("slow_down", 58, Some(60)),
+            ("slow_down", 90, Some(90)),
+            ("slow_down", u64::MAX, Some(u64::MAX)),
+            ("temporarily_unavailable", 5, Some(10)),
             ("access_denied", 5, None),
             ("expired_token", 5, None),
             ("invalid_grant", 5, None),
@@ -164,6 +199,19 @@ mod tests {
             };
             assert_eq!(again, expected.map(seconds), "{code}");
         }
+        for (status, expected) in [(503, Some(10)), (429, Some(10)), (400, None)] {
+            let answered = Err(OidcError::Status {
+                step: Step::Device,
+                url: "https://login.example.com/token".to_owned(),
+                status: http::StatusCode::from_u16(status).unwrap(),
+                audit_id: None,
+            });
+            let again = match next(answered, seconds(5)) {
+                Next::AskAfter(interval) => Some(interval),
+                _ => None,
+            };
+            assert_eq!(again, expected.map(seconds), "{status}");
+        }
         let expired = next(refused("expired_token"), seconds(5));
         assert!(matches!(
             expired,
@@ -171,6 +219,32 @@ mod tests {
         ));
         let answer = serde_json::from_str(r#"{"access_token": "a", "expires_in": "60"}"#).unwrap();
         assert!(matches!(next(Ok(answer), seconds(5)), Next::Done(_)));
+    }
+
+    #[test]
+    fn answers_of_all_kinds_of_issuers_are_read() {
+        let long = format!("https://d.example.com/{}", "x".repeat(1000));
+        for (more, link, interval) in [
+            (r#""verification_uri": "https://d.example.com/""#.to_owned(), Some("https://d.example.com/"), 5),
+            (
+                r#""verification_url": "https://d.example.com/", "interval": "7", "expires_in": "600""#.to_owned(),
+                Some("https://d.example.com/"),
+                7,
+            ),
+            (
+                format!(r#""verification_uri": "https://d/", "verification_uri_complete": "{long}", "interval": 0"#),
+                Some(long.as_str()),
+                1,
+            ),
+            (r#""verification_uri": "http://d.example.com/""#.to_owned(), None, 5),
+            (r#""verification_uri": "visit our page""#.to_owned(), None, 5),
+        ] {
+            let answer = format!(r#"{{"device_code": "d", "user_code": "u", {more}}}"#);
+            let code: DeviceCode = serde_json::from_str(&answer).unwrap();
+            let found = code.link().ok();
+            assert_eq!(found.as_ref().map(Url::as_str), link, "{answer}");
+            assert_eq!(code.interval(), Duration::from_secs(interval), "{answer}");
+        }
     }
 
     #[test]

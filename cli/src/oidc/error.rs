@@ -41,7 +41,7 @@ impl fmt::Display for Step {
             Self::Device => "ask for a device code",
             Self::ClientCredentials => "get a token with the client's credentials",
             Self::Password => "log in with user name and password",
-            Self::Revocation => "revoke the refresh token",
+            Self::Revocation => "revoke the tokens",
             Self::IdentityProviders => "read the list of identity providers",
         })
     }
@@ -86,10 +86,14 @@ pub(crate) enum OidcError {
         description: String,
         audit_id: Option<String>,
     },
-    #[error("failed to {step}: the answer cannot be read")]
+    /// The text of the cause may repeat a secret of the answer.
+    #[error(
+        "failed to {step}: the answer cannot be read: {:?} error in line {}, column {}",
+        cause.classify(), cause.line(), cause.column()
+    )]
     Document {
         step: Step,
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     #[error(
         "the issuer \"{asked}\" calls itself \"{}\" in its discovery document; write it exactly so in --issuer",
@@ -243,6 +247,19 @@ pub(crate) fn place(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_not_repeated() {
+        let cause = serde_json::from_str::<u64>(r#""very-secret""#).unwrap_err();
+        assert!(cause.to_string().contains("very-secret"));
+        let step = Step::Device;
+        let text = crate::chain(&OidcError::Document { step, cause });
+        assert!(!text.contains("very-secret"), "{text}");
+        assert!(
+            text.ends_with("cannot be read: Data error in line 1, column 13"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_refusal_is_told_from_a_fault_that_passes() {

@@ -76,7 +76,7 @@ pub(crate) async fn list(
     if answer.status != StatusCode::OK {
         return Err(refused(step, &url, &answer));
     }
-    serde_json::from_slice(&answer.body).map_err(|source| OidcError::Document { step, source })
+    serde_json::from_slice(&answer.body).map_err(|cause| OidcError::Document { step, cause })
 }
 
 /// The flow by which to log in with this provider: that which is asked for, or the first that it offers.

@@ -65,7 +65,7 @@ fn read(
     let mut bare = location.clone();
     bare.set_query(None);
     bare.set_fragment(None);
-    if bare.as_str() != redirect_uri {
+    if Url::parse(redirect_uri).ok() != Some(bare) {
         return Err(OidcError::RedirectedElsewhere);
     }
     let value = |name: &str| {
@@ -112,6 +112,19 @@ mod tests {
         let location = format!("{REDIRECT_URI}?code=c&state={state}");
         for status in [302, 303] {
             assert_eq!(read_from(status, &location).as_deref(), Ok("c"));
+        }
+    }
+
+    /// The default port is left out of a URL.
+    #[test]
+    fn any_port_is_the_same_in_both() {
+        let attempt = Attempt::new(&[7; RANDOM_BYTES]);
+        let state = "07".repeat(16);
+        for port in [0, 80, 8080] {
+            let redirect_uri = format!("http://127.0.0.1:{port}/callback");
+            let location = format!("{redirect_uri}?code=c&state={state}");
+            let code = read(StatusCode::FOUND, Some(&location), &attempt, &redirect_uri);
+            assert!(code.is_ok(), "{port}: {code:?}");
         }
     }
 

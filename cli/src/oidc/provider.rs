@@ -29,6 +29,13 @@ pub(crate) struct Provider {
     pub(crate) identity_providers_endpoint: Option<Url>,
 }
 
+impl Provider {
+    /// Whether it is a Pinniped Supervisor.
+    pub(crate) fn is_supervisor(&self) -> bool {
+        self.identity_providers_endpoint.is_some()
+    }
+}
+
 #[derive(Deserialize)]
 struct Document {
     issuer: String,
@@ -79,11 +86,10 @@ pub(crate) async fn discover(
 
 /// Reads the document of `issuer`.
 fn read(issuer: &str, body: &[u8]) -> Result<Provider, OidcError> {
-    let document: Document =
-        serde_json::from_slice(body).map_err(|source| OidcError::Document {
-            step: Step::Discovery,
-            source,
-        })?;
+    let document: Document = serde_json::from_slice(body).map_err(|cause| OidcError::Document {
+        step: Step::Discovery,
+        cause,
+    })?;
     if document.issuer != issuer {
         return Err(OidcError::OtherIssuer {
             asked: issuer.to_owned(),

@@ -149,15 +149,13 @@ impl TokenEndpoint<'_> {
         Ok(answer.access_token)
     }
 
-    /// Has the issuer forget a refresh token (RFC 7009); `false` where it has no endpoint for that.
-    pub(crate) async fn revoke(&self, refresh_token: &str) -> Result<bool, OidcError> {
+    /// Has the issuer forget a token (RFC 7009), which is a `refresh_token` or an `access_token`; `false` where it has no endpoint
+    /// for that.
+    pub(crate) async fn revoke(&self, token: &str, kind: &str) -> Result<bool, OidcError> {
         let Some(url) = &self.provider.revocation_endpoint else {
             return Ok(false);
         };
-        let form = [
-            ("token", refresh_token),
-            ("token_type_hint", "refresh_token"),
-        ];
+        let form = [("token", token), ("token_type_hint", kind)];
         self.post_to(url, Step::Revocation, &form).await?;
         Ok(true)
     }
@@ -175,6 +173,10 @@ impl TokenEndpoint<'_> {
         match &self.client.secret {
             Some(secret) if self.has_basic_authentication() => {
                 headers.insert(header::AUTHORIZATION, basic(&self.client.id, secret));
+                if step == Step::Device {
+                    // Not every issuer looks at the header there (RFC 8628, 3.1).
+                    body.append_pair("client_id", &self.client.id);
+                }
             }
             secret => {
                 body.append_pair("client_id", &self.client.id);
@@ -219,7 +221,7 @@ impl TokenEndpoint<'_> {
 }
 
 fn read(step: Step, answer: &Answer) -> Result<TokenAnswer, OidcError> {
-    serde_json::from_slice(&answer.body).map_err(|source| OidcError::Document { step, source })
+    serde_json::from_slice(&answer.body).map_err(|cause| OidcError::Document { step, cause })
 }
 
 /// RFC 6749, 2.3.1: both parts are encoded as in a form first.

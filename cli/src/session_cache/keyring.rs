@@ -63,18 +63,29 @@ impl SessionKeyring {
         Ok(self.0.put(&url(key, roots), &text)?)
     }
 
-    /// Forgets the sessions that are meant, and gives them.
-    pub(super) fn remove(&self, is_meant: impl Fn(&Entry) -> bool) -> Result<Sessions, CacheError> {
-        let mut removed = Sessions::default();
-        let urls = self.0.urls()?;
-        for url in urls.iter().filter(|url| url.contains(FOLDER)) {
-            let found = self.at(url)?.sessions;
-            if found.iter().all(&is_meant) {
-                self.0.remove(url)?;
-                removed.sessions.extend(found);
+    /// All sessions.
+    pub(super) fn list(&self) -> Result<Sessions, CacheError> {
+        let mut all = Sessions::default();
+        for url in self.urls()? {
+            all.sessions.extend(self.at(&url)?.sessions);
+        }
+        Ok(all)
+    }
+
+    /// Forgets the sessions that are meant, and what cannot be read.
+    pub(super) fn remove(&self, is_meant: impl Fn(&Entry) -> bool) -> Result<(), CacheError> {
+        for url in self.urls()? {
+            if self.at(&url)?.sessions.iter().all(&is_meant) {
+                self.0.remove(&url)?;
             }
         }
-        Ok(removed)
+        Ok(())
+    }
+
+    fn urls(&self) -> Result<Vec<String>, CacheError> {
+        let mut urls = self.0.urls()?;
+        urls.retain(|url| url.contains(FOLDER));
+        Ok(urls)
     }
 
     fn at(&self, url: &str) -> Result<Sessions, CacheError> {

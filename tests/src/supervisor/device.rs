@@ -19,6 +19,9 @@ pub(super) async fn begin(
     Form(fields): Form<Fields>,
 ) -> Response {
     let value = |name: &str| fields.get(name).cloned().unwrap_or_default();
+    if value("client_id").is_empty() {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
     let challenge = fields.get("code_challenge").cloned();
     if shared.behaviour().device_needs_pkce && challenge.is_none() {
         return refused(

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use super::{Grant, GrantKind, MACHINE, Shared, lock};
+use super::{CLIENT, Grant, GrantKind, MACHINE, Shared, lock};
 
 type Fields = HashMap<String, String>;
 
@@ -37,8 +37,8 @@ pub(super) async fn answer(
     }
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     let answer = match field("grant_type") {
-        "authorization_code" => redeem(&shared, &field),
-        "refresh_token" => refresh(&shared, &field),
+        "authorization_code" => take_time(&shared, redeem(&shared, &field)).await,
+        "refresh_token" => take_time(&shared, refresh(&shared, &field)).await,
         "urn:ietf:params:oauth:grant-type:token-exchange" => exchange(&shared, &field),
         "urn:ietf:params:oauth:grant-type:device_code" => device(&shared, &field),
         "client_credentials" => client_credentials(&shared, &headers),
@@ -50,6 +50,11 @@ pub(super) async fn answer(
 /// RFC 7636, 4.2.
 fn challenge_of(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
+}
+
+async fn take_time<T>(shared: &Shared, answer: T) -> T {
+    tokio::time::sleep(shared.behaviour().tokens_take).await;
+    answer
 }
 
 /// Takes a grant of this client once.
@@ -152,16 +157,19 @@ fn device<'a>(shared: &Shared, field: &impl Fn(&str) -> &'a str) -> anyhow::Resu
     )
 }
 
+/// Whether a client shows its secret.
+fn is_client(headers: &HeaderMap, id: &str, secret: &str) -> bool {
+    let pair = format!("{id}:{}", secret.replace(' ', "+"));
+    let expected = format!("Basic {}", STANDARD.encode(pair));
+    let given = headers.get(header::AUTHORIZATION);
+    given.and_then(|value| value.to_str().ok()) == Some(&expected)
+}
+
 /// Of the client itself: an access token that is a JWT.
 fn client_credentials(shared: &Shared, headers: &HeaderMap) -> anyhow::Result<Response> {
     shared.count(|calls| calls.client_credentials += 1);
     let (id, secret) = MACHINE;
-    let expected = format!(
-        "Basic {}",
-        STANDARD.encode(format!("{id}:{}", secret.replace(' ', "+")))
-    );
-    let given = headers.get(header::AUTHORIZATION);
-    if given.and_then(|value| value.to_str().ok()) != Some(&expected) {
+    if !is_client(headers, id, secret) {
         return Ok(refused("invalid_client", ""));
     }
     let token = shared.id_token(id, id, json!({}))?;
@@ -246,8 +254,17 @@ fn exchange<'a>(shared: &Shared, field: &impl Fn(&str) -> &'a str) -> anyhow::Re
 /// RFC 7009.
 pub(super) async fn revoke(
     State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
     Form(fields): Form<Fields>,
 ) -> Response {
+    if let Some(act) = &*lock(&shared.on_revocation) {
+        act();
+    }
+    if let Some(secret) = shared.behaviour().revokes_for
+        && !is_client(&headers, CLIENT, secret)
+    {
+        return refused("invalid_client", "");
+    }
     let token = fields.get("token").map(String::as_str).unwrap_or_default();
     if lock(&shared.grants).remove(token).is_some() {
         shared.count(|calls| calls.revocations += 1);

@@ -12,7 +12,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 use url::Url;
 
 use super::{Denied, MAX_FORM, Request, Verdict, judge, page};
@@ -54,6 +54,8 @@ struct Waiting {
     /// Scheme and host of the issuer, whose page may read the answer.
     origin: HeaderValue,
     arrivals: mpsc::Sender<Arrival>,
+    /// What became of the login, for a browser that asks twice.
+    is_success: OnceCell<bool>,
 }
 
 impl CallbackListener {
@@ -81,6 +83,7 @@ impl CallbackListener {
             attempt,
             origin: HeaderValue::from_str(&origin).unwrap_or(HeaderValue::from_static("null")),
             arrivals,
+            is_success: OnceCell::new(),
         };
         let router = Router::new()
             .fallback(answer)
@@ -163,14 +166,17 @@ async fn hand_over(
     outcome: Result<SecretString, Denied>,
     reads_html: bool,
 ) -> Response {
-    let (browser, shown) = oneshot::channel();
     let denied = outcome.as_ref().err().cloned();
-    let arrival = Arrival { outcome, browser };
-    let is_success = match waiting.arrivals.send(arrival).await {
-        Ok(()) => shown.await.unwrap_or(false),
-        // The login has come to its end in another way.
-        Err(_) => false,
+    let handed_over = async {
+        let (browser, shown) = oneshot::channel();
+        let arrival = Arrival { outcome, browser };
+        match waiting.arrivals.send(arrival).await {
+            Ok(()) => shown.await.unwrap_or(false),
+            // The login has come to its end in another way.
+            Err(_) => false,
+        }
     };
+    let is_success = *waiting.is_success.get_or_init(|| handed_over).await;
     match (is_success, reads_html) {
         (true, true) => Html(page::success()).into_response(),
         (true, false) => LOGGED_IN_TEXT.into_response(),

@@ -134,7 +134,7 @@ async fn c100_two_identity_providers_share_the_files_and_mix_nothing_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn c119_sessions_that_cannot_be_read_are_told_of_once_and_replaced() {
     let other_version = "apiVersion: config.supervisor.pinniped.dev/v2\nkind: SessionCache\n";
-    for damaged in ["{", "\u{0}", other_version, "kind: SessionCache\n"] {
+    for damaged in ["\u{0}", other_version, "apiVersion: conf"] {
         let mut site = Site::new(Behaviour::default()).await;
         site.set_password("alice");
         let file = site.sessions_file();

@@ -36,6 +36,57 @@ async fn a_login_in_the_browser_ends_with_a_page_and_a_credential() {
     );
 }
 
+/// Reloaded, or fetched ahead by the browser.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_comes_back_twice_is_told_the_same() {
+    let site = Site::new(Behaviour {
+        tokens_take: std::time::Duration::from_millis(500),
+        ..Behaviour::default()
+    })
+    .await;
+    let browser = Browser::new(&site.supervisor);
+    let outcome = site
+        .run_with(&[], async |screen| {
+            let callback = browser.callback(screen, "alice").await;
+            let (first, second) =
+                tokio::join!(browser.get(callback.clone()), browser.get(callback));
+            assert_eq!(
+                (first.status(), second.status()),
+                (200.try_into().unwrap(), 200.try_into().unwrap())
+            );
+        })
+        .await;
+    outcome.credential();
+    assert_eq!(site.supervisor.calls().codes, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scopes_are_those_that_the_issuer_is_known_to_have() {
+    let all = "groups offline_access openid pinniped:request-audience username";
+    for (is_supervisor, scopes, expected) in [
+        (true, vec![], all),
+        (true, vec!["openid"], "openid"),
+        (false, vec![], "offline_access openid"),
+        (false, vec!["openid", "email", "address"], "email openid"),
+    ] {
+        let site = Site::new(Behaviour {
+            is_supervisor,
+            scopes,
+            ..Behaviour::default()
+        })
+        .await;
+        let browser = Browser::new(&site.supervisor);
+        let outcome = site
+            .run_with(&[], async |screen| {
+                let link = Browser::link(screen).await;
+                assert_eq!(parameter(&link, "scope").as_deref(), Some(expected));
+                browser.log_in(screen, "alice").await;
+            })
+            .await;
+        outcome.credential();
+    }
+}
+
 /// Unlike Pinniped's, which ends the login: any page in the browser could do that.
 #[tokio::test(flavor = "multi_thread")]
 async fn c041_a_wrong_state_ends_nothing() {
@@ -120,10 +171,12 @@ async fn c089_the_issuers_refusal_is_told_with_its_description_if_there_is_one()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c087_form_post_is_asked_for_where_it_is_offered() {
-    for form_post in [false, true] {
+async fn c087_form_post_is_asked_for_where_a_supervisor_offers_it() {
+    for (is_supervisor, offered) in [(true, false), (true, true), (false, true)] {
+        let form_post = is_supervisor && offered;
         let site = Site::new(Behaviour {
-            form_post,
+            is_supervisor,
+            form_post: offered,
             ..Behaviour::default()
         })
         .await;
@@ -208,6 +261,14 @@ async fn a_device_code_is_confirmed_elsewhere() {
         outcome.credential();
         assert!(site.supervisor.calls().polls >= 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_code_is_given_to_a_client_that_is_named_beside_its_secret() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.machine.set("SECRET", "a secret");
+    let flags = ["--flow=device_code", "--client-secret-env=SECRET"];
+    site.run(&flags).await.credential();
 }
 
 #[tokio::test(flavor = "multi_thread")]

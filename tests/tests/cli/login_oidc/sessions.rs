@@ -286,10 +286,26 @@ async fn session_file_is_as_pinnipeds_cli_writes_it() {
     assert!(tokens["refresh"]["token"].is_string());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_the_users_is_no_cache_and_stays() {
+    let site = Site::new(Behaviour::default()).await;
+    let theirs = site.machine.home.path().join(".bashrc");
+    let text = "alias ls='ls -l'\n";
+    std::fs::write(&theirs, text).unwrap();
+    for flag in ["--session-cache", "--credential-cache"] {
+        let flag = format!("{flag}={}", theirs.display());
+        let outcome = site.log_in(&[&flag]).await;
+        outcome.credential();
+        let warning = format!("\nWarning: {} holds something else", theirs.display());
+        assert!(outcome.stderr.contains(&warning), "{}", outcome.stderr);
+        assert_eq!(std::fs::read_to_string(&theirs).unwrap(), text);
+    }
+}
+
 /// As some issuers do for a token that does not expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_may_live_beyond_all_time() {
-    for life in [json!(u64::MAX), json!(1e18), json!(-1), json!("3600")] {
+    for life in [json!(u64::MAX), json!(1e19), json!(-1), json!("3600")] {
         let site = Site::new(Behaviour {
             expires_in: Some(life),
             ..Behaviour::default()

@@ -135,9 +135,10 @@ async fn c095_name_and_password_are_asked_for_and_the_password_does_not_show() {
         })
         .await;
     outcome.credential();
+    let issuer = site.supervisor.url();
     assert_eq!(
         outcome.stderr,
-        "Log in to my-ldap\n\nUsername: bob\nPassword: \n"
+        format!("Log in to my-ldap at {issuer}\n\nUsername: bob\nPassword: \n")
     );
 }
 
@@ -149,14 +150,14 @@ async fn c095_what_a_variable_holds_is_not_asked_for() {
             "bob",
             "Password: ",
             PASSWORD,
-            "Log in to my-ldap\n\nPassword: \n",
+            "Password: \n",
         ),
         (
             "PINNIPED_PASSWORD",
             PASSWORD,
             "Username: ",
             "bob",
-            "Log in to my-ldap\n\nUsername: bob\n",
+            "Username: bob\n",
         ),
     ] {
         let mut site = Site::today(Behaviour::default()).await;
@@ -171,7 +172,8 @@ async fn c095_what_a_variable_holds_is_not_asked_for() {
             })
             .await;
         outcome.credential();
-        assert_eq!(outcome.stderr, expected);
+        let headline = format!("Log in to my-ldap at {}\n\n", site.supervisor.url());
+        assert_eq!(outcome.stderr, headline + expected);
     }
 }
 

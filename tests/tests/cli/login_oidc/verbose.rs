@@ -201,7 +201,7 @@ async fn logout_tells_what_it_asks() {
     let secrets = secrets_of(&site);
     let outcome = site.run_flags(&["logout", "-v", &site.ca_flag()]).await;
     let revoked = format!(
-        "revoke the refresh token: POST {}/revoke: 200 OK",
+        "revoke the tokens: POST {}/revoke: 200 OK",
         site.supervisor.url()
     );
     assert_eq!(
