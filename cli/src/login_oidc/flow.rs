@@ -208,8 +208,8 @@ impl Session<'_> {
                 }
             }
             pasted = pasted => {
-                let code = pasted.map_err(OidcLoginError::Ask)?;
-                Ok((code, None))
+                let line = pasted.map_err(OidcLoginError::Ask)?;
+                Ok((line.into(), None))
             }
         }
     }
