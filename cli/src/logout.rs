@@ -80,7 +80,7 @@ pub(crate) fn run(
         .enable_all()
         .build()
         .map_err(LogoutError::Runtime)?;
-    let mut left = 0;
+    let (mut lines, mut left) = (Vec::new(), 0);
     for (key, tokens) in &ended {
         let issuer = &key.issuer;
         let line = match runtime.block_on(revoke(key, tokens, &roots, secret.as_ref(), console)) {
@@ -99,11 +99,14 @@ pub(crate) fn run(
                 format!("Logged out of {issuer} here alone.")
             }
         };
-        writeln!(stdout, "{}", crate::printable(&line)).map_err(LogoutError::Print)?;
+        lines.push(crate::printable(&line));
     }
     cache.remove(issuer)?;
-    if ended.is_empty() {
-        writeln!(stdout, "{NO_SESSION}").map_err(LogoutError::Print)?;
+    if lines.is_empty() {
+        lines.push(NO_SESSION.to_owned());
+    }
+    for line in lines {
+        writeln!(stdout, "{line}").map_err(LogoutError::Print)?;
     }
     match left {
         0 => Ok(()),

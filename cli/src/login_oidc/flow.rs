@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulout_https::foreign;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -218,7 +218,7 @@ impl Session<'_> {
             }
             pasted = pasted => {
                 let line = pasted.map_err(OidcLoginError::Ask)?;
-                Ok((judge_pasted(line.expose_secret(), attempt)?, None))
+                Ok((judge_pasted(&line, attempt)?, None))
             }
         }
     }

@@ -2,14 +2,11 @@
 
 use std::io;
 
-use secrecy::SecretString;
-
 use crate::terminal;
 
 /// What a line that was typed is to the login.
-#[derive(Debug)]
 enum Typed {
-    Code(SecretString),
+    Code(String),
     /// Nothing: somebody has pressed Enter.
     Nothing,
     /// Nothing more will be typed, but the browser may still come.
@@ -21,7 +18,7 @@ enum Typed {
 pub(super) async fn code(
     has_listener: bool,
     mut ask: impl FnMut() -> io::Result<()>,
-) -> io::Result<SecretString> {
+) -> io::Result<String> {
     loop {
         ask()?;
         match judge(terminal::read_line().await, has_listener) {
@@ -36,7 +33,7 @@ pub(super) async fn code(
 fn judge(line: io::Result<String>, has_listener: bool) -> Typed {
     match line {
         Ok(line) if line.trim().is_empty() => Typed::Nothing,
-        Ok(line) => Typed::Code(line.trim().to_owned().into()),
+        Ok(line) => Typed::Code(line.trim().to_owned()),
         Err(error) if has_listener && error.kind() == io::ErrorKind::UnexpectedEof => Typed::NoMore,
         Err(error) => Typed::Failed(error),
     }
@@ -44,8 +41,6 @@ fn judge(line: io::Result<String>, has_listener: bool) -> Typed {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]
@@ -63,7 +58,7 @@ mod tests {
         ] {
             let what = format!("{line:?} {has_listener}");
             let found = match judge(line, has_listener) {
-                Typed::Code(code) => code.expose_secret().to_owned(),
+                Typed::Code(code) => code,
                 Typed::Nothing => "again".to_owned(),
                 Typed::NoMore => "wait".to_owned(),
                 Typed::Failed(_) => "failed".to_owned(),

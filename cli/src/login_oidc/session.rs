@@ -44,7 +44,7 @@ impl<'a> Session<'a> {
         let issuer = self.discover().await?;
         if let Step::Exchange(access) = step {
             let error = match issuer.exchange(&access.token, self.clock).await {
-                Err(OidcLoginError::Oidc(error)) if error.is_refusal() => error,
+                Err(OidcLoginError::Oidc(error)) if error.is_refusal_of_token() => error,
                 result => return result,
             };
             // It has not expired, but the issuer does not take it any more.

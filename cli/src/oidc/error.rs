@@ -179,6 +179,21 @@ impl OidcError {
             _ => false,
         }
     }
+
+    /// Whether the issuer has refused the token that was sent, and might take another.
+    pub(crate) fn is_refusal_of_token(&self) -> bool {
+        /// What is wrong with the request whatever the token (RFC 6749, 5.2; RFC 8693, 2.2.2).
+        const OF_THE_REST: [&str; 5] = [
+            "invalid_client",
+            "invalid_scope",
+            "invalid_target",
+            "unauthorized_client",
+            "unsupported_grant_type",
+        ];
+        let is_of_the_rest =
+            matches!(self, Self::Refused { code, .. } if OF_THE_REST.contains(&code.as_str()));
+        self.is_refusal() && !is_of_the_rest
+    }
 }
 
 impl From<TokenError> for OidcError {
@@ -291,6 +306,16 @@ mod tests {
             (OidcError::NoHeader, false),
         ] {
             assert_eq!(error.is_refusal(), expected, "{error}");
+        }
+        for (error, expected) in [
+            (refused("invalid_request"), true),
+            (refused("invalid_token"), true),
+            (answered(401), true),
+            (refused("invalid_target"), false),
+            (refused("unsupported_grant_type"), false),
+            (refused("server_error"), false),
+        ] {
+            assert_eq!(error.is_refusal_of_token(), expected, "{error}");
         }
     }
 }
