@@ -33,3 +33,16 @@ fn parent() -> Option<u32> {
 fn parent() -> Option<u32> {
     None
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_one_that_has_ended_is_gone() {
+        Caller(Some(u32::MAX)).gone().await;
+        let caller = Caller::of_this_program();
+        let waiting = tokio::time::timeout(Duration::from_millis(50), caller.gone()).await;
+        assert!(waiting.is_err());
+    }
+}
