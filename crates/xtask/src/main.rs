@@ -1,5 +1,6 @@
 //! Developer commands; `cargo xtask --help` lists them.
 
+mod behaviours;
 mod bench;
 mod cluster;
 mod demo;
@@ -17,7 +18,7 @@ mod test;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use haulout_tests::cluster::sweep_lost_clusters;
+use haulout_tests::cluster::{sweep_lost_clusters, workspace_root};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Parser)]
@@ -50,6 +51,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Write what of `docs/` is made of the code, and check all links and commands
+    Docs,
 }
 
 fn main() -> ExitCode {
@@ -90,6 +93,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             if !check {
                 manifests::install::write().await?;
             }
+        }
+        Command::Docs => {
+            behaviours::write(workspace_root())?;
+            docs::check(workspace_root())?;
         }
     }
     Ok(ExitCode::SUCCESS)

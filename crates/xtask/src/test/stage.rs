@@ -17,7 +17,7 @@ use super::cluster::{self, Group};
 use super::tools::DENY;
 use super::{fuzz, properties, reproducible};
 use crate::products::{self, cargo};
-use crate::{docs, image, manifests};
+use crate::{behaviours, docs, image, manifests};
 
 /// When a stage runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -291,7 +291,10 @@ impl Stage {
             Kind::Format => judge(command(&["fmt", "--all", "--check"])).await,
             Kind::Lint => judge(command(&LINT)).await,
             Kind::Manifests => manifests::run(true).map(|()| Tally::success()),
-            Kind::Docs => docs::check(workspace_root()).map(|()| Tally::success()),
+            Kind::Docs => {
+                behaviours::check(workspace_root())?;
+                docs::check(workspace_root()).map(|()| Tally::success())
+            }
             Kind::Unit => unit().await,
             Kind::Integration => integration().await,
             Kind::Property => property().await,
