@@ -89,9 +89,10 @@ fn find(root: &Path) -> anyhow::Result<Tests> {
 
 /// Number and words of a function `cNNN_what_it_shows`.
 fn numbered(line: &str) -> Option<(u16, String)> {
-    let line = line.trim_start();
-    let line = line.strip_prefix("async ").unwrap_or(line);
-    let (name, _) = line.strip_prefix("fn c")?.split_once('(')?;
+    let (before, after) = line.split_once("fn c")?;
+    let is_qualifier = |word| ["pub", "pub(super)", "pub(crate)", "async"].contains(&word);
+    let is_function = before.split_whitespace().all(is_qualifier);
+    let (name, _) = after.split_once('(').filter(|_| is_function)?;
     let (number, words) = name.split_once('_')?;
     let number = (number.len() == 3).then(|| number.parse().ok()).flatten()?;
     Some((number, words.replace('_', " ")))
@@ -148,11 +149,16 @@ mod tests {
             found
         );
         assert_eq!(numbered("fn c041_a_wrong_state_ends_nothing() {"), found);
+        assert_eq!(
+            numbered("pub(super) async fn c041_a_wrong_state_ends_nothing("),
+            found
+        );
         for other in [
             "fn c41_short() {",
             "fn c0411_long() {",
             "fn chain() {",
             "// c041_",
+            "// as fn c041_a() does",
         ] {
             assert_eq!(numbered(other), None, "{other}");
         }
