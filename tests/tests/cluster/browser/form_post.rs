@@ -1,14 +1,19 @@
 //! With our stand-in for a Pinniped Supervisor, whose page posts the code by a script, and which exchanges its tokens.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use haulout_operate::clock::Clock;
 use haulout_tests::cluster::{Profile, StackOptions};
 use haulout_tests::supervisor::{Behaviour, PASSWORD, Supervisor};
 use serde_json::{Value, json};
+use tokio::process::Command;
 use url::Url;
 
 use super::desk::Call;
-use super::{AUTHENTICATOR, Chromium, Desk};
-use crate::running::Running;
+use super::{AUTHENTICATOR, Chromium, Desk, NODE, let_developers_see_nodes};
+use crate::running::{Running, until};
+use crate::shell::Shell;
 
 /// What the cluster's tokens are for; the Supervisor exchanges its own for such a one.
 const AUDIENCE: &str = "cluster-1";
@@ -50,6 +55,20 @@ async fn browser_and_password_log_in_at_a_supervisor() {
     c099_a_variable_changes_the_flow(&desk).await;
     assert_eq!(desk.links().len(), 2, "a browser was opened");
     assert_eq!(supervisor.calls().codes, 3);
+
+    let_developers_see_nodes(&running).await;
+    // Where there is one of each, nothing has to be chosen.
+    let others = format!("--field-selector=metadata.name!={AUTHENTICATOR}");
+    let kubectl = running.cluster.kubectl();
+    kubectl
+        .run(["delete", "jwtauthenticators", &others])
+        .await
+        .unwrap();
+    supervisor
+        .behaviour()
+        .identity_providers
+        .retain(|listed| listed.type_ == "oidc");
+    the_help_leads_to_a_first_login(&running, &chromium).await;
 }
 
 /// Nobody has to allow that.
@@ -74,6 +93,42 @@ async fn c096_the_page_gives_the_code_to_the_program(desk: &Desk, chromium: &Chr
     log_in(chromium, &link).await;
     assert_is(call, "alice").await;
     chromium.sees("you may now close this tab").await;
+}
+
+/// The indented lines of `haulout --help`, as an administrator types them.
+async fn the_help_leads_to_a_first_login(running: &Running, chromium: &Chromium) {
+    let program = running.stack.products().program("haulout");
+    let help = Command::new(program).arg("--help").output().await.unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, lines) = help.split_once("\nFirst login").unwrap();
+    let lines: Vec<_> = lines
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .collect();
+    assert!((1..=5).contains(&lines.len()), "{lines:?}");
+
+    let shell = Shell::new(&running.cluster, &[]);
+    let (browser, link) = (shell.folder().join("browser"), shell.folder().join("link"));
+    std::fs::write(
+        &browser,
+        format!("#!/bin/sh\necho \"$1\" > '{}'\n", link.display()),
+    )
+    .unwrap();
+    std::fs::set_permissions(&browser, Permissions::from_mode(0o755)).unwrap();
+    let shell = shell.with("BROWSER", browser.display().to_string());
+    let user = async {
+        let opened = || std::fs::read_to_string(&link).is_ok_and(|link| link.ends_with('\n'));
+        until("opened", async || opened()).await;
+        log_in(chromium, std::fs::read_to_string(&link).unwrap().trim()).await;
+        std::future::pending::<()>().await;
+    };
+    let script = lines.join("\n");
+    let shown = tokio::select! {
+        shown = shell.run(&script) => shown.unwrap(),
+        () = user => unreachable!(),
+    };
+    assert!(shown.contains(NODE), "{shown}");
+    assert!(shown.contains("Username: alice"), "{shown}");
 }
 
 async fn c099_a_variable_changes_the_flow(desk: &Desk) {
