@@ -6,6 +6,7 @@ mod claims;
 mod observations;
 mod observe;
 mod report;
+mod stanza;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -15,10 +16,11 @@ use haulout_api::group::{ApiGroupSuffix, SuffixError};
 
 use self::checks::judge;
 use self::observe::{Clock, observe};
+use self::stanza::Stanza;
 use crate::Environment;
 use crate::arguments::{DoctorFlags, OutputFormat};
 use crate::cluster::{Cluster, ClusterError};
-use crate::login_static::{LoginError, Stanza, token_of};
+use crate::login_static::{LoginError, token_of};
 
 /// Why no check could be made.
 #[derive(Debug, thiserror::Error)]

@@ -38,6 +38,7 @@ use placement::Placement;
 use report::Report;
 use source::Source;
 use stanza::{Concierge, Login, Stanza};
+use strategy::Door;
 pub(crate) use strategy::Mode;
 
 /// Prints a kubeconfig, or writes it to a file.
@@ -130,21 +131,30 @@ async fn discover(
         flags: &flags.concierge,
     };
     let strategies = discovery.strategies(flags.timeout, report).await?;
-    let (mode, door) =
-        strategy::choose(&strategies, flags.concierge.concierge_mode).inspect_err(|_| {
-            for strategy in &strategies {
-                report.say(format_args!("found strategy {strategy}"));
-            }
-        })?;
+    let wanted = flags.concierge.concierge_mode;
+    let (mut mode, mut door) = strategy::choose(&strategies, wanted).inspect_err(|_| {
+        for strategy in &strategies {
+            report.say(format_args!("found strategy {strategy}"));
+        }
+    })?;
+    let endpoint = flags.concierge.concierge_endpoint.as_str();
+    if let (None, Door::ApiServer, Some(direct)) = (wanted, &door, strategy::direct(&strategies))
+        && endpoint.is_empty()
+        && discovery.api_server_refuses_logins().await
+    {
+        report.say(format_args!(
+            "the API server lets nobody without credentials log in"
+        ));
+        (mode, door) = direct;
+    }
     report.say(format_args!(
         "discovered Concierge operating in {mode} mode"
     ));
-    if flags.concierge.concierge_mode.is_none() {
+    if wanted.is_none() {
         for other in strategy::others(&strategies, mode) {
             report.say(format_args!("--concierge-mode={other} would work too"));
         }
     }
-    let endpoint = flags.concierge.concierge_endpoint.as_str();
     let placement = Placement::of(door, source, endpoint, given.concierge_ca.clone())?;
     if endpoint.is_empty() {
         report.say(format_args!(

@@ -5,12 +5,11 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use clap::Parser;
 use haulout_api::credential::ClusterCredential;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Environment;
-use crate::arguments::{Arguments, Command, Login, StaticLogin};
+use crate::arguments::StaticLogin;
 use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exchange::{self, ExchangeError, ParameterError, Parameters};
@@ -128,41 +127,14 @@ pub(crate) fn run(
         .map_err(LoginError::Print)
 }
 
-fn token(login: &StaticLogin, environment: Environment<'_>) -> Result<SecretString, LoginError> {
+pub(crate) fn token(
+    login: &StaticLogin,
+    environment: Environment<'_>,
+) -> Result<SecretString, LoginError> {
     if login.token_env.is_empty() {
         return Ok(login.token.clone().into());
     }
     token_of(&login.token_env, environment)
-}
-
-/// What a kubeconfig's user exchanges, and where.
-#[derive(Debug)]
-pub(crate) struct Stanza {
-    pub(crate) parameters: Parameters,
-    /// `None` where it is not set here.
-    pub(crate) token: Option<SecretString>,
-}
-
-impl Stanza {
-    /// That of an exec stanza with these arguments, if it is one of `login static` that exchanges its token.
-    pub(crate) fn read(arguments: &[String], environment: Environment<'_>) -> Option<Self> {
-        let arguments = ["haulout"]
-            .into_iter()
-            .chain(arguments.iter().map(String::as_str));
-        let Command::Login(Login::Static(login)) =
-            Arguments::try_parse_from(arguments).ok()?.command
-        else {
-            return None;
-        };
-        if !login.concierge.enable_concierge {
-            return None;
-        }
-        let token = token(&login, environment).ok();
-        Some(Self {
-            parameters: Parameters::parse(&login.concierge).ok()?,
-            token: token.filter(|token| !token.expose_secret().is_empty()),
-        })
-    }
 }
 
 /// The token in the variable that `--token-env` names.
@@ -219,47 +191,4 @@ fn cached_or(
     let credential = exchange().map_err(LoginError::Exchange)?.into();
     cache.keep(&key, &credential, now, console);
     Ok(credential)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stanzas_tell_what_they_exchange_and_where() {
-        let environment = |name: &str| (name == "T").then(|| OsString::from("secret"));
-        let exchange = [
-            "--enable-concierge",
-            "--concierge-endpoint=https://k",
-            "--concierge-authenticator-type=webhook",
-            "--concierge-authenticator-name=n",
-        ];
-        let read = |first: &[&str], rest: &[&str]| {
-            let arguments: Vec<_> = [first, rest]
-                .concat()
-                .into_iter()
-                .map(str::to_owned)
-                .collect();
-            Stanza::read(&arguments, &environment)
-        };
-        let cases: [(&[&str], Option<&str>); 4] = [
-            (&["login", "static", "--token-env=T"], Some("secret")),
-            (&["login", "static", "--token=other"], Some("other")),
-            (&["login", "static", "--token-env=NOT_SET"], None),
-            (&["login", "static"], None),
-        ];
-        for (arguments, expected) in cases {
-            let stanza = read(arguments, &exchange).unwrap();
-            let token = stanza.token.as_ref().map(ExposeSecret::expose_secret);
-            assert_eq!(token, expected, "{arguments:?}");
-            assert_eq!(stanza.parameters.endpoint.as_str(), "https://k/");
-            assert_eq!(stanza.parameters.authenticator_kind, "WebhookAuthenticator");
-        }
-        // The token itself is then the credential, and goes to no login.
-        let static_ = ["login", "static", "--token-env=T"];
-        assert!(read(&static_, &exchange[1..]).is_none());
-        assert!(read(&static_, &["--enable-concierge"]).is_none());
-        assert!(read(&["login", "oidc", "--issuer=https://i"], &[]).is_none());
-        assert!(read(&["version"], &[]).is_none());
-    }
 }

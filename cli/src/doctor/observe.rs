@@ -15,10 +15,10 @@ use secrecy::{ExposeSecret, SecretString};
 use self::server::Server;
 use super::claims::Claims;
 use super::observations::{AccountFault, Body, Objects, Observations, OwnDoor, Token, TokenLogin};
+use super::stanza::Stanza;
 use crate::chain;
 use crate::cluster::{Cluster, ClusterError, call, shown_server};
 use crate::exchange::{Parameters, Request};
-use crate::login_static::Stanza;
 
 /// This computer's clock, as it was read at the start, and gone on since.
 #[derive(Debug)]

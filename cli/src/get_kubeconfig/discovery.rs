@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use haulout_api::credential::login_path;
 use haulout_api::group::{ApiGroupSuffix, VERSION};
+use http::{Request, header};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::Api;
@@ -15,7 +17,7 @@ use super::error::{CaLookupFault, GetKubeconfigError};
 use super::report::Report;
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
-use crate::cluster::{Cluster, shown_server};
+use crate::cluster::{Cluster, ClusterError, call, shown_server};
 use crate::kubeconfig_file::CaBundle;
 
 /// How often a CredentialIssuer is looked at whose strategies are pending.
@@ -72,6 +74,18 @@ impl Discovery<'_> {
             issuer = self.credential_issuer().await?;
             polls += 1;
         }
+    }
+
+    /// Whether the API server turns away whoever logs in, as it does where anonymous requests are off, or may not do that.
+    pub(super) async fn api_server_refuses_logins(&self) -> bool {
+        let request = Request::post(login_path(self.suffix))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(b"{}".to_vec());
+        let (Ok(client), Ok(request)) = (self.cluster.anonymous(), request) else {
+            return false;
+        };
+        let answer = call("the login path", client.request::<Value>(request)).await;
+        matches!(answer, Err(ClusterError::Refused { status, .. }) if [401, 403].contains(&status.code))
     }
 
     async fn credential_issuer(&self) -> Result<DynamicObject, GetKubeconfigError> {

@@ -149,6 +149,11 @@ pub(super) fn choose(
         })
 }
 
+/// The endpoint for the login alone, if it works.
+pub(super) fn direct(strategies: &[Strategy]) -> Option<(Mode, Door)> {
+    choose(strategies, Some(Mode::DirectEndpoint)).ok()
+}
+
 /// The modes that work beside the chosen one.
 pub(super) fn others(strategies: &[Strategy], chosen: Mode) -> Vec<Mode> {
     let doors = strategies.iter().filter_map(Strategy::door);

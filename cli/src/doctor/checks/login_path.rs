@@ -93,7 +93,7 @@ pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
             format!(
                 "{evidence}; whether logins go by a direct endpoint instead cannot be seen with your rights"
             ),
-            "ask an administrator to run `haulout doctor`, or give the kubeconfig of a user who logs in by `haulout login static`",
+            "ask an administrator to run `haulout doctor`, or give the kubeconfig of a user who logs in by `haulout`",
         ),
         (401, _) => Outcome::failed(
             evidence,

@@ -29,6 +29,8 @@ async fn cluster_users_log_in_by_the_kubeconfig_that_an_administrator_got() {
     a_user_logs_in_at_the_direct_endpoint(&running, &shell, &endpoint).await;
     several_files_and_an_administrator_by_plugin(&running, &shell).await;
     a_failure_leaves_the_old_file(&running, &shell).await;
+    where_the_api_server_refuses_logins_the_direct_endpoint_is_chosen(&running, &shell, &endpoint)
+        .await;
 }
 
 impl Running {
@@ -119,6 +121,29 @@ async fn a_user_logs_in_at_the_direct_endpoint(running: &Running, shell: &Shell,
     let kubeconfig = made.kubeconfig();
     let server = kubeconfig.pointer("/clusters/0/cluster/server").unwrap();
     assert_eq!(server, running.cluster.server());
+    assert_eq!(running.alice_by(&made.stdout).await, "alice");
+}
+
+/// Last, since nobody can log in at the API server any more.
+async fn where_the_api_server_refuses_logins_the_direct_endpoint_is_chosen(
+    running: &Running,
+    shell: &Shell,
+    endpoint: &str,
+) {
+    let binding = ["delete", "clusterrolebinding", "haulout-login-anonymous"];
+    running.cluster.kubectl().run(binding).await.unwrap();
+    let flag = format!("--concierge-endpoint={endpoint}");
+    until("the direct endpoint", async || {
+        shell.run(&[TOKEN_ENV]).await.arguments().contains(&flag)
+    })
+    .await;
+    let made = shell.run(&[TOKEN_ENV]).await;
+    for line in [
+        "the API server lets nobody without credentials log in",
+        "discovered Concierge operating in DirectEndpoint mode",
+    ] {
+        assert!(made.stderr.contains(line), "{line}: {}", made.stderr);
+    }
     assert_eq!(running.alice_by(&made.stdout).await, "alice");
 }
 
