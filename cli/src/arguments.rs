@@ -9,6 +9,7 @@ mod whoami;
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use haulout_api::group::DEFAULT_SUFFIX;
@@ -185,4 +186,9 @@ pub(crate) struct LogoutFlags {
 
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
+}
+
+/// What Go takes for a boolean, such as `T` or `0`, and more.
+fn boolean() -> BoolishValueParser {
+    BoolishValueParser::new()
 }

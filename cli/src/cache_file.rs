@@ -25,6 +25,11 @@ const MAX_BYTES: u64 = 16 << 20;
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 const LOCK_TRIES: u32 = 1000;
 
+/// Whether the flag of a cache names a file, and not that there is to be none.
+pub(crate) fn is_file(flag: &str) -> bool {
+    !matches!(flag, "" | "none")
+}
+
 /// Why a cache could not be used; a login goes on without it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CacheError {
@@ -106,8 +111,7 @@ impl<C: Contents> CacheFile<C> {
     /// The file that a flag names, or the default without one; `none`, or nothing, names none.
     pub(crate) fn chosen(flag: Option<&str>, environment: Environment<'_>) -> Option<Self> {
         let path = match flag {
-            Some("" | "none") => return None,
-            Some(path) => path.into(),
+            Some(path) => is_file(path).then(|| path.into())?,
             None => default_folder(environment)?.join(C::FILE),
         };
         Some(Self::new(path))

@@ -57,7 +57,7 @@ pub(crate) enum CatalogueError {
         "{url} answers {status}; a catalogue is taken only from where --from points, without redirects or a login"
     )]
     Status { url: Url, status: StatusCode },
-    #[error("the catalogue {from} cannot be used: {source}")]
+    #[error("the catalogue {from} cannot be used")]
     Clusters { from: String, source: ClustersError },
     #[error(transparent)]
     Choice(#[from] ChoiceError),

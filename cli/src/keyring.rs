@@ -5,9 +5,9 @@
 //! hour, and that needs the keyring for few of them. Secrets go through pipes, never through arguments.
 
 use std::io::{self, Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haulout_https::foreign;
 use secrecy::SecretString;
@@ -17,6 +17,9 @@ use serde_json::{Map, Value, json};
 
 /// The user may have to unlock it.
 const LIMIT: Duration = Duration::from_secs(60);
+/// For a program that has answered.
+const END_LIMIT: Duration = Duration::from_secs(5);
+const END_INTERVAL: Duration = Duration::from_millis(5);
 /// An answer beyond this is none.
 const MAX_BYTES: u64 = 1 << 20;
 /// What the programs say, on stdout, of something that is not there.
@@ -133,7 +136,7 @@ impl Keyring {
                 action,
             });
         };
-        let status = child.wait().map_err(failed)?;
+        let status = end_within(&mut child, END_LIMIT).map_err(failed)?;
         let text = answer.trim().to_owned();
         match status.success() {
             true => Ok(text),
@@ -170,6 +173,19 @@ fn read_within(child: &mut Child, limit: Duration) -> io::Result<Option<String>>
         drop(done.send(read.map(|_| text)));
     });
     answer.recv_timeout(limit).ok().transpose()
+}
+
+/// How a program ends that has said all. One that does not is ended.
+fn end_within(child: &mut Child, limit: Duration) -> io::Result<ExitStatus> {
+    let begun = Instant::now();
+    while begun.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        std::thread::sleep(END_INTERVAL);
+    }
+    child.kill()?;
+    child.wait()
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ pub(crate) fn run(
         .collect::<BTreeSet<_>>()
         .iter()
         .map(|session| LoginLock::wait(cache.path(), session, console))
+        .map(|lock| lock.inspect_err(|error| console.warn_of(error)))
         .collect();
     let ended = listed(&cache, issuer, now)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -91,11 +92,10 @@ pub(crate) fn run(
             ),
             Err(error) => {
                 left += 1;
-                let why = crate::printable(&crate::chain(&error));
+                let why = crate::chain(&error);
                 // The line on stdout says what was done in any case.
-                console.tell(&format!(
-                    "Warning: {issuer} did not revoke the session: {why}"
-                ));
+                let warning = format!("Warning: {issuer} did not revoke the session: {why}");
+                console.tell(&crate::printable(&warning));
                 format!("Logged out of {issuer} here alone.")
             }
         };

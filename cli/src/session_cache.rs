@@ -15,13 +15,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Environment;
-use crate::cache_file::{CacheError, CacheFile, Contents};
-pub(crate) use keyring::{SessionKeyring, session_place};
+use crate::cache_file::{self, CacheError, CacheFile, Contents};
+use keyring::SessionKeyring;
+pub(crate) use keyring::session_place;
 
 /// A session that nobody has used for so long is forgotten.
 const MAX_UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How exactly the last use is noted: each note is a write.
 const USE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Whether the flag of the session cache names a file, and neither a keyring nor that there is to be none.
+pub(crate) fn is_file(flag: &str) -> bool {
+    cache_file::is_file(flag) && SessionKeyring::chosen(flag).is_none()
+}
 
 /// What makes two logins the same session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

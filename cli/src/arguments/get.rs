@@ -7,8 +7,9 @@ use clap::{ArgAction, Args, Subcommand};
 use haulout_api::group::DEFAULT_SUFFIX;
 use secrecy::SecretString;
 
-use super::Verbosity;
+use super::{Verbosity, boolean};
 use crate::get_kubeconfig::Mode;
+use crate::session_cache::session_place;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Get {
@@ -90,7 +91,7 @@ pub(crate) struct KubeconfigFlags {
 
     /// Do not call the cluster as the kubeconfig's users will.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) skip_validation: bool,
 
     #[command(flatten)]
@@ -119,7 +120,7 @@ pub(crate) struct StaticFlags {
 pub(crate) struct DiscoveryFlags {
     /// Give the token itself to the API server, without an exchange for a certificate.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) no_concierge: bool,
 
     /// Name of the CredentialIssuer [default: the only one].
@@ -155,7 +156,7 @@ pub(crate) struct DiscoveryFlags {
 
     /// Do not wait for strategies of the CredentialIssuer that are pending.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) concierge_skip_wait: bool,
 
     /// File with the endpoint's CA certificates, PEM, in place of what is found; may be repeated.
@@ -208,20 +209,21 @@ pub(crate) struct OidcFlags {
 
     /// Do not open a browser, only print the link.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) oidc_skip_browser: bool,
 
     /// Do not listen for the browser; paste what it shows.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_name = "BOOL")]
+          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) oidc_skip_listen: bool,
 
-    /// File where the users' tokens are kept [default: as login oidc].
+    /// File where the users' tokens are kept, or what else login oidc takes for it [default: as login oidc].
     #[arg(
         long,
         default_value = "",
         hide_default_value = true,
-        value_name = "FILE"
+        value_name = "FILE",
+        value_parser = session_place
     )]
     pub(crate) oidc_session_cache: String,
 
@@ -231,7 +233,7 @@ pub(crate) struct OidcFlags {
 
     /// Say what is wrong with the session cache.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_name = "BOOL")]
+          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
     pub(crate) oidc_debug_session_cache: bool,
 
     /// Audience of the token that the cluster wants [default: that of the JWTAuthenticator].
@@ -281,7 +283,7 @@ mod tests {
             "--install-hint=hint",
             "--kubeconfig=/k",
             "--kubeconfig-context=ctx",
-            "--no-concierge=false",
+            "--no-concierge=f",
             "--oidc-ca-bundle=/c",
             "--oidc-client-id=i",
             "--oidc-debug-session-cache",
@@ -292,7 +294,7 @@ mod tests {
             "--oidc-scopes=c",
             "--oidc-session-cache=/s",
             "--oidc-skip-browser",
-            "--oidc-skip-listen=true",
+            "--oidc-skip-listen=T",
             "-o=/out",
             "--pinniped-cli-path=haulout",
             "--skip-validation",

@@ -1,10 +1,9 @@
 //! `login static` and `login oidc`, which stand in kubeconfigs.
 
-use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 
-use super::{CaFlags, Verbosity};
+use super::{CaFlags, Verbosity, boolean};
 use crate::session_cache::session_place;
 
 #[derive(Debug, Subcommand)]
@@ -140,11 +139,6 @@ impl std::fmt::Display for Flow {
         let value = self.to_possible_value();
         f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
-}
-
-/// What Go takes for a boolean, such as `T` or `0`, and more.
-fn boolean() -> BoolishValueParser {
-    BoolishValueParser::new()
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), &'static str> {

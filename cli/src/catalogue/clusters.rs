@@ -8,9 +8,11 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::arguments::{Arguments, CaFlags, Command, ConciergeFlags, Login};
+use crate::cache_file;
 use crate::exchange::{ParameterError, Parameters};
 use crate::kubeconfig_file::{CaBundle, CaFault};
 use crate::oidc::{OidcError, provider};
+use crate::session_cache;
 
 /// A catalogue; `docs/cli.md` describes it.
 #[derive(Debug, Deserialize)]
@@ -184,15 +186,14 @@ fn check_arguments(arguments: &[String]) -> Result<bool, FieldFault> {
                 "give the certificates by --ca-bundle-data",
             )?;
             refuse(
-                names_file(login.session_cache.as_deref()),
+                login
+                    .session_cache
+                    .as_deref()
+                    .is_some_and(session_cache::is_file),
                 "session-cache",
                 FILE,
             )?;
-            refuse(
-                names_file(login.credential_cache.as_deref()),
-                "credential-cache",
-                FILE,
-            )?;
+            refuse_credential_file(login.credential_cache.as_deref())?;
             check_concierge(&login.concierge)?;
             true
         }
@@ -203,11 +204,7 @@ fn check_arguments(arguments: &[String]) -> Result<bool, FieldFault> {
                 "token",
                 "everybody who reads it has the token now; name a variable by --token-env",
             )?;
-            refuse(
-                names_file(login.credential_cache.as_deref()),
-                "credential-cache",
-                FILE,
-            )?;
+            refuse_credential_file(login.credential_cache.as_deref())?;
             check_concierge(&login.concierge)?;
             false
         }
@@ -225,9 +222,12 @@ fn refuse(has_it: bool, flag: &'static str, instead: &'static str) -> Result<(),
     }
 }
 
-/// Empty ones name no file, but that there is to be none.
-fn names_file(path: Option<&str>) -> bool {
-    path.is_some_and(|path| !path.is_empty())
+fn refuse_credential_file(flag: Option<&str>) -> Result<(), FieldFault> {
+    refuse(
+        flag.is_some_and(cache_file::is_file),
+        "credential-cache",
+        FILE,
+    )
 }
 
 fn check_concierge(flags: &ConciergeFlags) -> Result<(), FieldFault> {

@@ -26,6 +26,10 @@ pub(crate) enum OidcLoginError {
     Issuer(#[source] Box<OidcError>),
     #[error(transparent)]
     Ca(#[from] CaError),
+    #[error(
+        "could not complete Pinniped login: this program no longer listens for the browser; try again"
+    )]
+    ListenerEnded,
     #[error("--client-secret-env variable is not set, or is empty")]
     NoClientSecret,
     #[error(

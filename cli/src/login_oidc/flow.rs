@@ -206,7 +206,7 @@ impl Session<'_> {
                 if pasting {
                     self.console.tell("[...]");
                 }
-                let arrival = arrival.ok_or(OidcLoginError::NoIdToken)?;
+                let arrival = arrival.ok_or(OidcLoginError::ListenerEnded)?;
                 match &arrival.outcome {
                     Ok(code) => Ok((code.clone(), Some(arrival))),
                     Err(denied) => {

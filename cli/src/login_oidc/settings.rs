@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use clap::ValueEnum as _;
 use haulout_https::TrustRoots;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -168,15 +169,14 @@ fn flow(login: &OidcLogin, environment: Environment<'_>) -> Result<Option<Flow>,
             login.upstream_identity_provider_flow.clone(),
         ),
     };
-    let value = value.as_str();
-    match value {
-        "" => Ok(None),
-        "browser_authcode" => Ok(Some(Flow::BrowserAuthcode)),
-        "cli_password" => Ok(Some(Flow::CliPassword)),
-        "device_code" => Ok(Some(Flow::DeviceCode)),
-        value => Err(OidcLoginError::Flow {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    match Flow::from_str(&value, false) {
+        Ok(flow) => Ok(Some(flow)),
+        Err(_) => Err(OidcLoginError::Flow {
             variable: source,
-            value: value.to_owned(),
+            value,
         }),
     }
 }

@@ -55,6 +55,15 @@ fn clusters_are_read_with_all_they_have() {
     assert_eq!(format!("{clusters:?}"), format!("{:?}", [expected]));
     let by_token = with("arguments", "[login, static, --token-env=TOKEN]");
     assert!(!read(&by_token).unwrap()[0].may_ask);
+    for cache in [
+        "--session-cache=",
+        "--session-cache=none",
+        "--session-cache=keyring:pass",
+        "--credential-cache=none",
+    ] {
+        let arguments = format!("[login, oidc, --issuer=https://login.example.com, {cache}]");
+        read(&with("arguments", &arguments)).unwrap();
+    }
     // A server with a certificate of a public CA.
     read(&with("certificateAuthorityData", "")).unwrap();
 }
