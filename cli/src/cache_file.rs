@@ -9,8 +9,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::Environment;
 use crate::console::Console;
@@ -22,6 +22,9 @@ const BEGINNING: &[u8] = b"apiVersion: config.supervisor.pinniped.dev/";
 /// A file beyond this is not ours.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// What the names of files of ours beside a cache end in, which nobody else's do.
+const NEW: &str = "haulout-new";
+const DAMAGED: &str = "haulout-damaged";
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 const LOCK_TRIES: u32 = 1000;
 
@@ -48,6 +51,11 @@ pub(crate) enum CacheError {
         path.display()
     )]
     NoCache { name: &'static str, path: PathBuf },
+    #[error(
+        "{} cannot be the {name} cache: name a file that ends in .yaml",
+        path.display()
+    )]
+    Name { name: &'static str, path: PathBuf },
     #[error("failed to encode the {0} cache")]
     Encode(&'static str, #[source] serde_saphyr::ser::Error),
     #[error("failed to write the {0} cache")]
@@ -63,7 +71,7 @@ impl CacheError {
     /// else to those who want to know what is going on.
     pub(crate) fn report(&self, console: &Console<'_>) {
         match self {
-            Self::Keyring(_) | Self::NoCache { .. } => console.warn_of(self),
+            Self::Keyring(_) | Self::NoCache { .. } | Self::Name { .. } => console.warn_of(self),
             _ => console.debug_error(self),
         }
     }
@@ -147,10 +155,29 @@ impl<C: Contents> CacheFile<C> {
         let is_damaged = stored.is_none();
         let mut contents = stored.unwrap_or_default();
         change(&mut contents)?;
-        if is_damaged {
-            self.set_aside()?;
+        match is_damaged {
+            true => self.set_aside()?,
+            false => self.check_name()?,
         }
         self.replace(contents)
+    }
+
+    /// A flag of somebody's kubeconfig may name any file of the user's, and what a session holds is an issuer's choice: no file is
+    /// made that a shell or another program may run.
+    fn check_name(&self) -> Result<(), CacheError> {
+        let extension = self.path.extension().unwrap_or_default();
+        let is_data = ["yaml", "yml", "json"]
+            .iter()
+            .any(|data| extension == *data);
+        // One that could be read is a cache already.
+        let is_cache = || std::fs::metadata(&self.path).is_ok_and(|file| file.len() > 0);
+        match is_data || is_cache() {
+            true => Ok(()),
+            false => Err(CacheError::Name {
+                name: C::NAME,
+                path: self.path.clone(),
+            }),
+        }
     }
 
     /// Keeps a damaged cache under another name. A flag of somebody's kubeconfig may name any file of the user's: only what begins
@@ -165,20 +192,37 @@ impl<C: Contents> CacheFile<C> {
         .map_err(|error| CacheError::Read(C::NAME, error))?;
         // A system that failed may have left a file without contents, or with zeros in their place.
         let is_blank = beginning.iter().all(|byte| *byte == 0);
-        if !is_blank && !BEGINNING.starts_with(&beginning) {
+        if is_blank {
+            self.check_name()?;
+        }
+        if !is_blank && !BEGINNING.starts_with(&beginning) || self.is_another_kind() {
             let path = self.path.clone();
             return Err(CacheError::NoCache {
                 name: C::NAME,
                 path,
             });
         }
-        std::fs::rename(&self.path, with_extension(&self.path, "damaged"))
+        std::fs::rename(&self.path, with_extension(&self.path, DAMAGED))
             .map_err(|error| CacheError::Write(C::NAME, error))
+    }
+
+    /// Whether it is whole, and of another kind than this cache.
+    fn is_another_kind(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Kind {
+            kind: String,
+        }
+        let Ok(file) = File::open(&self.path) else {
+            return false;
+        };
+        let text = io::read_to_string(file.take(self.max_bytes)).unwrap_or_default();
+        let kind = serde_saphyr::from_str::<Kind>(&text);
+        kind.is_ok_and(|document| document.kind != C::KIND)
     }
 
     /// Deletes what a writer that failed, or a damaged file, has left of secrets.
     pub(crate) fn remove_remains(&self) -> Result<(), CacheError> {
-        for extension in ["new", "damaged"] {
+        for extension in [NEW, DAMAGED] {
             remove_if_there(&with_extension(&self.path, extension))
                 .map_err(|error| CacheError::Write(C::NAME, error))?;
         }
@@ -251,7 +295,7 @@ impl<C: Contents> CacheFile<C> {
         let text = serde_saphyr::to_string(&document)
             .map_err(|error| CacheError::Encode(C::NAME, error))?;
         let failed = |error| CacheError::Write(C::NAME, error);
-        let new = with_extension(&self.path, "new");
+        let new = with_extension(&self.path, NEW);
         // One that was left behind may be readable for others.
         remove_if_there(&new).map_err(failed)?;
         let write = || {

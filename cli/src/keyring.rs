@@ -41,11 +41,15 @@ pub(crate) enum KeyringError {
         program: String,
         action: &'static str,
     },
-    #[error("{program} {action} gave an answer that cannot be read")]
+    /// The text of the answer may be the secret.
+    #[error(
+        "{program} {action} gave an answer that cannot be read, at line {line} column {column}"
+    )]
     Answer {
         program: String,
         action: &'static str,
-        source: serde_json::Error,
+        line: usize,
+        column: usize,
     },
 }
 
@@ -105,10 +109,11 @@ impl Keyring {
         action: &'static str,
         answer: &str,
     ) -> Result<T, KeyringError> {
-        serde_json::from_str(answer).map_err(|source| KeyringError::Answer {
+        serde_json::from_str(answer).map_err(|error| KeyringError::Answer {
             program: self.program.clone(),
             action,
-            source,
+            line: error.line(),
+            column: error.column(),
         })
     }
 
@@ -143,7 +148,11 @@ impl Keyring {
             false => Err(KeyringError::Refused {
                 program: program(),
                 action,
-                text,
+                // One that fails after all may have printed what it keeps.
+                text: match text.starts_with(['{', '"']) {
+                    true => status.to_string(),
+                    false => text,
+                },
             }),
         }
     }
@@ -217,9 +226,19 @@ mod tests {
             ("echo nonsense", "get gave an answer that cannot be read"),
             ("echo '{}'", "get gave an answer that cannot be read"),
             ("echo locked; exit 1", "get failed: locked"),
+            (
+                "echo '{\"Secret\": \"very-secret\"}'; exit 1",
+                "get failed: exit",
+            ),
+            (
+                "echo '\"very-secret\"'",
+                "get gave an answer that cannot be read",
+            ),
+            ("echo nonsense; exec 1>&-; sleep 60", "get failed: nonsense"),
         ] {
             let error = ask(script);
             assert!(error.contains(expected), "{error}");
+            assert!(!error.contains("very-secret"), "{error}");
         }
     }
 }

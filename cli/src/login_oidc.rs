@@ -208,7 +208,9 @@ impl Caches {
 
     fn or_report<T>(&self, result: Result<T, CacheError>, console: &Console<'_>) -> Option<T> {
         let told = result.map_err(|error| match error {
-            CacheError::Keyring(_) | CacheError::NoCache { .. } => error.report(console),
+            CacheError::Keyring(_) | CacheError::NoCache { .. } | CacheError::Name { .. } => {
+                error.report(console)
+            }
             error => self.report(&error, console),
         });
         told.ok()

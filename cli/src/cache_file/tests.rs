@@ -72,7 +72,7 @@ fn file_is_replaced_not_rewritten() {
     note(&file, "a").unwrap();
     let open_to_all = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(file.path(), open_to_all.clone()).unwrap();
-    let left_behind = with_extension(file.path(), "new");
+    let left_behind = with_extension(file.path(), NEW);
     std::fs::write(&left_behind, "half").unwrap();
     std::fs::set_permissions(&left_behind, open_to_all).unwrap();
     let old = std::fs::metadata(file.path()).unwrap().ino();
@@ -110,7 +110,6 @@ fn c119_damaged_file_is_told_of_and_replaced() {
         "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: NoteCache\nnotes: [\"",
         "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: NoteCache\nnotes: 7\n",
         "apiVersion: config.supervisor.pinniped.dev/v2\nkind: NoteCache\nnotes: [a]\n",
-        "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: SessionCache\nnotes: [a]\n",
     ] {
         let Scratch {
             folder: _folder,
@@ -125,7 +124,7 @@ fn c119_damaged_file_is_told_of_and_replaced() {
         );
         note(&file, "b").unwrap();
         assert_eq!(notes(&file), ["b"], "{damaged}");
-        let aside = with_extension(file.path(), "damaged");
+        let aside = with_extension(file.path(), DAMAGED);
         assert_eq!(std::fs::read_to_string(&aside).unwrap(), damaged);
         file.remove_remains().unwrap();
         assert!(!aside.exists());
@@ -141,13 +140,17 @@ fn a_file_that_was_never_a_cache_is_left_alone() {
         "notes: 7",
         " apiVersion: config.supervisor.pinniped.dev/v1alpha1\n",
         "apiVersion: other/v1\nkind: NoteCache\nnotes: [a]\n",
+        "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: SessionCache\nnotes: [a]\n",
         "\u{0}a",
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let file = CacheFile::<Notes>::new(folder.path().join("theirs"));
+        let file = CacheFile::<Notes>::new(folder.path().join("theirs.yaml"));
         std::fs::write(file.path(), theirs).unwrap();
         let error = note(&file, "b").unwrap_err().to_string();
-        assert!(error.contains("theirs holds something else"), "{error}");
+        assert!(
+            error.contains("theirs.yaml holds something else"),
+            "{error}"
+        );
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), theirs);
     }
 }

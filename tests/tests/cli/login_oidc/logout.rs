@@ -106,7 +106,10 @@ async fn a_session_is_there_until_it_is_revoked_and_what_failed_writers_left_goe
     site.log_in(CLUSTER).await.credential();
     let remains: Vec<_> = [site.sessions_file(), site.machine.cache_file()]
         .into_iter()
-        .flat_map(|file| ["new", "damaged"].map(|name| file.with_extension(format!("yaml.{name}"))))
+        .flat_map(|file| {
+            ["haulout-new", "haulout-damaged"]
+                .map(|name| file.with_extension(format!("yaml.{name}")))
+        })
         .collect();
     for file in &remains {
         std::fs::write(file, "refresh").unwrap();

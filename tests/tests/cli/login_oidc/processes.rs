@@ -158,7 +158,7 @@ impl CacheFile {
     /// Where the next one is written.
     fn new_file(&self) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
-        name.push(".new");
+        name.push(".haulout-new");
         name.into()
     }
 

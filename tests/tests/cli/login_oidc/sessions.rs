@@ -302,6 +302,43 @@ async fn a_file_of_the_users_is_no_cache_and_stays() {
     }
 }
 
+/// What a session holds is the issuer's choice, and a shell would run some of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_is_made_that_a_shell_may_read() {
+    for flag in ["--session-cache", "--credential-cache"] {
+        let site = Site::new(Behaviour::default()).await;
+        let [profile, beside] =
+            [".bash_profile", ".bash_profile.new"].map(|name| site.machine.home.path().join(name));
+        std::fs::write(&beside, "mine").unwrap();
+        let flag = format!("{flag}={}", profile.display());
+        let warning = "name a file that ends in .yaml";
+        let outcome = site.log_in(&[&flag]).await;
+        outcome.credential();
+        assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+        assert!(!profile.exists());
+        std::fs::write(&profile, "").unwrap();
+        let outcome = site
+            .log_in(&[&flag, "--listen-port=0", "--scopes=openid"])
+            .await;
+        outcome.credential();
+        assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+        assert_eq!(std::fs::read_to_string(&profile).unwrap(), "");
+        assert_eq!(std::fs::read_to_string(&beside).unwrap(), "mine");
+    }
+}
+
+/// Such as the other cache, or an object of a Supervisor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_another_kind_stays() {
+    let site = Site::new(Behaviour::default()).await;
+    let theirs = site.machine.home.path().join("domain.yaml");
+    let text = "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: FederationDomain\n";
+    std::fs::write(&theirs, text).unwrap();
+    let flag = format!("--session-cache={}", theirs.display());
+    site.log_in(&[&flag]).await.credential();
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), text);
+}
+
 /// As some issuers do for a token that does not expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_may_live_beyond_all_time() {
