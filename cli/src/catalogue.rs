@@ -4,6 +4,7 @@
 mod clusters;
 mod source;
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::arguments::CatalogueFlags;
 use crate::cluster::{Cluster, ClusterError, block_on};
 use crate::console::Console;
 use crate::kubeconfig_file::{
-    EncodeError, Entry, INSTALL_HINT, Output, OutputError, Plugin, plugin_command, to_yaml,
+    EncodeError, Entry, INSTALL_HINT, Output, OutputError, Plugin, own_path, plugin_command,
+    to_yaml,
 };
 use crate::login_oidc::{CaError, trust_roots};
 
@@ -82,7 +84,7 @@ pub(crate) fn run(
     console: &Console<'_>,
 ) -> Result<(), CatalogueError> {
     let source = Source::parse(&flags.from)?;
-    let command = plugin_command(flags.command.as_deref(), std::env::current_exe);
+    let command = plugin_command(flags.command.as_deref(), own_path);
     let command = command.map_err(CatalogueError::OwnPath)?;
     let output = Output::open(flags.output.as_deref(), stdout)?;
     let text = read(source, flags, stdin)?;
@@ -91,9 +93,9 @@ pub(crate) fn run(
         source,
     })?;
     let clusters = clusters::choose(clusters, &flags.cluster)?;
-    let names: Vec<_> = clusters
+    let told: Vec<_> = clusters
         .iter()
-        .map(|cluster| cluster.name.clone())
+        .map(|cluster| format!("{}: {}", cluster.name, cluster.told))
         .collect();
     let entries = clusters.into_iter().map(|cluster| Entry {
         cluster_name: cluster.name.clone(),
@@ -109,10 +111,9 @@ pub(crate) fn run(
         },
     });
     output.write(&to_yaml(entries.collect())?)?;
-    console.tell(&format!(
-        "Clusters: {}. The first one is the current context.",
-        crate::printable(&names.join(", "))
-    ));
+    for line in told {
+        console.tell(&crate::printable(&line));
+    }
     Ok(())
 }
 
@@ -127,8 +128,8 @@ fn read(
         source,
     };
     match source {
-        Source::Stdin => io::read_to_string(stdin).map_err(unreadable),
-        Source::File(path) => std::fs::read_to_string(path).map_err(unreadable),
+        Source::Stdin => whole(stdin).map_err(unreadable),
+        Source::File(path) => File::open(path).and_then(whole).map_err(unreadable),
         Source::Url(url) => {
             let roots = trust_roots(&flags.ca_bundle, &[]).map_err(CatalogueError::Ca)?;
             block_on(get(&roots, url))
@@ -145,6 +146,15 @@ fn read(
             let mut data = found.data.unwrap_or_default();
             data.remove(KEY).ok_or(CatalogueError::NoKey(id))
         }),
+    }
+}
+
+/// A text, unless it is longer than a catalogue can be.
+fn whole(file: impl io::Read) -> io::Result<String> {
+    let text = io::read_to_string(file.take(LIMITS.body as u64 + 1))?;
+    match text.len() > LIMITS.body {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(text),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::arguments::{KubeconfigFlags, StaticFlags};
 use crate::cluster::{Cluster, block_on};
 use crate::console::Console;
 use crate::kubeconfig_file::{
-    CaBundle, Entry, INSTALL_HINT, Output, Plugin, plugin_command, to_yaml,
+    CaBundle, Entry, INSTALL_HINT, Output, Plugin, own_path, plugin_command, to_yaml,
 };
 
 use authenticator::{AuthenticatorKind, JwtSpec};
@@ -59,7 +59,7 @@ pub(crate) fn run(
             &flags.concierge.concierge_ca_bundle,
         )?,
         oidc_ca: ca_files("--oidc-ca-bundle", &flags.oidc.oidc_ca_bundle)?,
-        command: command(flags.pinniped_cli_path.as_deref(), std::env::current_exe)?,
+        command: command(flags.pinniped_cli_path.as_deref(), own_path)?,
     };
     if matches!(given.statics, Some(Login::Token(_))) {
         report.warn(format_args!(
@@ -246,7 +246,8 @@ async fn make(
 fn static_login(flags: &StaticFlags) -> Result<Option<Login>, GetKubeconfigError> {
     let token = flags.static_token.clone();
     let token = token.filter(|token| !token.expose_secret().is_empty());
-    let variable = (!flags.static_token_env.is_empty()).then(|| flags.static_token_env.clone());
+    let variable = flags.static_token_env.clone();
+    let variable = variable.filter(|variable| !variable.is_empty());
     match (token, variable) {
         (Some(_), Some(_)) => Err(GetKubeconfigError::BothStaticTokens),
         (Some(token), None) => Ok(Some(Login::Token(token))),

@@ -4,8 +4,9 @@
 mod ca;
 mod output;
 
+use std::ffi::OsStr;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kube::config::{
     AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, NamedAuthInfo,
@@ -100,6 +101,23 @@ pub(crate) fn to_yaml(entries: Vec<Entry>) -> Result<String, EncodeError> {
         .map_err(|error| EncodeError::Yaml(Box::new(error)))
 }
 
+/// Where this program was called: a link stays one, since what it leads to, such as the folder of a version, may not be there after
+/// the next upgrade.
+pub(crate) fn own_path() -> io::Result<PathBuf> {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let called = called.and_then(|called| called_path(&called, &folders, Path::is_file));
+    called.map_or_else(std::env::current_exe, std::path::absolute)
+}
+
+fn called_path(called: &Path, folders: &OsStr, is_file: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    if called.components().count() > 1 {
+        return is_file(called).then(|| called.to_owned());
+    }
+    let mut paths = std::env::split_paths(folders).map(|folder| folder.join(called));
+    paths.find(|path| is_file(path))
+}
+
 /// What kubectl is to run: what is given, else this program by its path.
 pub(crate) fn plugin_command(
     given: Option<&str>,
@@ -162,6 +180,30 @@ mod tests {
                 install_hint: "get it".to_owned(),
                 may_ask: true,
             },
+        }
+    }
+
+    #[test]
+    fn the_program_is_found_where_it_was_called() {
+        let folders = OsStr::new("/usr/bin:/home/me/.krew/bin");
+        let is_file = |path: &Path| {
+            ["/home/me/.krew/bin/kubectl-haulout", "./haulout"].contains(&path.to_str().unwrap())
+        };
+        for (called, expected) in [
+            (
+                "kubectl-haulout",
+                Some("/home/me/.krew/bin/kubectl-haulout"),
+            ),
+            (
+                "/home/me/.krew/bin/kubectl-haulout",
+                Some("/home/me/.krew/bin/kubectl-haulout"),
+            ),
+            ("./haulout", Some("./haulout")),
+            ("/gone/haulout", None),
+            ("haulout", None),
+        ] {
+            let found = called_path(Path::new(called), folders, is_file);
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{called}");
         }
     }
 

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Subcommand};
 use haulout_api::group::DEFAULT_SUFFIX;
 use secrecy::SecretString;
 
+use super::login::{Flow, name_and_value};
 use super::{Verbosity, boolean};
 use crate::get_kubeconfig::Mode;
 use crate::session_cache::session_place;
@@ -106,13 +107,8 @@ pub(crate) struct StaticFlags {
     pub(crate) static_token: Option<SecretString>,
 
     /// Environment variable with the token that a user logs in with.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "VARIABLE"
-    )]
-    pub(crate) static_token_env: String,
+    #[arg(long, value_name = "VARIABLE", value_parser = variable)]
+    pub(crate) static_token_env: Option<String>,
 }
 
 /// What to look up in the cluster, and what not.
@@ -194,9 +190,22 @@ pub(crate) struct OidcFlags {
     )]
     pub(crate) oidc_issuer: String,
 
-    /// Client ID of the program at the issuer.
-    #[arg(long, default_value = "pinniped-cli", value_name = "ID")]
-    pub(crate) oidc_client_id: String,
+    /// Client ID of the program at the issuer [default: pinniped-cli; at an issuer that is no Pinniped Supervisor, the audience].
+    #[arg(long, value_name = "ID")]
+    pub(crate) oidc_client_id: Option<String>,
+
+    /// Environment variable of the users with the client's secret, for issuers that gave it one.
+    #[arg(long, value_name = "VARIABLE", value_parser = variable)]
+    pub(crate) oidc_client_secret_env: Option<String>,
+
+    /// Further parameter of the authorization request, as NAME=VALUE; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) oidc_extra_parameter: Vec<(String, String)>,
+
+    /// How users log in: browser_authcode, device_code, cli_password (Pinniped Supervisors) or client_credentials [default: in a
+    /// browser].
+    #[arg(long, value_name = "FLOW")]
+    pub(crate) oidc_flow: Option<Flow>,
 
     /// Port of the user's computer that the browser comes back to; 0 chooses a free one.
     #[arg(long, default_value_t = 0, value_name = "PORT")]
@@ -244,6 +253,16 @@ pub(crate) struct OidcFlags {
         value_name = "AUDIENCE"
     )]
     pub(crate) oidc_request_audience: String,
+}
+
+/// The name of a variable, or nothing. What is none may be a token, and is not repeated.
+fn variable(text: &str) -> Result<String, &'static str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = text.chars().all(is_part) && !text.starts_with(|c: char| c.is_ascii_digit());
+    match is_name {
+        true => Ok(text.to_owned()),
+        false => Err("give the name of an environment variable, without a $"),
+    }
 }
 
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
@@ -323,10 +342,12 @@ mod tests {
     #[test]
     fn the_last_of_a_flag_wins_and_wrong_ones_are_refused() {
         let flags = parse(&["--oidc-client-id=a", "--oidc-client-id=b"]).unwrap();
-        assert_eq!(flags.oidc.oidc_client_id, "b");
+        assert_eq!(flags.oidc.oidc_client_id.as_deref(), Some("b"));
         for bad in [
             "--concierge-mode=nonsense",
             "--timeout=soon",
+            "--static-token-env=$TOKEN",
+            "--oidc-extra-parameter=prompt",
             "--oidc-listen-port=65536",
             "extra",
         ] {

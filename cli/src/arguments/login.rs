@@ -141,7 +141,7 @@ impl std::fmt::Display for Flow {
     }
 }
 
-fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use clap::Parser as _;
 use kube::config::Cluster;
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use url::Url;
 
-use crate::arguments::{Arguments, CaFlags, Command, ConciergeFlags, Login};
+use crate::arguments::{Arguments, Command, ConciergeFlags, Login};
 use crate::cache_file;
 use crate::exchange::{ParameterError, Parameters};
 use crate::kubeconfig_file::{CaBundle, CaFault};
 use crate::oidc::{OidcError, provider};
+use crate::printable;
 use crate::session_cache;
 
 /// A catalogue; `docs/cli.md` describes it.
@@ -43,6 +45,8 @@ pub(super) struct ListedCluster {
     pub(super) arguments: Vec<String>,
     /// Whether the login may ask the user something.
     pub(super) may_ask: bool,
+    /// What leaves the user's computer, and where to.
+    pub(super) told: String,
 }
 
 /// What is wrong with a catalogue.
@@ -61,8 +65,12 @@ pub(crate) enum ClustersError {
 /// What is wrong with a field of a cluster.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FieldFault {
-    #[error("name is empty, or holds a control character")]
+    #[error("name is empty, begins with -, or holds what does not show")]
     Name,
+    #[error("namespace is no name of a namespace")]
+    Namespace,
+    #[error("tlsServerName is no name of a server")]
+    TlsServerName,
     #[error("{0} is no https URL without user and password")]
     NotHttps(&'static str),
     #[error("proxyUrl is no URL without user and password")]
@@ -73,6 +81,8 @@ pub(crate) enum FieldFault {
     NotUnderstood(String),
     #[error("arguments must begin with login, oidc or login, static")]
     NoLogin,
+    #[error("arguments have {0} twice")]
+    Twice(String),
     #[error("arguments have --{0}, which has no place in a catalogue: {1}")]
     Flag(&'static str, &'static str),
     #[error("arguments: issuer: {0}")]
@@ -128,12 +138,22 @@ pub(super) fn choose(
                 .collect(),
         })
     };
-    wanted.iter().map(find).collect()
+    let mut seen = BTreeSet::new();
+    let wanted = wanted.iter().filter(|name| seen.insert(*name));
+    wanted.map(find).collect()
 }
 
 fn check(listed: Listed) -> Result<ListedCluster, FieldFault> {
-    if listed.name.is_empty() || listed.name.chars().any(char::is_control) {
+    let name = listed.name.as_str();
+    if name.is_empty() || name.starts_with('-') || printable(name) != name {
         return Err(FieldFault::Name);
+    }
+    if !listed.namespace.as_deref().is_none_or(is_label) {
+        return Err(FieldFault::Namespace);
+    }
+    let is_server_name = |name: &str| ServerName::try_from(name).is_ok();
+    if !listed.tls_server_name.as_deref().is_none_or(is_server_name) {
+        return Err(FieldFault::TlsServerName);
     }
     let server = url_without_password(&listed.server).filter(|url| url.scheme() == "https");
     server.ok_or(FieldFault::NotHttps("server"))?;
@@ -143,7 +163,7 @@ fn check(listed: Listed) -> Result<ListedCluster, FieldFault> {
     let ca = listed.certificate_authority_data.as_deref();
     let ca = ca.map(CaBundle::from_base64).transpose();
     let ca = ca.map_err(FieldFault::Ca)?;
-    let may_ask = check_arguments(&listed.arguments)?;
+    let (may_ask, told) = check_arguments(&listed.arguments, &listed.server)?;
     Ok(ListedCluster {
         name: listed.name,
         cluster: Cluster {
@@ -156,6 +176,7 @@ fn check(listed: Listed) -> Result<ListedCluster, FieldFault> {
         namespace: listed.namespace,
         arguments: listed.arguments,
         may_ask,
+        told,
     })
 }
 
@@ -164,53 +185,79 @@ fn url_without_password(text: &str) -> Option<Url> {
     (url.username().is_empty() && url.password().is_none()).then_some(url)
 }
 
-/// Whether the login may ask the user something; an error if it cannot work, holds a secret, or names files: those would be files
-/// of whoever takes the catalogue.
-fn check_arguments(arguments: &[String]) -> Result<bool, FieldFault> {
+/// A label of DNS (RFC 1123), as names of namespaces are.
+fn is_label(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let has_ends = !text.starts_with('-') && !text.ends_with('-');
+    (1..=63).contains(&text.len()) && has_ends && text.chars().all(is_part)
+}
+
+/// Whether the login may ask the user something, and what it sends where; an error if it cannot work, holds a secret, or names files:
+/// those would be files of whoever takes the catalogue.
+fn check_arguments(arguments: &[String], server: &str) -> Result<(bool, String), FieldFault> {
+    check_repetition(arguments)?;
     let all = ["haulout"].into_iter();
     let all = all.chain(arguments.iter().map(String::as_str));
-    let parsed = Arguments::try_parse_from(all).map_err(|error| {
-        let text = error.render().to_string();
-        let line = text.lines().next().unwrap_or_default();
-        FieldFault::NotUnderstood(line.trim_start_matches("error: ").to_owned())
-    })?;
-    let may_ask = match &parsed.command {
+    let parsed = Arguments::try_parse_from(all)
+        .map_err(|error| FieldFault::NotUnderstood(complaint(&error.render().to_string())))?;
+    let door = |concierge: &ConciergeFlags| match concierge.enable_concierge {
+        true => concierge.concierge_endpoint.clone(),
+        false => server.to_owned(),
+    };
+    Ok(match &parsed.command {
         Command::Login(Login::Oidc(login)) => {
             let issuer = provider::https("issuer", &login.issuer);
             issuer.map_err(|error| FieldFault::Issuer(Box::new(error)))?;
-            let CaFlags { ca_bundle, .. } = &login.ca;
-            let has_file = !ca_bundle.is_empty();
-            refuse(
-                has_file,
-                "ca-bundle",
-                "give the certificates by --ca-bundle-data",
-            )?;
-            refuse(
-                login
-                    .session_cache
-                    .as_deref()
-                    .is_some_and(session_cache::is_file),
-                "session-cache",
-                FILE,
-            )?;
+            let has_file = !login.ca.ca_bundle.is_empty();
+            let instead = "give the certificates by --ca-bundle-data";
+            refuse(has_file, "ca-bundle", instead)?;
+            let sessions = login.session_cache.as_deref();
+            let has_file = sessions.is_some_and(session_cache::is_file);
+            refuse(has_file, "session-cache", FILE)?;
             refuse_credential_file(login.credential_cache.as_deref())?;
             check_concierge(&login.concierge)?;
-            true
+            let secret = login.client_secret_env.as_ref();
+            let secret = secret.map_or_else(String::new, |variable| format!(" with ${variable}"));
+            let (issuer, door) = (&login.issuer, door(&login.concierge));
+            (true, format!("logs in at {issuer}{secret}, for {door}"))
         }
         Command::Login(Login::Static(login)) => {
             let has_token = !login.token.is_empty();
-            refuse(
-                has_token,
-                "token",
-                "everybody who reads it has the token now; name a variable by --token-env",
-            )?;
+            let instead =
+                "everybody who reads it has the token now; name a variable by --token-env";
+            refuse(has_token, "token", instead)?;
             refuse_credential_file(login.credential_cache.as_deref())?;
             check_concierge(&login.concierge)?;
-            false
+            let (variable, door) = (&login.token_env, door(&login.concierge));
+            (false, format!("sends ${variable} to {door}"))
         }
         _ => return Err(FieldFault::NoLogin),
-    };
-    Ok(may_ask)
+    })
+}
+
+/// The last one wins, so that one could hide behind another.
+fn check_repetition(arguments: &[String]) -> Result<(), FieldFault> {
+    const LISTS: [&str; 3] = ["--ca-bundle-data", "--extra-parameter", "--scopes"];
+    let mut seen = BTreeSet::new();
+    let flags = arguments
+        .iter()
+        .filter(|argument| argument.starts_with("--"));
+    for flag in flags.map(|flag| flag.split_once('=').map_or(flag.as_str(), |(name, _)| name)) {
+        if !LISTS.contains(&flag) && !seen.insert(flag) {
+            return Err(FieldFault::Twice(flag.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong of a text that goes on to say how it is done right.
+fn complaint(text: &str) -> String {
+    let lines = text
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:"))
+        .map(str::trim);
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 const FILE: &str = "each user has files of his own";

@@ -20,6 +20,8 @@ const DEFAULT_SCOPES: [&str; 5] = [
     "username",
     "groups",
 ];
+/// The client of every Supervisor.
+const DEFAULT_CLIENT: &str = "pinniped-cli";
 /// Audiences with this are the Supervisor's own.
 const RESERVED: &str = ".pinniped.dev";
 
@@ -74,45 +76,90 @@ pub(super) async fn ask(
     let provider = provider::discover(&client, &issuer)
         .await
         .map_err(discovery)?;
-    let is_supervisor = provider.identity_providers_endpoint.is_some();
-    let mut upstream = Upstream {
-        name: flags.upstream_identity_provider_name.clone(),
-        type_: flags.upstream_identity_provider_type.clone(),
-        flow: flags.upstream_identity_provider_flow.clone(),
-    };
-    if is_supervisor && !upstream.is_whole() {
-        let list = identity_providers::list(&client, &provider).await;
-        let list = list.map_err(|error| GetKubeconfigError::IdentityProviders(Box::new(error)))?;
-        let asked = upstream.flow.is_empty();
-        upstream = upstream.complete(&list.pinniped_identity_providers)?;
-        if asked && !upstream.flow.is_empty() {
-            report.say(format_args!(
-                "discovered identity provider {} and its flow {}",
-                upstream.name, upstream.flow
-            ));
-        }
-    }
-    if !is_supervisor && !audience.is_empty() && audience != flags.oidc.oidc_client_id {
-        report.warn(format_args!(
-            "{issuer} is no Pinniped Supervisor: unless it exchanges tokens (RFC 8693), --oidc-client-id has to be the audience, \
-             {audience}"
-        ));
+    let is_supervisor = provider.is_supervisor();
+    let upstream = upstream(flags, &client, &provider, report).await?;
+    let client_id = client_id(
+        flags.oidc.oidc_client_id.as_deref(),
+        is_supervisor,
+        &audience,
+    );
+    if !is_supervisor {
+        tell_of_client(flags.oidc.oidc_client_id.as_deref(), &audience, report);
     }
     Ok(Oidc {
-        client_id: flags.oidc.oidc_client_id.clone(),
+        request_audience: match audience == client_id {
+            true => String::new(),
+            false => audience,
+        },
+        client_id,
+        client_secret_env: flags
+            .oidc
+            .oidc_client_secret_env
+            .clone()
+            .unwrap_or_default(),
+        extra_parameters: flags.oidc.oidc_extra_parameter.clone(),
+        flow: flags.oidc.oidc_flow,
         scopes: scopes(flags.oidc.oidc_scopes.as_deref(), &provider),
         skip_browser: flags.oidc.oidc_skip_browser,
         skip_listen: flags.oidc.oidc_skip_listen,
         listen_port: flags.oidc.oidc_listen_port,
         session_cache: flags.oidc.oidc_session_cache.clone(),
         debug_session_cache: flags.oidc.oidc_debug_session_cache,
-        request_audience: audience,
         upstream_name: upstream.name,
         upstream_type: upstream.type_,
         upstream_flow: upstream.flow,
         issuer,
         ca,
     })
+}
+
+/// The Supervisor's identity provider that users log in with; its list is asked for where the flags do not say all.
+async fn upstream(
+    flags: &KubeconfigFlags,
+    client: &IssuerClient<'_>,
+    provider: &Provider,
+    report: &Report<'_>,
+) -> Result<Upstream, GetKubeconfigError> {
+    let given = Upstream {
+        name: flags.upstream_identity_provider_name.clone(),
+        type_: flags.upstream_identity_provider_type.clone(),
+        flow: flags.upstream_identity_provider_flow.clone(),
+    };
+    if !provider.is_supervisor() || given.is_whole() {
+        return Ok(given);
+    }
+    let list = identity_providers::list(client, provider).await;
+    let list = list.map_err(|error| GetKubeconfigError::IdentityProviders(Box::new(error)))?;
+    let is_open = given.flow.is_empty();
+    let found = given.complete(&list.pinniped_identity_providers)?;
+    if is_open && !found.flow.is_empty() {
+        report.say(format_args!(
+            "discovered identity provider {} and its flow {}",
+            found.name, found.flow
+        ));
+    }
+    Ok(found)
+}
+
+/// The client that users are at the issuer. The ID tokens of most are for the client and nobody else; a Supervisor has one client
+/// for all clusters, and exchanges its tokens.
+fn client_id(given: Option<&str>, is_supervisor: bool, audience: &str) -> String {
+    let audience = Some(audience).filter(|audience| !audience.is_empty() && !is_supervisor);
+    given.or(audience).unwrap_or(DEFAULT_CLIENT).to_owned()
+}
+
+/// Says of an issuer that is no Supervisor what client was taken, or what speaks against the given one.
+fn tell_of_client(given: Option<&str>, audience: &str, report: &Report<'_>) {
+    match given {
+        None if !audience.is_empty() => report.say(format_args!(
+            "took the audience for the client ID, since the issuer is no Pinniped Supervisor"
+        )),
+        Some(given) if !audience.is_empty() && given != audience => report.warn(format_args!(
+            "the issuer is no Pinniped Supervisor: unless it exchanges tokens (RFC 8693), --oidc-client-id has to be the audience, \
+             {audience}"
+        )),
+        _ => {}
+    }
 }
 
 /// What users ask this issuer for. A Supervisor that is too old for `username` and `groups` is asked for neither; another issuer
@@ -132,5 +179,23 @@ fn scopes(given: Option<&[String]>, provider: &Provider) -> Vec<String> {
         offered_scopes(scopes, provider)
     } else {
         scopes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_the_audience_where_tokens_are_for_it_alone() {
+        for (given, is_supervisor, audience, expected) in [
+            (None, true, "cluster", "pinniped-cli"),
+            (None, false, "cluster", "cluster"),
+            (None, false, "", "pinniped-cli"),
+            (Some("own"), false, "cluster", "own"),
+            (Some("own"), true, "cluster", "own"),
+        ] {
+            assert_eq!(client_id(given, is_supervisor, audience), expected);
+        }
     }
 }

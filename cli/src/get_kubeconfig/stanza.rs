@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::arguments::ConciergeFlags;
+use crate::arguments::{ConciergeFlags, Flow};
 use crate::exchange::{ParameterError, Parameters};
 use crate::kubeconfig_file::CaBundle;
 
@@ -53,6 +53,10 @@ pub(super) struct Oidc {
     pub(super) upstream_name: String,
     pub(super) upstream_type: String,
     pub(super) upstream_flow: String,
+    // What Pinniped's CLI does not have, behind what it has.
+    pub(super) client_secret_env: String,
+    pub(super) extra_parameters: Vec<(String, String)>,
+    pub(super) flow: Option<Flow>,
 }
 
 impl Stanza {
@@ -141,9 +145,15 @@ impl Oidc {
             value("--upstream-identity-provider-name", &self.upstream_name),
             value("--upstream-identity-provider-type", &self.upstream_type),
             value("--upstream-identity-provider-flow", &self.upstream_flow),
+            value("--client-secret-env", &self.client_secret_env),
+            self.flow.map(|flow| format!("--flow={flow}")),
         ]
         .into_iter()
         .flatten()
+        .chain(
+            (self.extra_parameters.iter())
+                .map(|(name, value)| format!("--extra-parameter={name}={value}")),
+        )
         .collect()
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 fn c113_one_static_token_at_most() {
     let flags = |token: &str, variable: &str| StaticFlags {
         static_token: Some(token.into()),
-        static_token_env: variable.to_owned(),
+        static_token_env: Some(variable.to_owned()),
     };
     let kind = |token, variable| match static_login(&flags(token, variable)) {
         Ok(None) => "none".to_owned(),

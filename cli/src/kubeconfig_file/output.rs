@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use kube::config::{Kubeconfig, NamedAuthInfo};
 use tempfile::NamedTempFile;
 
 /// Why a kubeconfig did not get where it should.
@@ -10,6 +11,11 @@ use tempfile::NamedTempFile;
 pub(crate) enum OutputError {
     #[error("could not write --output {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error(
+        "--output {} holds something else than logins by haulout, and is left as it is; name another file: KUBECONFIG takes several",
+        .0.display()
+    )]
+    Foreign(PathBuf),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
@@ -42,6 +48,9 @@ impl<'a> Output<'a> {
         if !folder.is_dir() {
             return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
+        if !may_be_replaced(&path).map_err(failed)? {
+            return Err(OutputError::Foreign(path));
+        }
         Ok(Self::File(path))
     }
 
@@ -56,6 +65,26 @@ impl<'a> Output<'a> {
             }
         }
     }
+}
+
+/// Whether nothing is lost with the file: there is none, it is empty, or a kubeconfig whose users all log in by a plugin's `login`.
+fn may_be_replaced(path: &Path) -> io::Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(old) if old.is_file() => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => return Ok(true),
+    }
+    let text = std::fs::read_to_string(path)?;
+    let is_login = |user: &NamedAuthInfo| {
+        let exec = user.auth_info.as_ref().and_then(|user| user.exec.as_ref());
+        let arguments = exec.and_then(|exec| exec.args.as_deref());
+        arguments.is_some_and(|arguments| arguments.first().is_some_and(|first| first == "login"))
+    };
+    let kubeconfig = Kubeconfig::from_yaml(&text);
+    let is_ours = kubeconfig.is_ok_and(|kubeconfig| {
+        !kubeconfig.auth_infos.is_empty() && kubeconfig.auth_infos.iter().all(is_login)
+    });
+    Ok(text.trim().is_empty() || is_ours)
 }
 
 /// Writes a new file, which is its owner's alone unless the old one was not, and puts it in the old one's place.
@@ -90,6 +119,40 @@ fn folder(path: &Path) -> &Path {
 mod tests {
     use super::*;
 
+    /// A kubeconfig as this program makes it.
+    fn of_ours(name: &str) -> String {
+        format!(
+            "users: [{{name: {name}, user: {{exec: {{command: haulout, args: [login, oidc]}}}}}}]"
+        )
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        for (theirs, expected) in [
+            (
+                "users: [{name: a, user: {client-key-data: c2VjcmV0}}]".to_owned(),
+                false,
+            ),
+            (of_ours("a").replace("login", "eks"), false),
+            (
+                of_ours("a").replace("}]", "}, {name: b, user: {token: secret}}]"),
+                false,
+            ),
+            ("clusters:\n- name: a\n".to_owned(), false),
+            ("dear diary".to_owned(), false),
+            ("\n".to_owned(), true),
+            (of_ours("a"), true),
+        ] {
+            std::fs::write(&path, &theirs).unwrap();
+            let mut stdout = Vec::new();
+            let opened = Output::open(Some(&path), &mut stdout);
+            assert_eq!(opened.is_ok(), expected, "{theirs}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), theirs);
+        }
+    }
+
     #[test]
     fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
         use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -103,13 +166,14 @@ mod tests {
                 .unwrap();
             std::fs::metadata(&path).unwrap()
         };
-        let first = write("one");
+        let [one, two] = ["one", "two"].map(of_ours);
+        let first = write(&one);
         assert_eq!(first.mode() & 0o777, 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let second = write("two");
+        let second = write(&two);
         assert_eq!(second.mode() & 0o777, 0o644);
         assert_ne!(first.ino(), second.ino());
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), two);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(stdout.is_empty());
     }
@@ -118,7 +182,7 @@ mod tests {
     fn a_link_stays() {
         let folder = tempfile::tempdir().unwrap();
         let [path, link] = ["kubeconfig", "link"].map(|name| folder.path().join(name));
-        std::fs::write(&path, "one").unwrap();
+        std::fs::write(&path, of_ours("one")).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let mut stdout = Vec::new();
         Output::open(Some(&link), &mut stdout)

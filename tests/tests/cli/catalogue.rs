@@ -67,7 +67,8 @@ fn every_cluster_becomes_a_context_and_the_first_is_the_current_one() {
     assert_eq!(made["users"][1]["user"]["exec"]["interactiveMode"], "Never");
     assert_eq!(
         outcome.stderr,
-        "Clusters: production, ci. The first one is the current context.\n"
+        "production: logs in at https://login.example.com, for https://k1.example.com:6443\n\
+         ci: sends $TOKEN to https://k2.example.com:6443\n"
     );
 }
 

@@ -51,6 +51,7 @@ fn clusters_are_read_with_all_they_have() {
             .map(str::to_owned)
             .to_vec(),
         may_ask: true,
+        told: "logs in at https://login.example.com, for https://k.example.com:6443".to_owned(),
     };
     assert_eq!(format!("{clusters:?}"), format!("{:?}", [expected]));
     let by_token = with("arguments", "[login, static, --token-env=TOKEN]");
@@ -81,6 +82,15 @@ fn assert_refused(field: &str, cases: &[(&str, &str)]) {
 fn each_fault_names_its_field() {
     let empty = ("\"\"", "clusters[0].name is empty");
     assert_refused("name", &[empty, ("", "missing field `name`")]);
+    assert_refused(
+        "name",
+        &[("--all", "[0].name"), ("\"a\\u202Eb\"", "[0].name")],
+    );
+    assert_refused(
+        "namespace",
+        &[("Foo Bar", "[0].namespace"), ("a-", "[0].namespace")],
+    );
+    assert_refused("tlsServerName", &[("\"a\\nb\"", "[0].tlsServerName")]);
     assert_refused("nmae", &[("x", "nmae")]);
     let no_https = "clusters[0].server is no https URL";
     assert_refused(
@@ -115,7 +125,11 @@ fn arguments_that_cannot_work_or_name_what_is_not_theirs_are_refused() {
         &[
             ("[]", "arguments are none of `haulout`"),
             ("[version]", "arguments must begin with login, oidc"),
-            ("[login, oidc]", "arguments are none of `haulout`: "),
+            ("[login, oidc]", "were not provided: --issuer"),
+            (
+                "[login, static, --token=very-secret, --token=]",
+                "have --token twice",
+            ),
             ("[login, oidc, --issuer=http://l]", "arguments: issuer"),
             ("[login, oidc, --issuer=https://l, --isuer=x]", "--isuer"),
             (
@@ -182,7 +196,7 @@ fn those_that_were_asked_for_come_in_that_order() {
         clusters.map(|cluster| cluster.name).collect::<Vec<_>>()
     };
     assert_eq!(chosen(&[]), names);
-    assert_eq!(chosen(&["c", "a"]), ["c", "a"]);
+    assert_eq!(chosen(&["c", "a", "c"]), ["c", "a"]);
     let error = choose(&["a", "d"]).unwrap_err().to_string();
     assert_eq!(error, "the catalogue has no cluster \"d\"; it has a, b, c");
 }

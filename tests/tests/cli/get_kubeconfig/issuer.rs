@@ -294,9 +294,37 @@ async fn another_issuer_is_asked_for_what_it_offers() {
         "{}",
         outcome.stdout
     );
+    let told = "took the audience for the client ID, since the issuer is no Pinniped Supervisor\n";
+    assert!(outcome.stderr.ends_with(told), "{}", outcome.stderr);
+    let flags = arguments(&outcome);
+    assert!(
+        flags.contains(&"--client-id=this-cluster".to_owned()),
+        "{flags:?}"
+    );
+    assert!(
+        !flags
+            .iter()
+            .any(|flag| flag.starts_with("--request-audience")),
+        "{flags:?}"
+    );
+
+    let outcome = site.run(&["--oidc-client-id=other"]).await;
     let warning = "is no Pinniped Supervisor: unless it exchanges tokens (RFC 8693), --oidc-client-id has to be the audience, \
                    this-cluster\n";
     assert!(outcome.stderr.ends_with(warning), "{}", outcome.stderr);
+    let own = [
+        "--oidc-client-secret-env=SECRET",
+        "--oidc-flow=device_code",
+        "--oidc-extra-parameter=prompt=consent",
+    ];
+    let flags = arguments(&site.run(&own).await);
+    let end = [
+        "--client-secret-env=SECRET",
+        "--flow=device_code",
+        "--extra-parameter=prompt=consent",
+    ];
+    assert!(flags.ends_with(&end.map(str::to_owned)), "{flags:?}");
+
     let outcome = site
         .run(&[
             "--oidc-client-id=this-cluster",
