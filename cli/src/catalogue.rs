@@ -14,12 +14,12 @@ use kube::Api;
 use url::Url;
 
 use crate::arguments::CatalogueFlags;
+use crate::ca::{CaBundle, CaError};
 use crate::cluster::{Cluster, ClusterError, block_on};
 use crate::console::Console;
 use crate::kubeconfig_file::{
     EncodeError, Entry, INSTALL_HINT, Output, OutputError, Plugin, plugin_command, to_yaml,
 };
-use crate::login_oidc::{CaError, trust_roots};
 
 use clusters::{ChoiceError, ClustersError};
 use source::{Source, SourceError};
@@ -130,7 +130,8 @@ fn read(
         Source::Stdin => io::read_to_string(stdin).map_err(unreadable),
         Source::File(path) => std::fs::read_to_string(path).map_err(unreadable),
         Source::Url(url) => {
-            let roots = trust_roots(&flags.ca_bundle, &[]).map_err(CatalogueError::Ca)?;
+            let ca = CaBundle::from_files("--ca-bundle", &flags.ca_bundle);
+            let roots = CaBundle::trust_roots(ca.map_err(CatalogueError::Ca)?.as_ref());
             block_on(get(&roots, url))
         }
         Source::ConfigMap { namespace, name } => Cluster::with(&flags.reader, async |cluster| {

@@ -7,6 +7,7 @@
 mod agent_values;
 mod arguments;
 mod audit_id;
+mod ca;
 mod cache_file;
 mod catalogue;
 mod clock;
@@ -110,6 +111,7 @@ impl CommandError {
         let is_usage = match self {
             Self::Login(error) => error.is_usage(),
             Self::LoginOidc(error) => error.is_usage(),
+            Self::Logout(error) => error.is_usage(),
             Self::GetKubeconfig(error) => error.is_usage(),
             Self::Catalogue(error) => error.is_usage(),
             Self::Migrate(error) => error.is_usage(),
@@ -117,7 +119,7 @@ impl CommandError {
             // 1 says that it ran, and that a check failed.
             Self::Doctor(_) => true,
             Self::WhoAmI(error) => error.is_usage(),
-            Self::AgentValues(_) | Self::Logout(_) | Self::Version(_) | Self::Print(_) => false,
+            Self::AgentValues(_) | Self::Version(_) | Self::Print(_) => false,
         };
         if is_usage {
             ExitCode::from(USAGE)

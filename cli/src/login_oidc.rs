@@ -25,11 +25,11 @@ use crate::exec_credential::{CredentialStatus, ExecInfo};
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
 use crate::terminal;
 
-pub(crate) use error::{CaError, OidcLoginError};
+pub(crate) use error::OidcLoginError;
 pub(crate) use lock::LoginLock;
 use session::Session;
 use settings::Settings;
-pub(crate) use settings::{certificates_of, offered_scopes, secret_of, trust_roots};
+pub(crate) use settings::{offered_scopes, secret_of};
 
 /// What the command takes from around it.
 pub(crate) struct Surroundings<'a> {

@@ -9,10 +9,11 @@ use secrecy::SecretString;
 
 use crate::Environment;
 use crate::arguments::LogoutFlags;
+use crate::ca::{CaBundle, CaError};
 use crate::cache_file::CacheError;
 use crate::console::Console;
 use crate::credential_cache::CredentialCache;
-use crate::login_oidc::{CaError, LoginLock, secret_of, trust_roots};
+use crate::login_oidc::{LoginLock, secret_of};
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
 use crate::oidc::{IssuerClient, OidcError, provider};
@@ -40,6 +41,13 @@ pub(crate) enum LogoutError {
     Print(#[source] io::Error),
 }
 
+impl LogoutError {
+    /// Whether the command line is at fault.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Ca(_))
+    }
+}
+
 /// Forgets all credentials, and the sessions of the named issuer or of all; has each issuer revoke their tokens before.
 ///
 /// An issuer that cannot be reached keeps nobody logged in here: it is told and the rest is done.
@@ -50,7 +58,7 @@ pub(crate) fn run(
     stdout: &mut dyn Write,
     console: &Console<'_>,
 ) -> Result<(), LogoutError> {
-    let roots = trust_roots(&flags.ca.ca_bundle, &flags.ca.ca_bundle_data)?;
+    let roots = CaBundle::trust_roots(CaBundle::from_flags(&flags.ca)?.as_ref());
     let variable = flags.client_secret_env.as_deref();
     let secret = variable.map(|variable| secret_of(variable, environment));
     if matches!(secret, Some(None)) {

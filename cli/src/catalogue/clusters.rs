@@ -8,8 +8,8 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::arguments::{Arguments, CaFlags, Command, ConciergeFlags, Login};
+use crate::ca::{CaBundle, CaFault};
 use crate::exchange::{ParameterError, Parameters};
-use crate::kubeconfig_file::{CaBundle, CaFault};
 use crate::oidc::{OidcError, provider};
 
 /// A catalogue; `docs/cli.md` describes it.

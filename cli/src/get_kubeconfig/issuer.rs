@@ -1,13 +1,11 @@
 //! What the issuer says of how users log in there.
 
-use haulout_https::TrustRoots;
-
 use super::error::GetKubeconfigError;
 use super::report::Report;
 use super::stanza::Oidc;
 use super::upstream::Upstream;
 use crate::arguments::KubeconfigFlags;
-use crate::kubeconfig_file::CaBundle;
+use crate::ca::CaBundle;
 use crate::login_oidc::offered_scopes;
 use crate::oidc::provider::{self, Provider};
 use crate::oidc::{IssuerClient, identity_providers};
@@ -62,13 +60,11 @@ pub(super) async fn ask(
     if let (None, Some(ca)) = (&ca, &found.ca) {
         report.say(format_args!(
             "discovered OIDC CA bundle, roots: {}",
-            ca.len()
+            ca.certificates().len()
         ));
     }
     let ca = ca.or(found.ca);
-    let roots = ca
-        .as_ref()
-        .map_or(TrustRoots::System, CaBundle::trust_roots);
+    let roots = CaBundle::trust_roots(ca.as_ref());
     let discovery = |error| GetKubeconfigError::Discovery(Box::new(error));
     let client = IssuerClient::new(&roots, report.0).map_err(discovery)?;
     let provider = provider::discover(&client, &issuer)

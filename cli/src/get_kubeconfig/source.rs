@@ -9,7 +9,7 @@ use url::Url;
 
 use super::error::GetKubeconfigError;
 use crate::Environment;
-use crate::kubeconfig_file::CaBundle;
+use crate::ca::CaBundle;
 
 /// One context of a kubeconfig, without its user's credentials.
 #[derive(Clone, Debug)]

@@ -1,17 +1,12 @@
 //! The flags of `login oidc`, checked before anything is asked.
 
-use std::path::PathBuf;
-
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use haulout_https::TrustRoots;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use secrecy::SecretString;
 
-use super::error::{CaError, OidcLoginError};
+use super::error::OidcLoginError;
 use crate::Environment;
 use crate::arguments::{Flow, OidcLogin};
+use crate::ca::CaBundle;
 use crate::exchange::Parameters;
 use crate::oidc::authorization::{Client, UpstreamProvider};
 use crate::oidc::provider::{self, Provider};
@@ -68,7 +63,7 @@ impl Settings {
         });
         Ok(Self {
             issuer: login.issuer.clone(),
-            roots: trust_roots(&login.ca.ca_bundle, &login.ca.ca_bundle_data)?,
+            roots: CaBundle::trust_roots(CaBundle::from_flags(&login.ca)?.as_ref()),
             client: Client {
                 id: login.client_id.clone(),
                 secret: client_secret(login, environment)?,
@@ -179,34 +174,4 @@ fn flow(login: &OidcLogin, environment: Environment<'_>) -> Result<Option<Flow>,
             value: value.to_owned(),
         }),
     }
-}
-
-/// Whom the flags of CA certificates trust; the system's roots where there are none.
-pub(crate) fn trust_roots(files: &[PathBuf], data: &[String]) -> Result<TrustRoots, CaError> {
-    let mut certificates = Vec::new();
-    for path in files {
-        let pem = std::fs::read(path).map_err(|source| CaError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let parsed = certificates_of(&pem);
-        certificates.extend(parsed.ok_or_else(|| CaError::NotPem(path.clone()))?);
-    }
-    for data in data.iter().filter(|data| !data.is_empty()) {
-        let pem = BASE64_STANDARD.decode(data).map_err(|_| CaError::Data)?;
-        certificates.extend(certificates_of(&pem).ok_or(CaError::Data)?);
-    }
-    Ok(match certificates.is_empty() {
-        true => TrustRoots::System,
-        false => TrustRoots::Only(certificates),
-    })
-}
-
-/// The certificates of a PEM file, if it has any and all are whole.
-pub(crate) fn certificates_of(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = parsed
-        .ok()
-        .filter(|certificates| !certificates.is_empty())?;
-    Some(certificates.iter().map(|der| der.to_vec()).collect())
 }

@@ -204,12 +204,12 @@ fn c115_what_cannot_be_loaded_is_named() {
         (
             "--concierge-ca-bundle=/does/not/exist",
             2,
-            "Error: --concierge-ca-bundle: could not read CA bundle path /does/not/exist: No such file",
+            "Error: could not read --concierge-ca-bundle: /does/not/exist: No such file",
         ),
         (
             "--oidc-ca-bundle=/does/not/exist",
             2,
-            "Error: --oidc-ca-bundle: could not read CA bundle path /does/not/exist: No such file",
+            "Error: could not read --oidc-ca-bundle: /does/not/exist: No such file",
         ),
         (
             &no_pem,
