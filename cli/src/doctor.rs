@@ -50,7 +50,7 @@ pub(crate) fn run(
     let token = flags.token_env.as_deref();
     let token = token.map(|name| token_of(name, environment)).transpose();
     let token = token.map_err(DoctorError::Token)?;
-    let observations = Cluster::with_config(&flags.cluster, async |config| {
+    let observations = Cluster::with_config(&flags.cluster, environment, async |config| {
         let stanza = config
             .auth_info
             .exec

@@ -22,12 +22,12 @@ use std::path::PathBuf;
 use haulout_api::group::ApiGroupSuffix;
 use secrecy::ExposeSecret as _;
 
-use crate::Environment;
 use crate::arguments::{KubeconfigFlags, StaticFlags};
 use crate::ca::CaBundle;
 use crate::cluster::{Cluster, block_on};
 use crate::console::Console;
 use crate::kubeconfig_file::{Entry, INSTALL_HINT, Output, Plugin, plugin_command, to_yaml};
+use crate::{Environment, kubeconfig_source};
 
 use authenticator::{AuthenticatorKind, JwtSpec};
 use discovery::Discovery;
@@ -66,7 +66,8 @@ pub(crate) fn run(
         ));
     }
     let output = Output::open(flags.output.as_deref(), stdout)?;
-    let kubeconfig = source::read(flags.kubeconfig.as_deref(), environment)?;
+    let kubeconfig = kubeconfig_source::read(flags.kubeconfig.as_deref(), environment)
+        .map_err(GetKubeconfigError::ReadKubeconfig)?;
     let source = Source::of(&kubeconfig, flags.kubeconfig_context.as_deref())?;
     for field in &source.passwords_left_out {
         report.warn(format_args!(

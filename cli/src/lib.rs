@@ -23,6 +23,7 @@ mod go_duration;
 mod installation;
 mod keyring;
 mod kubeconfig_file;
+mod kubeconfig_source;
 mod local_host;
 mod login_oidc;
 mod login_static;
@@ -182,15 +183,15 @@ pub fn run(
         }
         Command::Kubeconfig(flags) => {
             let console = Console::new(&print, flags.verbosity.verbose, environment);
-            let kubeconfig = catalogue::run(&flags, stdin, stdout, &console);
+            let kubeconfig = catalogue::run(&flags, environment, stdin, stdout, &console);
             kubeconfig.map(done).map_err(Into::into)
         }
         Command::AgentValues(cluster) => {
-            let values = agent_values::run(&cluster, stdout);
+            let values = agent_values::run(&cluster, environment, stdout);
             values.map(done).map_err(Into::into)
         }
         Command::Migrate(flags) => {
-            let steps = migrate::run(&flags, stdout);
+            let steps = migrate::run(&flags, environment, stdout);
             steps.map(done).map_err(Into::into)
         }
         Command::Talos(Talos::Patch(flags)) => {
@@ -200,7 +201,7 @@ pub fn run(
         Command::Doctor(flags) => doctor::run(&flags, environment, now, stdout).map_err(Into::into),
         Command::WhoAmI(flags) => {
             let console = Console::new(&print, flags.verbosity.verbose, environment);
-            let answer = whoami::run(&flags, &console, stdout);
+            let answer = whoami::run(&flags, environment, &console, stdout);
             answer.map(done).map_err(Into::into)
         }
         Command::Completion(flags) => completion::run(flags.shell, stdout)

@@ -15,6 +15,7 @@ use crate::ca::{CaError, CaFault};
 use crate::cluster::ClusterError;
 use crate::exchange::ParameterError;
 use crate::kubeconfig_file::{EncodeError, OutputError};
+use crate::kubeconfig_source::KubeconfigFault;
 use crate::oidc::OidcError;
 
 /// Why `get kubeconfig` printed none.
@@ -33,10 +34,8 @@ pub(crate) enum GetKubeconfigError {
     OwnPath(#[source] io::Error),
 
     // The administrator's kubeconfig.
-    #[error("could not load --kubeconfig: neither it, nor KUBECONFIG, nor HOME is set")]
-    NoKubeconfig,
     #[error("could not load --kubeconfig")]
-    ReadKubeconfig(#[source] Box<KubeconfigError>),
+    ReadKubeconfig(#[source] KubeconfigFault),
     #[error(
         "could not load --kubeconfig/--kubeconfig-context: the kubeconfig has no current-context; choose one by \
          --kubeconfig-context"

@@ -197,7 +197,7 @@ fn c115_what_cannot_be_loaded_is_named() {
             "Error: could not load --kubeconfig: failed to read kubeconfig from '\"/does/not/exist\"'",
         ),
         (
-            "--kubeconfig-context=x",
+            "--context=x",
             1,
             "Error: could not load --kubeconfig/--kubeconfig-context: no such context \"x\"",
         ),
