@@ -131,6 +131,11 @@ pub(crate) async fn exchange(
     Ok(credential)
 }
 
+/// What a login tells where it exchanges nothing.
+pub(crate) fn told_off() -> String {
+    "without --enable-concierge, the token itself is the credential".to_owned()
+}
+
 fn client(parameters: &Parameters) -> Result<Client, ExchangeError> {
     trusting(client_builder(), parameters.ca.as_ref())
         .and_then(|builder| builder.connect_timeout(CONNECT_TIMEOUT).build())

@@ -6,18 +6,10 @@ use super::stanza::Oidc;
 use super::upstream::Upstream;
 use crate::arguments::KubeconfigFlags;
 use crate::ca::CaBundle;
-use crate::login_oidc::offered_scopes;
 use crate::oidc::provider::{self, Provider};
+use crate::oidc::scopes::{DEFAULT_SCOPES, offered_scopes};
 use crate::oidc::{IssuerClient, identity_providers};
 
-/// What is asked for where `--oidc-scopes` is not given.
-const DEFAULT_SCOPES: [&str; 5] = [
-    "offline_access",
-    "openid",
-    "pinniped:request-audience",
-    "username",
-    "groups",
-];
 /// Audiences with this are the Supervisor's own.
 const RESERVED: &str = ".pinniped.dev";
 

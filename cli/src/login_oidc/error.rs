@@ -5,6 +5,7 @@ use std::io;
 use crate::ca::CaError;
 use crate::exchange::{ExchangeError, ParameterError};
 use crate::oidc::OidcError;
+use crate::secret_variable::VariableError;
 
 /// Why `login oidc` printed none.
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +16,8 @@ pub(crate) enum OidcLoginError {
     Issuer(#[source] Box<OidcError>),
     #[error(transparent)]
     Ca(#[from] CaError),
-    #[error("--client-secret-env variable is not set, or is empty")]
-    NoClientSecret,
+    #[error(transparent)]
+    ClientSecret(#[from] VariableError),
     #[error(
         "{variable} is '{value}'; use browser_authcode, cli_password, device_code or client_credentials"
     )]

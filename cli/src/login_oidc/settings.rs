@@ -1,7 +1,6 @@
 //! The flags of `login oidc`, checked before anything is asked.
 
 use haulout_https::TrustRoots;
-use secrecy::SecretString;
 
 use super::error::OidcLoginError;
 use crate::Environment;
@@ -10,21 +9,9 @@ use crate::ca::CaBundle;
 use crate::exchange::Parameters;
 use crate::oidc::authorization::{Client, UpstreamProvider};
 use crate::oidc::provider::{self, Provider};
+use crate::oidc::scopes::{DEFAULT_SCOPES, offered_scopes};
+use crate::secret_variable::secret_of;
 use crate::session_cache::SessionKey;
-
-/// What is asked for where `--scopes` is not given; Pinniped's CLI asks for the first five.
-const DEFAULT_SCOPES: [&str; 5] = [
-    "groups",
-    "offline_access",
-    "openid",
-    "pinniped:request-audience",
-    "username",
-];
-/// What other issuers have in place of `username` and `groups`.
-const USUAL_SCOPES: [&str; 2] = ["email", "profile"];
-
-/// What an issuer that lists none can be asked for.
-const CERTAIN_SCOPES: [&str; 2] = ["offline_access", "openid"];
 
 /// Everything that decides how a login goes.
 #[derive(Debug)]
@@ -61,12 +48,14 @@ impl Settings {
             name,
             type_: login.upstream_identity_provider_type.clone(),
         });
+        let secret = login.client_secret_env.as_deref();
+        let secret = secret.map(|name| secret_of("--client-secret-env", name, environment));
         Ok(Self {
             issuer: login.issuer.clone(),
             roots: CaBundle::trust_roots(CaBundle::from_flags(&login.ca)?.as_ref()),
             client: Client {
                 id: login.client_id.clone(),
-                secret: client_secret(login, environment)?,
+                secret: secret.transpose()?,
                 scopes: scopes(login.scopes.as_deref()),
                 extra_parameters: login.extra_parameter.clone(),
             },
@@ -105,21 +94,6 @@ impl Settings {
     }
 }
 
-/// Those of our scopes that this issuer offers, and where it is no Supervisor, the usual ones in place of a Supervisor's.
-pub(crate) fn offered_scopes(mut scopes: Vec<String>, provider: &Provider) -> Vec<String> {
-    let is_supported = |scope: &str| match &provider.scopes_supported {
-        Some(supported) => supported.iter().any(|supported| supported == scope),
-        // A Supervisor knows all of ours. Of another issuer no more is certain; some refuse a login for a scope they lack.
-        None => provider.is_supervisor() || CERTAIN_SCOPES.contains(&scope),
-    };
-    scopes.retain(|scope| is_supported(scope));
-    if !provider.is_supervisor() {
-        let usual = USUAL_SCOPES.into_iter().filter(|scope| is_supported(scope));
-        scopes.extend(usual.map(str::to_owned));
-    }
-    scopes
-}
-
 fn scopes(given: Option<&[String]>) -> Vec<String> {
     let mut scopes = match given {
         None => DEFAULT_SCOPES.map(str::to_owned).to_vec(),
@@ -131,23 +105,6 @@ fn scopes(given: Option<&[String]>) -> Vec<String> {
     };
     scopes.sort_unstable();
     scopes
-}
-
-fn client_secret(
-    login: &OidcLogin,
-    environment: Environment<'_>,
-) -> Result<Option<SecretString>, OidcLoginError> {
-    let Some(variable) = &login.client_secret_env else {
-        return Ok(None);
-    };
-    let secret = secret_of(variable, environment);
-    secret.map(Some).ok_or(OidcLoginError::NoClientSecret)
-}
-
-/// The client's secret in this environment variable, if it is set and not empty.
-pub(crate) fn secret_of(variable: &str, environment: Environment<'_>) -> Option<SecretString> {
-    let value = environment(variable).and_then(|value| value.into_string().ok());
-    value.filter(|value| !value.is_empty()).map(Into::into)
 }
 
 /// Our flag, else the variable, else Pinniped's flag. A variable that is set and empty undoes the last.

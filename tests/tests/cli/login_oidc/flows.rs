@@ -295,7 +295,11 @@ async fn a_machine_logs_in_with_its_secret() {
         "--client-secret-env=SECRET",
     ];
     let outcome = site.run(&flags).await;
-    assert_fails(&outcome, 1, "--client-secret-env variable is not set");
+    assert_fails(
+        &outcome,
+        1,
+        "--client-secret-env variable \"SECRET\" is not set",
+    );
     site.machine.set("SECRET", MACHINE.1);
     let outcome = site.run(&flags).await;
     outcome.credential();
