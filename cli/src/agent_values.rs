@@ -12,6 +12,7 @@ use kube::Api;
 use advertise::Advertise;
 pub(crate) use values::{AgentValues, PlacementError};
 
+use crate::Environment;
 use crate::arguments::ClusterFlags;
 use crate::cluster::{Cluster, ClusterError};
 
@@ -27,8 +28,12 @@ pub(crate) enum AgentValuesError {
 }
 
 /// Prints them, as YAML for `helm install -f -`.
-pub(crate) fn run(flags: &ClusterFlags, stdout: &mut dyn Write) -> Result<(), AgentValuesError> {
-    let (values, advertise) = Cluster::with(flags, async |cluster| {
+pub(crate) fn run(
+    flags: &ClusterFlags,
+    environment: Environment<'_>,
+    stdout: &mut dyn Write,
+) -> Result<(), AgentValuesError> {
+    let (values, advertise) = Cluster::with(flags, environment, async |cluster| {
         let values = read(cluster).await?;
         Ok::<_, AgentValuesError>((values, read_advertise(cluster).await))
     })?;

@@ -14,14 +14,15 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use url::Url;
 
+use crate::Environment;
 use crate::arguments::CatalogueFlags;
+use crate::ca::{CaBundle, CaError};
 use crate::cluster::{Cluster, ClusterError, block_on};
 use crate::console::Console;
 use crate::kubeconfig_file::{
     EncodeError, Entry, INSTALL_HINT, Output, OutputError, Plugin, own_path, plugin_command,
     to_yaml,
 };
-use crate::login_oidc::{CaError, trust_roots};
 
 use clusters::{ChoiceError, ClustersError};
 use source::{Source, SourceError};
@@ -79,6 +80,7 @@ impl CatalogueError {
 /// Prints the kubeconfig of a catalogue's clusters, or writes it to a file.
 pub(crate) fn run(
     flags: &CatalogueFlags,
+    environment: Environment<'_>,
     stdin: &mut dyn io::Read,
     stdout: &mut dyn Write,
     console: &Console<'_>,
@@ -87,7 +89,7 @@ pub(crate) fn run(
     let command = plugin_command(flags.command.as_deref(), own_path);
     let command = command.map_err(CatalogueError::OwnPath)?;
     let output = Output::open(flags.output.as_deref(), stdout)?;
-    let text = read(source, flags, stdin)?;
+    let text = read(source, flags, environment, stdin)?;
     let clusters = clusters::read(&text).map_err(|source| CatalogueError::Clusters {
         from: flags.from.clone(),
         source,
@@ -121,6 +123,7 @@ pub(crate) fn run(
 fn read(
     source: Source,
     flags: &CatalogueFlags,
+    environment: Environment<'_>,
     stdin: &mut dyn io::Read,
 ) -> Result<String, CatalogueError> {
     let unreadable = |source| CatalogueError::Read {
@@ -131,21 +134,24 @@ fn read(
         Source::Stdin => whole(stdin).map_err(unreadable),
         Source::File(path) => File::open(path).and_then(whole).map_err(unreadable),
         Source::Url(url) => {
-            let roots = trust_roots(&flags.ca_bundle, &[]).map_err(CatalogueError::Ca)?;
+            let ca = CaBundle::from_files("--ca-bundle", &flags.ca_bundle);
+            let roots = CaBundle::trust_roots(ca.map_err(CatalogueError::Ca)?.as_ref());
             block_on(get(&roots, url))
         }
-        Source::ConfigMap { namespace, name } => Cluster::with(&flags.reader, async |cluster| {
-            let api: Api<ConfigMap> = Api::namespaced(cluster.client(), &namespace);
-            let found = cluster
-                .get("the catalogue's ConfigMap", &api, &name)
-                .await?;
-            let id = format!("{namespace}/{name}");
-            let Some(found) = found else {
-                return Err(CatalogueError::NoConfigMap(id));
-            };
-            let mut data = found.data.unwrap_or_default();
-            data.remove(KEY).ok_or(CatalogueError::NoKey(id))
-        }),
+        Source::ConfigMap { namespace, name } => {
+            Cluster::with(&flags.reader, environment, async |cluster| {
+                let api: Api<ConfigMap> = Api::namespaced(cluster.client(), &namespace);
+                let found = cluster
+                    .get("the catalogue's ConfigMap", &api, &name)
+                    .await?;
+                let id = format!("{namespace}/{name}");
+                let Some(found) = found else {
+                    return Err(CatalogueError::NoConfigMap(id));
+                };
+                let mut data = found.data.unwrap_or_default();
+                data.remove(KEY).ok_or(CatalogueError::NoKey(id))
+            })
+        }
     }
 }
 

@@ -9,12 +9,14 @@ use haulout_https::causes;
 use http::Uri;
 use kube::api::ListParams;
 use kube::client::AuthError;
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, KubeConfigOptions};
 use kube::core::{ObjectList, ObjectMeta, PartialObjectMeta, Status};
 use kube::{Api, Client, Config};
 use serde::de::DeserializeOwned;
 
 use crate::arguments::ClusterFlags;
+use crate::kubeconfig_source::KubeconfigFault;
+use crate::{Environment, kubeconfig_source};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +31,7 @@ pub(crate) enum ClusterError {
     #[error("failed to use the kubeconfig{}; name another by --kubeconfig or --context", named(path.as_deref()))]
     Kubeconfig {
         path: Option<PathBuf>,
-        source: Box<KubeconfigError>,
+        source: KubeconfigFault,
     },
     #[error("failed to set up the client of the Kubernetes API from the kubeconfig")]
     Client(#[source] Box<kube::Error>),
@@ -59,17 +61,21 @@ impl Cluster {
     /// Runs `work` with a client for the cluster that `flags` name. Credential plugins of the kubeconfig are run for it.
     pub(crate) fn with<T, E: From<ClusterError>>(
         flags: &ClusterFlags,
+        environment: Environment<'_>,
         work: impl AsyncFnOnce(&Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        Self::with_config(flags, async |config| work(&Self::connect(config)?).await)
+        Self::with_config(flags, environment, async |config| {
+            work(&Self::connect(config)?).await
+        })
     }
 
     /// The same before a client is made, and a credential plugin is run for it.
     pub(crate) fn with_config<T, E: From<ClusterError>>(
         flags: &ClusterFlags,
+        environment: Environment<'_>,
         work: impl AsyncFnOnce(Config) -> Result<T, E>,
     ) -> Result<T, E> {
-        block_on(async { work(read(flags).await?).await })
+        block_on(async { work(read(flags, environment).await?).await })
     }
 
     /// Runs the credential plugin of the kubeconfig, if it has one.
@@ -162,12 +168,8 @@ pub(crate) struct NamedCluster {
 
 impl NamedCluster {
     /// That which `flags` name; `None` where no kubeconfig has it, as in a pod.
-    pub(crate) fn of(flags: &ClusterFlags) -> Option<Self> {
-        let file = match &flags.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path),
-            None => Kubeconfig::read(),
-        };
-        let file = file.ok()?;
+    pub(crate) fn of(flags: &ClusterFlags, environment: Environment<'_>) -> Option<Self> {
+        let file = kubeconfig_source::read(flags.kubeconfig.as_deref(), environment).ok()?;
         let context = flags.context.as_ref().or(file.current_context.as_ref())?;
         let contexts = file.contexts.iter();
         let context = contexts
@@ -185,26 +187,27 @@ impl NamedCluster {
     }
 }
 
-async fn read(flags: &ClusterFlags) -> Result<Config, ClusterError> {
+async fn read(flags: &ClusterFlags, environment: Environment<'_>) -> Result<Config, ClusterError> {
     let failed = |source| ClusterError::Kubeconfig {
         path: flags.kubeconfig.clone(),
-        source: Box::new(source),
+        source,
     };
-    let file = match &flags.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => match (Kubeconfig::read(), Config::incluster()) {
-            // As kubectl in a pod: its ServiceAccount.
-            (Err(_), Ok(config)) if flags.context.is_none() => return Ok(config),
-            (file, _) => file,
-        },
-    };
+    let file = kubeconfig_source::read(flags.kubeconfig.as_deref(), environment);
+    if file.is_err()
+        && flags.kubeconfig.is_none()
+        && flags.context.is_none()
+        && let Ok(config) = Config::incluster()
+    {
+        // As kubectl in a pod: its ServiceAccount.
+        return Ok(config);
+    }
     let options = KubeConfigOptions {
         context: flags.context.clone(),
         ..KubeConfigOptions::default()
     };
     Config::from_custom_kubeconfig(file.map_err(failed)?, &options)
         .await
-        .map_err(failed)
+        .map_err(|error| failed(Box::new(error).into()))
 }
 
 /// All pages that `list` gives.

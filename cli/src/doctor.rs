@@ -20,7 +20,7 @@ use self::stanza::Stanza;
 use crate::Environment;
 use crate::arguments::{DoctorFlags, OutputFormat};
 use crate::cluster::{Cluster, ClusterError};
-use crate::login_static::{LoginError, token_of};
+use crate::secret_variable::{VariableError, secret_of};
 
 /// Why no check could be made.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub(crate) enum DoctorError {
     #[error("invalid --api-group-suffix")]
     Suffix(#[source] SuffixError),
     #[error(transparent)]
-    Token(LoginError),
+    Token(#[from] VariableError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error("failed to encode the result")]
@@ -48,9 +48,9 @@ pub(crate) fn run(
     let suffix = ApiGroupSuffix::parse(flags.api_group_suffix.as_str());
     let suffix = suffix.map_err(DoctorError::Suffix)?;
     let token = flags.token_env.as_deref();
-    let token = token.map(|name| token_of(name, environment)).transpose();
-    let token = token.map_err(DoctorError::Token)?;
-    let observations = Cluster::with_config(&flags.cluster, async |config| {
+    let token = token.map(|name| secret_of("--token-env", name, environment));
+    let token = token.transpose()?;
+    let observations = Cluster::with_config(&flags.cluster, environment, async |config| {
         let stanza = config
             .auth_info
             .exec

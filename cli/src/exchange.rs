@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::audit_id::audit_id;
+use crate::ca::CaBundle;
 use crate::console::Console;
 
 pub(crate) use error::ExchangeError;
@@ -130,8 +131,13 @@ pub(crate) async fn exchange(
     Ok(credential)
 }
 
+/// What a login tells where it exchanges nothing.
+pub(crate) fn told_off() -> String {
+    "without --enable-concierge, the token itself is the credential".to_owned()
+}
+
 fn client(parameters: &Parameters) -> Result<Client, ExchangeError> {
-    trusting(client_builder(), parameters.ca_bundle.as_deref())
+    trusting(client_builder(), parameters.ca.as_ref())
         .and_then(|builder| builder.connect_timeout(CONNECT_TIMEOUT).build())
         .map_err(ExchangeError::Client)
 }
@@ -149,15 +155,17 @@ pub(crate) fn client_builder() -> ClientBuilder {
         .referer(false)
 }
 
-/// Trusts the CAs of a PEM file alone, if there is one.
+/// Trusts these CAs alone, if they are named.
 pub(crate) fn trusting(
     builder: ClientBuilder,
-    pem: Option<&[u8]>,
+    ca: Option<&CaBundle>,
 ) -> reqwest::Result<ClientBuilder> {
-    match pem {
-        Some(pem) => Ok(builder.tls_certs_only(Certificate::from_pem_bundle(pem)?)),
-        None => Ok(builder),
-    }
+    let Some(ca) = ca else {
+        return Ok(builder);
+    };
+    let certificates = ca.certificates().iter();
+    let certificates = certificates.map(|der| Certificate::from_der(der));
+    Ok(builder.tls_certs_only(certificates.collect::<reqwest::Result<Vec<_>>>()?))
 }
 
 async fn attempt(

@@ -22,13 +22,14 @@ use std::path::PathBuf;
 use haulout_api::group::ApiGroupSuffix;
 use secrecy::ExposeSecret as _;
 
-use crate::Environment;
 use crate::arguments::{KubeconfigFlags, StaticFlags};
+use crate::ca::CaBundle;
 use crate::cluster::{Cluster, block_on};
 use crate::console::Console;
 use crate::kubeconfig_file::{
-    CaBundle, Entry, INSTALL_HINT, Output, Plugin, own_path, plugin_command, to_yaml,
+    Entry, INSTALL_HINT, Output, Plugin, own_path, plugin_command, to_yaml,
 };
+use crate::{Environment, kubeconfig_source};
 
 use authenticator::{AuthenticatorKind, JwtSpec};
 use discovery::Discovery;
@@ -54,11 +55,11 @@ pub(crate) fn run(
     let given = Given {
         suffix,
         statics: static_login(&flags.statics)?,
-        concierge_ca: ca_files(
+        concierge_ca: CaBundle::from_files(
             "--concierge-ca-bundle",
             &flags.concierge.concierge_ca_bundle,
         )?,
-        oidc_ca: ca_files("--oidc-ca-bundle", &flags.oidc.oidc_ca_bundle)?,
+        oidc_ca: CaBundle::from_files("--oidc-ca-bundle", &flags.oidc.oidc_ca_bundle)?,
         command: command(flags.pinniped_cli_path.as_deref(), own_path)?,
     };
     if matches!(given.statics, Some(Login::Token(_))) {
@@ -67,7 +68,8 @@ pub(crate) fn run(
         ));
     }
     let output = Output::open(flags.output.as_deref(), stdout)?;
-    let kubeconfig = source::read(flags.kubeconfig.as_deref(), environment)?;
+    let kubeconfig = kubeconfig_source::read(flags.kubeconfig.as_deref(), environment)
+        .map_err(GetKubeconfigError::ReadKubeconfig)?;
     let source = Source::of(&kubeconfig, flags.kubeconfig_context.as_deref())?;
     for field in &source.passwords_left_out {
         report.warn(format_args!(
@@ -165,7 +167,7 @@ async fn discover(
     if let (None, Some(ca)) = (&given.concierge_ca, &placement.ca) {
         report.say(format_args!(
             "discovered Concierge certificate authority bundle, roots: {}",
-            ca.len()
+            ca.certificates().len()
         ));
     }
     for hint in placement.hints() {
@@ -253,27 +255,6 @@ fn static_login(flags: &StaticFlags) -> Result<Option<Login>, GetKubeconfigError
         (Some(token), None) => Ok(Some(Login::Token(token))),
         (None, variable) => Ok(variable.map(Login::TokenEnv)),
     }
-}
-
-/// The certificates of all files together; `None` where there are no files.
-fn ca_files(flag: &'static str, paths: &[PathBuf]) -> Result<Option<CaBundle>, GetKubeconfigError> {
-    let mut all = Vec::new();
-    for path in paths {
-        let pem = std::fs::read(path).map_err(|source| GetKubeconfigError::ReadCaFile {
-            flag,
-            path: path.clone(),
-            source,
-        })?;
-        CaBundle::parse(&pem).map_err(|source| GetKubeconfigError::CaFile {
-            flag,
-            path: path.clone(),
-            source,
-        })?;
-        all.extend(pem);
-        all.push(b'\n');
-    }
-    // Each is good, and so are all.
-    Ok(CaBundle::parse(&all).ok())
 }
 
 /// What kubectl is to run: what is given, else this program by its path.

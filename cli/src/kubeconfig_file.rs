@@ -1,7 +1,6 @@
 //! A kubeconfig whose users log in by a credential plugin. It has no place for a secret: a user is the plugin's command line
 //! and nothing else.
 
-mod ca;
 mod output;
 
 use std::ffi::OsStr;
@@ -13,7 +12,6 @@ use kube::config::{
     NamedCluster, NamedContext,
 };
 
-pub(crate) use ca::{CaBundle, CaFault};
 pub(crate) use output::{Output, OutputError};
 
 /// Version of `ExecCredential` that kubectl is to ask the plugin for.

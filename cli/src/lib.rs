@@ -7,6 +7,7 @@
 mod agent_values;
 mod arguments;
 mod audit_id;
+mod ca;
 mod cache_file;
 mod catalogue;
 mod clock;
@@ -22,13 +23,16 @@ mod go_duration;
 mod installation;
 mod keyring;
 mod kubeconfig_file;
+mod kubeconfig_source;
 mod local_host;
+mod login_lock;
 mod login_oidc;
 mod login_static;
 mod logout;
 mod migrate;
 mod oidc;
 mod protection;
+mod secret_variable;
 mod session_cache;
 mod standard_output;
 mod talos;
@@ -110,6 +114,7 @@ impl CommandError {
         let is_usage = match self {
             Self::Login(error) => error.is_usage(),
             Self::LoginOidc(error) => error.is_usage(),
+            Self::Logout(error) => error.is_usage(),
             Self::GetKubeconfig(error) => error.is_usage(),
             Self::Catalogue(error) => error.is_usage(),
             Self::Migrate(error) => error.is_usage(),
@@ -117,7 +122,7 @@ impl CommandError {
             // 1 says that it ran, and that a check failed.
             Self::Doctor(_) => true,
             Self::WhoAmI(error) => error.is_usage(),
-            Self::AgentValues(_) | Self::Logout(_) | Self::Version(_) | Self::Print(_) => false,
+            Self::AgentValues(_) | Self::Version(_) | Self::Print(_) => false,
         };
         if is_usage {
             ExitCode::from(USAGE)
@@ -180,15 +185,15 @@ pub fn run(
         }
         Command::Kubeconfig(flags) => {
             let console = Console::new(&print, flags.verbosity.verbose, environment);
-            let kubeconfig = catalogue::run(&flags, stdin, stdout, &console);
+            let kubeconfig = catalogue::run(&flags, environment, stdin, stdout, &console);
             kubeconfig.map(done).map_err(Into::into)
         }
         Command::AgentValues(cluster) => {
-            let values = agent_values::run(&cluster, stdout);
+            let values = agent_values::run(&cluster, environment, stdout);
             values.map(done).map_err(Into::into)
         }
         Command::Migrate(flags) => {
-            let steps = migrate::run(&flags, stdout);
+            let steps = migrate::run(&flags, environment, stdout);
             steps.map(done).map_err(Into::into)
         }
         Command::Talos(Talos::Patch(flags)) => {
@@ -198,7 +203,7 @@ pub fn run(
         Command::Doctor(flags) => doctor::run(&flags, environment, now, stdout).map_err(Into::into),
         Command::WhoAmI(flags) => {
             let console = Console::new(&print, flags.verbosity.verbose, environment);
-            let answer = whoami::run(&flags, &console, stdout);
+            let answer = whoami::run(&flags, environment, &console, stdout);
             answer.map(done).map_err(Into::into)
         }
         Command::Completion(flags) => completion::run(flags.shell, stdout)

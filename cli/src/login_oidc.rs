@@ -6,7 +6,6 @@
 mod error;
 mod flow;
 mod issuer;
-mod lock;
 mod paste;
 mod session;
 mod settings;
@@ -22,14 +21,13 @@ use crate::clock::Clock;
 use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
+use crate::login_lock::LoginLock;
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
 use crate::terminal;
 
-pub(crate) use error::{CaError, OidcLoginError};
-pub(crate) use lock::LoginLock;
+pub(crate) use error::OidcLoginError;
 use session::Session;
 use settings::Settings;
-pub(crate) use settings::{certificates_of, offered_scopes, secret_of, trust_roots};
 
 /// What the command takes from around it.
 pub(crate) struct Surroundings<'a> {

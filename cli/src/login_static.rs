@@ -1,7 +1,6 @@
 //! `haulout login static`: a token that the user has already becomes a credential for kubectl.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
@@ -14,18 +13,15 @@ use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exchange::{self, ExchangeError, ParameterError, Parameters};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
+use crate::secret_variable::VariableError;
 
 /// Why there is no credential.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoginError {
     #[error("one of --token or --token-env must be set")]
     NoToken,
-    #[error("--token-env variable {0} is not set")]
-    VariableNotSet(Variable),
-    #[error("--token-env variable {0} is empty")]
-    VariableEmpty(Variable),
-    #[error("--token-env variable {0} is not UTF-8 text")]
-    VariableNotText(Variable),
+    #[error(transparent)]
+    Variable(#[from] VariableError),
     #[error("invalid Concierge parameters")]
     Parameters(#[source] ParameterError),
     #[error("could not complete Concierge credential exchange")]
@@ -40,38 +36,6 @@ impl LoginError {
     /// Whether the command line is at fault.
     pub(crate) fn is_usage(&self) -> bool {
         matches!(self, Self::NoToken | Self::Parameters(_))
-    }
-}
-
-/// The name given with `--token-env`. What is no name of a variable may be the token itself, so it
-/// is not repeated.
-#[derive(Debug)]
-pub(crate) enum Variable {
-    Named(String),
-    NoName,
-}
-
-impl Variable {
-    fn new(given: &str) -> Self {
-        let mut bytes = given.bytes();
-        let is_name = bytes
-            .next()
-            .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-            && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if is_name {
-            Self::Named(given.to_owned())
-        } else {
-            Self::NoName
-        }
-    }
-}
-
-impl fmt::Display for Variable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Named(name) => write!(f, "\"{name}\""),
-            Self::NoName => f.write_str("(what was given is no name of a variable)"),
-        }
     }
 }
 
@@ -99,7 +63,7 @@ pub(crate) fn run(
         .then(|| Parameters::parse(&login.concierge))
         .transpose()
         .map_err(LoginError::Parameters)?;
-    let token = token(login, surroundings.environment)?;
+    let token = login.given_token(surroundings.environment)?;
     let info = (surroundings.environment)("KUBERNETES_EXEC_INFO")
         .and_then(|text| text.into_string().ok())
         .map(|text| ExecInfo::parse(&text))
@@ -114,7 +78,7 @@ pub(crate) fn run(
             runtime.block_on(exchange::exchange(&parameters, &token, now, console))
         })?,
         None => {
-            console.debug(not_exchanged);
+            console.debug(exchange::told_off);
             CredentialStatus::from_token(token.expose_secret())
         }
     };
@@ -125,37 +89,6 @@ pub(crate) fn run(
         .write_all(line.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(LoginError::Print)
-}
-
-pub(crate) fn token(
-    login: &StaticLogin,
-    environment: Environment<'_>,
-) -> Result<SecretString, LoginError> {
-    if login.token_env.is_empty() {
-        return Ok(login.token.clone().into());
-    }
-    token_of(&login.token_env, environment)
-}
-
-/// The token in the variable that `--token-env` names.
-pub(crate) fn token_of(
-    name: &str,
-    environment: Environment<'_>,
-) -> Result<SecretString, LoginError> {
-    let variable = || Variable::new(name);
-    let value = environment(name)
-        .ok_or_else(|| LoginError::VariableNotSet(variable()))?
-        .into_string()
-        .map_err(|_| LoginError::VariableNotText(variable()))?;
-    if value.is_empty() {
-        return Err(LoginError::VariableEmpty(variable()));
-    }
-    Ok(value.into())
-}
-
-/// Why there is nothing to ask a cluster.
-pub(crate) fn not_exchanged() -> String {
-    "without --enable-concierge, the token itself is the credential".to_owned()
 }
 
 /// The cached credential, else that of `exchange`, which is then cached.

@@ -9,13 +9,15 @@ use secrecy::SecretString;
 
 use crate::Environment;
 use crate::arguments::LogoutFlags;
+use crate::ca::{CaBundle, CaError};
 use crate::cache_file::CacheError;
 use crate::console::Console;
 use crate::credential_cache::CredentialCache;
-use crate::login_oidc::{CaError, LoginLock, secret_of, trust_roots};
+use crate::login_lock::LoginLock;
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
 use crate::oidc::{IssuerClient, OidcError, provider};
+use crate::secret_variable::{VariableError, secret_of};
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
 
 const NO_SESSION: &str = "No session; all credentials are forgotten.";
@@ -29,8 +31,8 @@ pub(crate) enum LogoutError {
     Cache(#[from] CacheError),
     #[error("failed to set up input and output")]
     Runtime(#[source] io::Error),
-    #[error("--client-secret-env variable is not set, or is empty")]
-    NoClientSecret,
+    #[error(transparent)]
+    ClientSecret(#[from] VariableError),
     #[error(
         "you are logged out here, but {0} of your sessions may go on at their issuers. A private CA is named by --ca-bundle or \
          --ca-bundle-data, a client's secret by --client-secret-env, as in the kubeconfig: name them the next time"
@@ -38,6 +40,13 @@ pub(crate) enum LogoutError {
     NotRevoked(usize),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
+}
+
+impl LogoutError {
+    /// Whether the command line is at fault.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Ca(_))
+    }
 }
 
 /// Forgets all credentials, and the sessions of the named issuer or of all; has each issuer revoke their tokens before.
@@ -50,13 +59,10 @@ pub(crate) fn run(
     stdout: &mut dyn Write,
     console: &Console<'_>,
 ) -> Result<(), LogoutError> {
-    let roots = trust_roots(&flags.ca.ca_bundle, &flags.ca.ca_bundle_data)?;
+    let roots = CaBundle::trust_roots(CaBundle::from_flags(&flags.ca)?.as_ref());
     let variable = flags.client_secret_env.as_deref();
-    let secret = variable.map(|variable| secret_of(variable, environment));
-    if matches!(secret, Some(None)) {
-        return Err(LogoutError::NoClientSecret);
-    }
-    let secret = secret.flatten();
+    let secret = variable.map(|variable| secret_of("--client-secret-env", variable, environment));
+    let secret = secret.transpose()?;
     let credentials = flags.credential_cache.as_deref();
     if let Some(cache) = CredentialCache::chosen(credentials, environment) {
         cache.clear()?;

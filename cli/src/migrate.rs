@@ -19,6 +19,7 @@ use self::name::NameError;
 use self::record::{ANNOTATION, RecordError};
 use self::script::Tools;
 use self::state::State;
+use crate::Environment;
 use crate::arguments::MigrateFlags;
 use crate::cluster::{Cluster, ClusterError};
 
@@ -69,10 +70,14 @@ impl MigrateError {
 }
 
 /// Prints the findings, the steps, or the steps back.
-pub(crate) fn run(flags: &MigrateFlags, stdout: &mut dyn Write) -> Result<(), MigrateError> {
+pub(crate) fn run(
+    flags: &MigrateFlags,
+    environment: Environment<'_>,
+    stdout: &mut dyn Write,
+) -> Result<(), MigrateError> {
     let suffix = flags.api_group_suffix.clone().map(ApiGroupSuffix::parse);
     let suffix = suffix.transpose().map_err(MigrateError::Suffix)?;
-    let state = Cluster::with(&flags.cluster, async |cluster| {
+    let state = Cluster::with(&flags.cluster, environment, async |cluster| {
         observe::observe(cluster, suffix.as_ref()).await
     })?;
     let tools = Tools::new(&flags.cluster);

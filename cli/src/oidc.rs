@@ -12,6 +12,7 @@ pub(crate) mod identity_providers;
 mod issuer_client;
 pub(crate) mod password;
 pub(crate) mod provider;
+pub(crate) mod scopes;
 mod seconds;
 pub(crate) mod tokens;
 

@@ -16,7 +16,7 @@ use crate::arguments::{AnswerFormat, WhoAmIFlags};
 use crate::audit_id::audit_id;
 use crate::cluster::{Cluster, ClusterError, NamedCluster, call_error, shown_server};
 use crate::console::Console;
-use crate::printable;
+use crate::{Environment, printable};
 
 /// Most bytes of an answer.
 const MAX_BYTES: usize = 1 << 20;
@@ -94,6 +94,7 @@ enum Answer {
 /// Asks, and prints the answer.
 pub(crate) fn run(
     flags: &WhoAmIFlags,
+    environment: Environment<'_>,
     console: &Console<'_>,
     stdout: &mut dyn Write,
 ) -> Result<(), WhoAmIError> {
@@ -107,7 +108,7 @@ pub(crate) fn run(
         spec: Empty {},
         status: WhoAmIRequestStatus::default(),
     };
-    request.status = Cluster::with(&selected, async |cluster| {
+    request.status = Cluster::with(&selected, environment, async |cluster| {
         let asked = ask(cluster, &request, console);
         if flags.timeout.is_zero() {
             return asked.await;
@@ -117,7 +118,7 @@ pub(crate) fn run(
     })?;
     let text = match flags.output {
         AnswerFormat::Text => {
-            let cluster = NamedCluster::of(&selected);
+            let cluster = NamedCluster::of(&selected, environment);
             text(cluster.as_ref(), &request.status)
         }
         AnswerFormat::Json => serde_json::to_string_pretty(&request).map_err(WhoAmIError::Json)?,

@@ -27,7 +27,7 @@ pub(crate) struct KubeconfigFlags {
     pub(crate) kubeconfig: Option<PathBuf>,
 
     /// Context of the kubeconfig [default: its current one].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, visible_alias = "context", value_name = "NAME")]
     pub(crate) kubeconfig_context: Option<String>,
 
     /// File to write [default: stdout]; left as it is where something fails.

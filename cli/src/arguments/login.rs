@@ -2,8 +2,11 @@
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
+use secrecy::SecretString;
 
 use super::{CaFlags, Verbosity, boolean};
+use crate::Environment;
+use crate::secret_variable::{VariableError, secret_of};
 use crate::session_cache::session_place;
 
 #[derive(Debug, Subcommand)]
@@ -172,6 +175,19 @@ pub(crate) struct StaticLogin {
     /// $XDG_CONFIG_HOME/pinniped, shared with the pinniped command].
     #[arg(long, value_name = "FILE")]
     pub(crate) credential_cache: Option<String>,
+}
+
+impl StaticLogin {
+    /// The token, from wherever it is given; empty where it is not.
+    pub(crate) fn given_token(
+        &self,
+        environment: Environment<'_>,
+    ) -> Result<SecretString, VariableError> {
+        match self.token_env.as_str() {
+            "" => Ok(self.token.clone().into()),
+            variable => secret_of("--token-env", variable, environment),
+        }
+    }
 }
 
 /// Where the token is exchanged.

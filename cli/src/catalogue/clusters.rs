@@ -9,9 +9,9 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::arguments::{Arguments, Command, ConciergeFlags, Login};
+use crate::ca::{CaBundle, CaFault};
 use crate::cache_file;
 use crate::exchange::{ParameterError, Parameters};
-use crate::kubeconfig_file::{CaBundle, CaFault};
 use crate::oidc::{OidcError, provider};
 use crate::printable;
 use crate::session_cache;

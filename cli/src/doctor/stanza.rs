@@ -6,7 +6,6 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::Environment;
 use crate::arguments::{Arguments, Command, Login};
 use crate::exchange::Parameters;
-use crate::login_static;
 
 /// What a user exchanges, and where.
 #[derive(Debug)]
@@ -26,10 +25,7 @@ impl Stanza {
             return None;
         };
         let (concierge, token) = match &login {
-            Login::Static(login) => (
-                &login.concierge,
-                login_static::token(login, environment).ok(),
-            ),
+            Login::Static(login) => (&login.concierge, login.given_token(environment).ok()),
             Login::Oidc(login) => (&login.concierge, None),
         };
         if !concierge.enable_concierge {

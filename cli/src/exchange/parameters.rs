@@ -1,11 +1,10 @@
 //! Where a token is exchanged, checked before anything is sent.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use haulout_api::group::{ApiGroupSuffix, SuffixError};
-use reqwest::{Certificate, Url};
+use reqwest::Url;
 
 use crate::arguments::ConciergeFlags;
+use crate::ca::{CaBundle, CaFault};
 
 /// What is wrong with the Concierge flags.
 #[derive(Debug, thiserror::Error)]
@@ -16,10 +15,8 @@ pub(crate) enum ParameterError {
     Endpoint,
     #[error("invalid endpoint scheme \"{0}\" (must be \"https\")")]
     Scheme(String),
-    #[error("invalid CA bundle data: not base64; give the base64 of a PEM file")]
-    CaNotBase64,
-    #[error("invalid CA bundle data: no PEM certificates found")]
-    CaNotPem,
+    #[error("invalid CA bundle data")]
+    Ca(#[source] CaFault),
     #[error("authenticator name must not be empty")]
     NoAuthenticatorName,
     #[error("invalid authenticator type: \"{0}\", supported values are \"webhook\" and \"jwt\"")]
@@ -32,8 +29,8 @@ pub(crate) enum ParameterError {
 #[derive(Debug)]
 pub(crate) struct Parameters {
     pub(crate) endpoint: Url,
-    /// PEM; `None` for this system's roots.
-    pub(crate) ca_bundle: Option<Vec<u8>>,
+    /// `None` for this system's roots.
+    pub(crate) ca: Option<CaBundle>,
     pub(crate) authenticator_kind: &'static str,
     pub(crate) authenticator_name: String,
     pub(crate) suffix: ApiGroupSuffix,
@@ -46,7 +43,7 @@ impl Parameters {
         }
         Ok(Self {
             endpoint: endpoint(&flags.concierge_endpoint)?,
-            ca_bundle: ca_bundle(&flags.concierge_ca_bundle_data)?,
+            ca: ca(&flags.concierge_ca_bundle_data)?,
             authenticator_kind: authenticator_kind(&flags.concierge_authenticator_type)?,
             authenticator_name: flags.concierge_authenticator_name.clone(),
             suffix: ApiGroupSuffix::parse(flags.concierge_api_group_suffix.as_str())
@@ -77,17 +74,9 @@ fn endpoint(text: &str) -> Result<Url, ParameterError> {
     Ok(url)
 }
 
-fn ca_bundle(base64: &str) -> Result<Option<Vec<u8>>, ParameterError> {
-    if base64.is_empty() {
-        return Ok(None);
-    }
-    let pem = STANDARD
-        .decode(base64)
-        .map_err(|_| ParameterError::CaNotBase64)?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(Some(pem)),
-        _ => Err(ParameterError::CaNotPem),
-    }
+fn ca(base64: &str) -> Result<Option<CaBundle>, ParameterError> {
+    let ca = (!base64.is_empty()).then(|| CaBundle::from_base64(base64));
+    ca.transpose().map_err(ParameterError::Ca)
 }
 
 fn authenticator_kind(type_: &str) -> Result<&'static str, ParameterError> {
@@ -119,7 +108,7 @@ mod tests {
         let parameters = Parameters::parse(&flags()).unwrap();
         assert_eq!(parameters.authenticator_kind, "JWTAuthenticator");
         assert_eq!(parameters.authority(), "k.example.com:6443");
-        assert!(parameters.ca_bundle.is_none());
+        assert!(parameters.ca.is_none());
         assert_eq!(
             authenticator_kind("webhook").unwrap(),
             "WebhookAuthenticator"
@@ -156,11 +145,11 @@ mod tests {
             ),
             (
                 |f| f.concierge_ca_bundle_data = "*".to_owned(),
-                "invalid CA bundle data: not base64",
+                "invalid CA bundle data: it is not base64",
             ),
             (
                 |f| f.concierge_ca_bundle_data = "Zm9v".to_owned(),
-                "invalid CA bundle data: no PEM",
+                "invalid CA bundle data: it holds no PEM",
             ),
             (
                 |f| f.concierge_authenticator_name.clear(),
@@ -186,7 +175,7 @@ mod tests {
         for (spoil, text) in cases {
             let mut flags = flags();
             spoil(&mut flags);
-            let error = Parameters::parse(&flags).unwrap_err().to_string();
+            let error = crate::chain(&Parameters::parse(&flags).unwrap_err());
             assert!(error.starts_with(text), "{error}");
         }
     }

@@ -17,8 +17,8 @@ use super::error::{CaLookupFault, GetKubeconfigError};
 use super::report::Report;
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
+use crate::ca::CaBundle;
 use crate::cluster::{Cluster, ClusterError, call, shown_server};
-use crate::kubeconfig_file::CaBundle;
 
 /// How often a CredentialIssuer is looked at whose strategies are pending.
 const POLL: Duration = Duration::from_secs(2);

@@ -11,9 +11,11 @@ use http::StatusCode;
 use kube::config::KubeconfigError;
 
 use super::strategy::Mode;
+use crate::ca::{CaError, CaFault};
 use crate::cluster::ClusterError;
 use crate::exchange::ParameterError;
-use crate::kubeconfig_file::{CaFault, EncodeError, OutputError};
+use crate::kubeconfig_file::{EncodeError, OutputError};
+use crate::kubeconfig_source::KubeconfigFault;
 use crate::oidc::OidcError;
 
 /// Why `get kubeconfig` printed none.
@@ -24,28 +26,16 @@ pub(crate) enum GetKubeconfigError {
     Suffix(#[source] SuffixError),
     #[error("only one of --static-token and --static-token-env can be specified")]
     BothStaticTokens,
-    #[error("{flag}: could not read CA bundle path {}", path.display())]
-    ReadCaFile {
-        flag: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
-    #[error("{flag}: {} is no file of CA certificates", path.display())]
-    CaFile {
-        flag: &'static str,
-        path: PathBuf,
-        source: CaFault,
-    },
+    #[error(transparent)]
+    Ca(#[from] CaError),
     #[error("invalid authenticator type \"{0}\", supported values are \"webhook\" and \"jwt\"")]
     AuthenticatorType(String),
     #[error("could not find the path of this program; name it by --pinniped-cli-path")]
     OwnPath(#[source] io::Error),
 
     // The administrator's kubeconfig.
-    #[error("could not load --kubeconfig: neither it, nor KUBECONFIG, nor HOME is set")]
-    NoKubeconfig,
     #[error("could not load --kubeconfig")]
-    ReadKubeconfig(#[source] Box<KubeconfigError>),
+    ReadKubeconfig(#[source] KubeconfigFault),
     #[error(
         "could not load --kubeconfig/--kubeconfig-context: the kubeconfig has no current-context; choose one by \
          --kubeconfig-context"
@@ -248,11 +238,7 @@ impl GetKubeconfigError {
     pub(crate) fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Suffix(_)
-                | Self::BothStaticTokens
-                | Self::ReadCaFile { .. }
-                | Self::CaFile { .. }
-                | Self::AuthenticatorType(_)
+            Self::Suffix(_) | Self::BothStaticTokens | Self::Ca(_) | Self::AuthenticatorType(_)
         )
     }
 }

@@ -1,25 +1,15 @@
 //! What the issuer says of how users log in there.
 
-use haulout_https::TrustRoots;
-
 use super::error::GetKubeconfigError;
 use super::report::Report;
 use super::stanza::Oidc;
 use super::upstream::Upstream;
 use crate::arguments::KubeconfigFlags;
-use crate::kubeconfig_file::CaBundle;
-use crate::login_oidc::offered_scopes;
+use crate::ca::CaBundle;
 use crate::oidc::provider::{self, Provider};
+use crate::oidc::scopes::{DEFAULT_SCOPES, offered_scopes};
 use crate::oidc::{IssuerClient, identity_providers};
 
-/// What is asked for where `--oidc-scopes` is not given.
-const DEFAULT_SCOPES: [&str; 5] = [
-    "offline_access",
-    "openid",
-    "pinniped:request-audience",
-    "username",
-    "groups",
-];
 /// The client of every Supervisor.
 const DEFAULT_CLIENT: &str = "pinniped-cli";
 /// Audiences with this are the Supervisor's own.
@@ -64,13 +54,11 @@ pub(super) async fn ask(
     if let (None, Some(ca)) = (&ca, &found.ca) {
         report.say(format_args!(
             "discovered OIDC CA bundle, roots: {}",
-            ca.len()
+            ca.certificates().len()
         ));
     }
     let ca = ca.or(found.ca);
-    let roots = ca
-        .as_ref()
-        .map_or(TrustRoots::System, CaBundle::trust_roots);
+    let roots = CaBundle::trust_roots(ca.as_ref());
     let discovery = |error| GetKubeconfigError::Discovery(Box::new(error));
     let client = IssuerClient::new(&roots, report.0).map_err(discovery)?;
     let provider = provider::discover(&client, &issuer)

@@ -5,7 +5,7 @@ use kube::config::Cluster;
 use super::error::GetKubeconfigError;
 use super::source::Source;
 use super::strategy::{Address, Door};
-use crate::kubeconfig_file::CaBundle;
+use crate::ca::CaBundle;
 
 /// Both addresses, each with its CA.
 #[derive(Clone, Debug)]

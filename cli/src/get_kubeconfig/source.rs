@@ -1,15 +1,11 @@
 //! The administrator's kubeconfig: what of it goes into that of the users.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use kube::Config;
-use kube::config::{Cluster, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
 use url::Url;
 
 use super::error::GetKubeconfigError;
-use crate::Environment;
-use crate::kubeconfig_file::CaBundle;
+use crate::ca::CaBundle;
 
 /// One context of a kubeconfig, without its user's credentials.
 #[derive(Clone, Debug)]
@@ -24,43 +20,6 @@ pub(super) struct Source {
     pub(super) ca: Option<CaBundle>,
     /// Fields whose passwords were left out.
     pub(super) passwords_left_out: Vec<&'static str>,
-}
-
-/// Reads a kubeconfig as kubectl does: a file that is named, else all those of `$KUBECONFIG`, else `~/.kube/config`.
-pub(super) fn read(
-    named: Option<&Path>,
-    environment: Environment<'_>,
-) -> Result<Kubeconfig, GetKubeconfigError> {
-    let set = |name| environment(name).filter(|value| !value.is_empty());
-    let paths: Vec<PathBuf> = match (named, set("KUBECONFIG")) {
-        (Some(path), _) => vec![path.to_owned()],
-        (None, Some(list)) => std::env::split_paths(&list)
-            .filter(|path| !path.as_os_str().is_empty())
-            .collect(),
-        (None, None) => {
-            let home = set("HOME").or_else(|| set("USERPROFILE"));
-            let home = home.ok_or(GetKubeconfigError::NoKubeconfig)?;
-            vec![Path::new(&home).join(".kube/config")]
-        }
-    };
-    let mut merged = Kubeconfig::default();
-    for path in &paths {
-        let mut next = match Kubeconfig::read_from(path) {
-            Ok(next) => next,
-            // Of a list, kubectl passes over those that are missing.
-            Err(KubeconfigError::ReadConfig(error, _))
-                if paths.len() > 1 && error.kind() == io::ErrorKind::NotFound =>
-            {
-                continue;
-            }
-            Err(error) => return Err(GetKubeconfigError::ReadKubeconfig(Box::new(error))),
-        };
-        next.current_context = next.current_context.filter(|name| !name.is_empty());
-        merged = merged
-            .merge(next)
-            .map_err(|error| GetKubeconfigError::ReadKubeconfig(Box::new(error)))?;
-    }
-    Ok(merged)
 }
 
 impl Source {

@@ -3,8 +3,8 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::arguments::{ConciergeFlags, Flow};
+use crate::ca::CaBundle;
 use crate::exchange::{ParameterError, Parameters};
-use crate::kubeconfig_file::CaBundle;
 
 /// How a user logs in.
 #[derive(Clone, Debug)]

@@ -42,18 +42,3 @@ fn the_own_path_is_absolute() {
     let own = command(None, std::env::current_exe).unwrap();
     assert!(std::path::Path::new(&own).is_absolute(), "{own}");
 }
-
-#[test]
-fn certificates_of_several_files_are_taken_together() {
-    let folder = tempfile::tempdir().unwrap();
-    let paths = ["b25l", "dHdv"].map(|content| {
-        let path = folder.path().join(content);
-        // Without a new line at its end.
-        let pem = format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----");
-        std::fs::write(&path, pem).unwrap();
-        path
-    });
-    let both = ca_files("--oidc-ca-bundle", &paths).unwrap().unwrap();
-    assert_eq!(both.len(), 2);
-    assert_eq!(ca_files("--oidc-ca-bundle", &[]).unwrap(), None);
-}

@@ -1,21 +1,11 @@
 //! Why there is no credential.
 
 use std::io;
-use std::path::PathBuf;
 
+use crate::ca::CaError;
 use crate::exchange::{ExchangeError, ParameterError};
 use crate::oidc::OidcError;
-
-/// Why nobody knows whom to trust.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CaError {
-    #[error("could not read --ca-bundle: {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("could not read --ca-bundle: {} holds no PEM certificates", .0.display())]
-    NotPem(PathBuf),
-    #[error("could not read --ca-bundle-data: not base64 of PEM certificates")]
-    Data,
-}
+use crate::secret_variable::VariableError;
 
 /// Why `login oidc` printed none.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +20,8 @@ pub(crate) enum OidcLoginError {
         "could not complete Pinniped login: this program no longer listens for the browser; try again"
     )]
     ListenerEnded,
-    #[error("--client-secret-env variable is not set, or is empty")]
-    NoClientSecret,
+    #[error(transparent)]
+    ClientSecret(#[from] VariableError),
     #[error(
         "{variable} is '{value}'; use browser_authcode, cli_password, device_code or client_credentials"
     )]
@@ -96,7 +86,7 @@ impl OidcLoginError {
     pub(crate) fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Parameters(_) | Self::Issuer(_) | Self::Ca(CaError::Data) | Self::Flow { .. }
+            Self::Parameters(_) | Self::Issuer(_) | Self::Ca(_) | Self::Flow { .. }
         )
     }
 }

@@ -13,7 +13,6 @@ use crate::clock::Clock;
 use crate::console::Console;
 use crate::exchange;
 use crate::exec_credential::CredentialStatus;
-use crate::login_static;
 use crate::oidc::{IssuerClient, provider};
 use crate::session_cache::{IdToken, RefreshToken, SessionKey, Tokens};
 
@@ -124,7 +123,7 @@ impl<'a> Session<'a> {
     /// The credential that the cluster gives for a token, or the token itself where it takes that.
     pub(super) async fn credential(&self, id: IdToken) -> Result<CredentialStatus, OidcLoginError> {
         let Some(parameters) = &self.settings.concierge else {
-            self.console.debug(login_static::not_exchanged);
+            self.console.debug(exchange::told_off);
             return Ok(CredentialStatus {
                 expiration_timestamp: id.expiry_timestamp,
                 ..CredentialStatus::from_token(&id.token)

@@ -1,36 +1,18 @@
 //! The flags of `login oidc`, checked before anything is asked.
 
-use std::path::PathBuf;
-
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use clap::ValueEnum as _;
 use haulout_https::TrustRoots;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use secrecy::SecretString;
 
-use super::error::{CaError, OidcLoginError};
+use super::error::OidcLoginError;
 use crate::Environment;
 use crate::arguments::{Flow, OidcLogin};
+use crate::ca::CaBundle;
 use crate::exchange::Parameters;
 use crate::oidc::authorization::{Client, UpstreamProvider};
 use crate::oidc::provider::{self, Provider};
+use crate::oidc::scopes::{DEFAULT_SCOPES, offered_scopes};
+use crate::secret_variable::secret_of;
 use crate::session_cache::SessionKey;
-
-/// What is asked for where `--scopes` is not given; Pinniped's CLI asks for the first five.
-const DEFAULT_SCOPES: [&str; 5] = [
-    "groups",
-    "offline_access",
-    "openid",
-    "pinniped:request-audience",
-    "username",
-];
-/// What other issuers have in place of `username` and `groups`.
-const USUAL_SCOPES: [&str; 2] = ["email", "profile"];
-
-/// What an issuer that lists none can be asked for.
-const CERTAIN_SCOPES: [&str; 2] = ["offline_access", "openid"];
 
 /// Everything that decides how a login goes.
 #[derive(Debug)]
@@ -67,12 +49,14 @@ impl Settings {
             name,
             type_: login.upstream_identity_provider_type.clone(),
         });
+        let secret = login.client_secret_env.as_deref();
+        let secret = secret.map(|name| secret_of("--client-secret-env", name, environment));
         Ok(Self {
             issuer: login.issuer.clone(),
-            roots: trust_roots(&login.ca.ca_bundle, &login.ca.ca_bundle_data)?,
+            roots: CaBundle::trust_roots(CaBundle::from_flags(&login.ca)?.as_ref()),
             client: Client {
                 id: login.client_id.clone(),
-                secret: client_secret(login, environment)?,
+                secret: secret.transpose()?,
                 scopes: scopes(login.scopes.as_deref()),
                 extra_parameters: login.extra_parameter.clone(),
             },
@@ -111,21 +95,6 @@ impl Settings {
     }
 }
 
-/// Those of our scopes that this issuer offers, and where it is no Supervisor, the usual ones in place of a Supervisor's.
-pub(crate) fn offered_scopes(mut scopes: Vec<String>, provider: &Provider) -> Vec<String> {
-    let is_supported = |scope: &str| match &provider.scopes_supported {
-        Some(supported) => supported.iter().any(|supported| supported == scope),
-        // A Supervisor knows all of ours. Of another issuer no more is certain; some refuse a login for a scope they lack.
-        None => provider.is_supervisor() || CERTAIN_SCOPES.contains(&scope),
-    };
-    scopes.retain(|scope| is_supported(scope));
-    if !provider.is_supervisor() {
-        let usual = USUAL_SCOPES.into_iter().filter(|scope| is_supported(scope));
-        scopes.extend(usual.map(str::to_owned));
-    }
-    scopes
-}
-
 fn scopes(given: Option<&[String]>) -> Vec<String> {
     let mut scopes = match given {
         None => DEFAULT_SCOPES.map(str::to_owned).to_vec(),
@@ -137,23 +106,6 @@ fn scopes(given: Option<&[String]>) -> Vec<String> {
     };
     scopes.sort_unstable();
     scopes
-}
-
-fn client_secret(
-    login: &OidcLogin,
-    environment: Environment<'_>,
-) -> Result<Option<SecretString>, OidcLoginError> {
-    let Some(variable) = &login.client_secret_env else {
-        return Ok(None);
-    };
-    let secret = secret_of(variable, environment);
-    secret.map(Some).ok_or(OidcLoginError::NoClientSecret)
-}
-
-/// The client's secret in this environment variable, if it is set and not empty.
-pub(crate) fn secret_of(variable: &str, environment: Environment<'_>) -> Option<SecretString> {
-    let value = environment(variable).and_then(|value| value.into_string().ok());
-    value.filter(|value| !value.is_empty()).map(Into::into)
 }
 
 /// Our flag, else the variable, else Pinniped's flag. A variable that is set and empty undoes the last.
@@ -179,34 +131,4 @@ fn flow(login: &OidcLogin, environment: Environment<'_>) -> Result<Option<Flow>,
             value,
         }),
     }
-}
-
-/// Whom the flags of CA certificates trust; the system's roots where there are none.
-pub(crate) fn trust_roots(files: &[PathBuf], data: &[String]) -> Result<TrustRoots, CaError> {
-    let mut certificates = Vec::new();
-    for path in files {
-        let pem = std::fs::read(path).map_err(|source| CaError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let parsed = certificates_of(&pem);
-        certificates.extend(parsed.ok_or_else(|| CaError::NotPem(path.clone()))?);
-    }
-    for data in data.iter().filter(|data| !data.is_empty()) {
-        let pem = BASE64_STANDARD.decode(data).map_err(|_| CaError::Data)?;
-        certificates.extend(certificates_of(&pem).ok_or(CaError::Data)?);
-    }
-    Ok(match certificates.is_empty() {
-        true => TrustRoots::System,
-        false => TrustRoots::Only(certificates),
-    })
-}
-
-/// The certificates of a PEM file, if it has any and all are whole.
-pub(crate) fn certificates_of(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = parsed
-        .ok()
-        .filter(|certificates| !certificates.is_empty())?;
-    Some(certificates.iter().map(|der| der.to_vec()).collect())
 }

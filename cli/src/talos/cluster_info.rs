@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
+use crate::ca::CaBundle;
 use crate::local_host::is_local_host;
 
 /// Why clients cannot be told this address.
@@ -43,18 +43,14 @@ pub(crate) fn parse_server(text: &str) -> Result<String, ServerError> {
 pub(crate) fn parse_certificates(
     pem: &[u8],
 ) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = certificates.map_err(|_| CertificateError)?;
+    let ca = CaBundle::parse(pem).map_err(|_| CertificateError)?;
     let mut store = RootCertStore::empty();
-    for certificate in &certificates {
+    for certificate in ca.certificates() {
         store
             .add(certificate.clone())
             .map_err(|_| CertificateError)?;
     }
-    if certificates.is_empty() {
-        return Err(CertificateError);
-    }
-    Ok(certificates)
+    Ok(ca.certificates().to_vec())
 }
 
 /// As `certificate-authority-data` of a kubeconfig, each certificate once.

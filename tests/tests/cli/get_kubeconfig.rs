@@ -197,19 +197,19 @@ fn c115_what_cannot_be_loaded_is_named() {
             "Error: could not load --kubeconfig: failed to read kubeconfig from '\"/does/not/exist\"'",
         ),
         (
-            "--kubeconfig-context=x",
+            "--context=x",
             1,
             "Error: could not load --kubeconfig/--kubeconfig-context: no such context \"x\"",
         ),
         (
             "--concierge-ca-bundle=/does/not/exist",
             2,
-            "Error: --concierge-ca-bundle: could not read CA bundle path /does/not/exist: No such file",
+            "Error: could not read --concierge-ca-bundle: /does/not/exist: No such file",
         ),
         (
             "--oidc-ca-bundle=/does/not/exist",
             2,
-            "Error: --oidc-ca-bundle: could not read CA bundle path /does/not/exist: No such file",
+            "Error: could not read --oidc-ca-bundle: /does/not/exist: No such file",
         ),
         (
             &no_pem,

@@ -40,7 +40,7 @@ fn c116_wrong_calls_exit_with_2() {
                 "--concierge-authenticator-type=jwt",
                 "--concierge-ca-bundle-data=%",
             ],
-            "Error: invalid Concierge parameters: invalid CA bundle data: not base64",
+            "Error: invalid Concierge parameters: invalid CA bundle data: it is not base64",
         ),
         (
             &["login", "static", "--nope"],
@@ -50,6 +50,52 @@ fn c116_wrong_calls_exit_with_2() {
     for (flags, expected) in cases {
         let outcome = Machine::new().run(flags);
         assert!(outcome.error(2).contains(expected), "{}", outcome.stderr);
+    }
+}
+
+/// Whichever command is to trust a CA, a wrong one is the caller's fault.
+#[test]
+fn c116_a_wrong_ca_is_a_wrong_call_of_every_command() {
+    let oidc = ["login", "oidc", "--issuer=https://127.0.0.1:1"];
+    let get = ["get", "kubeconfig", "--no-concierge"];
+    let list = ["kubeconfig", "--from=https://127.0.0.1:1/c"];
+    let no_ca = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let commands: [(&[&str], &[&str], bool); 4] = [
+        (&oidc, &["--ca-bundle"], true),
+        (&["logout"], &["--ca-bundle"], true),
+        (&get, &["--concierge-ca-bundle", "--oidc-ca-bundle"], false),
+        (&list, &["--ca-bundle"], false),
+    ];
+    for (command, flags, takes_data) in commands {
+        let files = flags.iter().flat_map(|flag| {
+            [
+                (
+                    format!("{flag}=/nowhere"),
+                    format!("{flag}: /nowhere: No such file"),
+                ),
+                (
+                    format!("{flag}={no_ca}"),
+                    format!("{flag}: {no_ca} is no file of CA certificates: it holds no PEM"),
+                ),
+            ]
+        });
+        let data = [("?", "it is not base64"), ("Zm9v", "it holds no PEM")];
+        let data = data
+            .into_iter()
+            .filter(|_| takes_data)
+            .map(|(data, fault)| {
+                let flag = "--ca-bundle-data";
+                (format!("{flag}={data}"), format!("{flag}: {fault}"))
+            });
+        for (flag, expected) in files.chain(data) {
+            let outcome = Machine::new().run(&[command, &[flag.as_str()]].concat());
+            let expected = format!("Error: could not read {expected}");
+            assert!(
+                outcome.error(2).starts_with(&expected),
+                "{command:?}: {}",
+                outcome.stderr
+            );
+        }
     }
 }
 

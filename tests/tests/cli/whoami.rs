@@ -1,5 +1,7 @@
 //! `haulout whoami` against a stand-in API server; against a real one it runs in the tests of the cluster.
 
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
@@ -34,6 +36,16 @@ fn answer_of(suffix: &str, groups: &[&str]) -> Response {
 /// Runs it with a kubeconfig whose current context is `c`, of the cluster `a` at `server`; `other` is one of `b`, at the same.
 fn ask(server: &Server, flags: &[&str]) -> Outcome {
     let machine = Machine::new();
+    let path = write_kubeconfig(&machine, server);
+    let path = format!("--kubeconfig={}", path.display());
+    let outcome = machine.run(&[&["whoami", &path], flags].concat());
+    for text in [&outcome.stdout, &outcome.stderr] {
+        assert!(!text.contains(ACCOUNT_TOKEN), "{text}");
+    }
+    outcome
+}
+
+fn write_kubeconfig(machine: &Machine, server: &Server) -> PathBuf {
     let cluster =
         |server: String, ca: String| json!({"server": server, "certificate-authority-data": ca});
     let config = json!({
@@ -50,18 +62,13 @@ fn ask(server: &Server, flags: &[&str]) -> Outcome {
     });
     let path = machine.home.path().join("kubeconfig");
     std::fs::write(&path, config.to_string()).unwrap();
-    let path = format!("--kubeconfig={}", path.display());
-    let outcome = machine.run(&[&["whoami", &path], flags].concat());
-    for text in [&outcome.stdout, &outcome.stderr] {
-        assert!(!text.contains(ACCOUNT_TOKEN), "{text}");
-    }
-    outcome
+    path
 }
 
 /// What it printed, which it must have done without a word besides.
 fn printed(outcome: Outcome) -> String {
     assert_eq!(outcome.stderr, "");
-    assert_eq!(outcome.code, std::process::ExitCode::SUCCESS);
+    assert_eq!(outcome.code, ExitCode::SUCCESS);
     outcome.stdout
 }
 
@@ -257,4 +264,43 @@ fn c102_warnings_of_the_api_server_are_shown() {
     let outcome = ask(&Server::start([warned]), &[]);
     assert_eq!(outcome.stderr, "Warning: this API is old\n");
     assert!(outcome.stdout.starts_with("Current cluster info:"));
+}
+
+/// As kubectl, of `KUBECONFIG` it passes over what is not there.
+#[test]
+fn a_list_of_kubeconfigs_may_have_missing_files() {
+    let server = Server::start([answer(&[])]);
+    let mut machine = Machine::new();
+    let path = write_kubeconfig(&machine, &server);
+    let list = std::env::join_paths([Path::new("/nowhere"), &path]).unwrap();
+    machine.set("KUBECONFIG", list.to_str().unwrap());
+    let text = printed(machine.run(&["whoami"]));
+    assert!(text.contains("Name: a\n"), "{text}");
+    drop(server);
+
+    // Those that stop at a server that is gone have found the kubeconfig.
+    let commands: [&[&str]; 5] = [
+        &["whoami"],
+        &["doctor"],
+        &["agent-values"],
+        &["migrate"],
+        &["kubeconfig", "--from=configmap/a/b"],
+    ];
+    for command in commands {
+        let outcome = machine.run(command);
+        assert_eq!(outcome.code, ExitCode::FAILURE, "{command:?}");
+        assert!(
+            !outcome.stderr.contains("the kubeconfig"),
+            "{command:?}: {}",
+            outcome.stderr
+        );
+    }
+    machine.set("KUBECONFIG", "/nowhere");
+    for command in commands {
+        let error = machine.run(command).stderr;
+        assert!(
+            error.starts_with("Error: failed to use the kubeconfig; "),
+            "{command:?}: {error}"
+        );
+    }
 }

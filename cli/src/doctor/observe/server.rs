@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use haulout_api::credential::{self, TokenCredentialRequestStatus};
 use haulout_api::group::ApiGroupSuffix;
 use haulout_https::{BodyError, causes, read_body};
@@ -16,6 +14,7 @@ use rustls::CertificateError;
 use serde::Deserialize;
 
 use crate::audit_id::audit_id;
+use crate::ca::CaBundle;
 use crate::doctor::observations::{Answer, Body, Unreachable};
 use crate::exchange::{self, MAX_BYTES, Parameters, Request};
 use crate::transport::TransportFault;
@@ -72,19 +71,18 @@ impl Server {
 
     /// A server that clients are told of, by its CA as base64 of PEM, or by this system's roots.
     pub(super) fn advertised(url: &str, ca: Option<&str>) -> Result<Self, Unreachable> {
-        let pem = ca.map(|base64| STANDARD.decode(base64));
-        let pem = pem.transpose().map_err(unusable)?;
-        Self::trusting(pem.as_deref(), Url::parse(url).map_err(unusable)?)
+        let ca = ca.map(CaBundle::from_base64);
+        let ca = ca.transpose().map_err(unusable)?;
+        Self::trusting(ca.as_ref(), Url::parse(url).map_err(unusable)?)
     }
 
     /// Where `login static` sends its token, by the CA that it trusts.
     pub(super) fn of_login(parameters: &Parameters) -> Result<Self, Unreachable> {
-        let ca = parameters.ca_bundle.as_deref();
-        Self::trusting(ca, parameters.endpoint.clone())
+        Self::trusting(parameters.ca.as_ref(), parameters.endpoint.clone())
     }
 
-    /// A server by its CA, PEM, or by this system's roots.
-    fn trusting(ca: Option<&[u8]>, url: Url) -> Result<Self, Unreachable> {
+    /// A server by its CA, or by this system's roots.
+    fn trusting(ca: Option<&CaBundle>, url: Url) -> Result<Self, Unreachable> {
         let client = exchange::trusting(builder(), ca).and_then(ClientBuilder::build);
         Ok(Self {
             client: client.map_err(unusable)?,

@@ -1,5 +1,3 @@
-use std::ffi::OsString;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -101,70 +99,5 @@ fn c115_what_is_missing_is_named() {
     ] {
         let error = source(&cluster, context).unwrap_err();
         assert!(error.starts_with(&expected), "{error}");
-    }
-}
-
-/// Reads what these variables lead to.
-fn read_by(named: Option<&Path>, variables: &[(&str, OsString)]) -> Result<Kubeconfig, String> {
-    let environment = |name: &str| {
-        let mut variables = variables.iter();
-        variables
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.clone())
-    };
-    read(named, &environment).map_err(|error| chain(&error))
-}
-
-#[test]
-fn kubeconfigs_are_found_as_kubectl_finds_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, context: &str| {
-        let path = folder.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let config = json!({
-            "current-context": context,
-            "contexts": [{"name": name, "context": {"cluster": name}}],
-        });
-        std::fs::write(&path, config.to_string()).unwrap();
-        path
-    };
-    let (home, one, two) = (
-        write(".kube/config", "home"),
-        write("1", ""),
-        write("2", "two"),
-    );
-    let missing = folder.path().join("missing");
-    let home_variable = ("HOME", folder.path().as_os_str().to_owned());
-    let list = |paths: &[&Path]| ("KUBECONFIG", std::env::join_paths(paths).unwrap());
-    let current = |named: Option<&Path>, variables: &[(&str, OsString)]| {
-        let read = read_by(named, variables)?;
-        Ok::<_, String>((read.current_context, read.contexts.len()))
-    };
-    let of = |context: &str, contexts| Ok((Some(context.to_owned()), contexts));
-    assert_eq!(
-        current(None, std::slice::from_ref(&home_variable)),
-        of("home", 1)
-    );
-    let all = [list(&[&one, &missing, &two]), home_variable.clone()];
-    assert_eq!(
-        current(None, &all),
-        of("two", 2),
-        "an empty current-context is none"
-    );
-    assert_eq!(current(Some(&home), &all), of("home", 1));
-    let empty = [("KUBECONFIG", OsString::new()), home_variable];
-    assert_eq!(current(None, &empty), of("home", 1));
-
-    for (named, variables, expected) in [
-        (
-            Some(missing.as_path()),
-            &[][..],
-            "could not load --kubeconfig: ",
-        ),
-        (None, &[list(&[&missing])], "could not load --kubeconfig: "),
-        (None, &[], "could not load --kubeconfig: neither it"),
-    ] {
-        let error = read_by(named, variables).unwrap_err();
-        assert!(error.starts_with(expected), "{error}");
     }
 }

@@ -295,7 +295,11 @@ async fn a_machine_logs_in_with_its_secret() {
         "--client-secret-env=SECRET",
     ];
     let outcome = site.run(&flags).await;
-    assert_fails(&outcome, 1, "--client-secret-env variable is not set");
+    assert_fails(
+        &outcome,
+        1,
+        "--client-secret-env variable \"SECRET\" is not set",
+    );
     site.machine.set("SECRET", MACHINE.1);
     let outcome = site.run(&flags).await;
     outcome.credential();
@@ -514,27 +518,8 @@ async fn c040_addresses_without_encryption_are_refused_before_anything_is_asked(
 #[tokio::test(flavor = "multi_thread")]
 async fn c116_each_wrong_flag_has_a_text_of_its_own() {
     let site = Site::new(Behaviour::default()).await;
-    let cases: [(&[&str], u8, &str); 4] = [
-        (&["--enable-concierge"], 2, "invalid Concierge parameters: "),
-        (
-            &["--ca-bundle=/nowhere"],
-            1,
-            "could not read --ca-bundle: /nowhere",
-        ),
-        (
-            &["--ca-bundle-data=?"],
-            2,
-            "could not read --ca-bundle-data: ",
-        ),
-        (
-            &["--ca-bundle-data=Zm9v"],
-            2,
-            "could not read --ca-bundle-data: ",
-        ),
-    ];
-    for (flags, code, expected) in cases {
-        assert_fails(&site.run(flags).await, code, expected);
-    }
+    let outcome = site.run(&["--enable-concierge"]).await;
+    assert_fails(&outcome, 2, "invalid Concierge parameters: ");
     let outcome = site.machine.run(&["login", "oidc"]);
     assert_fails(&outcome, 2, "--issuer");
 }

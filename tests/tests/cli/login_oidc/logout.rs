@@ -82,7 +82,11 @@ async fn a_client_with_a_secret_shows_it() {
     let flags = [&issuer, "--client-secret-env=SECRET"];
     let ca = site.ca_flag();
     let outcome = site.run_flags(&["logout", &ca, &issuer, flags[1]]).await;
-    assert_fails(&outcome, 1, "--client-secret-env variable is not set");
+    assert_fails(
+        &outcome,
+        1,
+        "--client-secret-env variable \"SECRET\" is not set",
+    );
     let without_issuer = site.run_flags(&["logout", &ca, flags[1]]).await;
     assert_fails(&without_issuer, 2, "--issuer");
     site.machine.set("SECRET", "the secret");

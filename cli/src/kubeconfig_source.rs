@@ -1,0 +1,134 @@
+//! The kubeconfig of whoever runs the command, found and read as kubectl does.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use kube::config::{Kubeconfig, KubeconfigError};
+
+use crate::Environment;
+
+/// Why there is no kubeconfig.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KubeconfigFault {
+    #[error("neither --kubeconfig, nor KUBECONFIG, nor HOME is set")]
+    NotNamed,
+    #[error(transparent)]
+    Unusable(#[from] Box<KubeconfigError>),
+}
+
+/// Reads a file that is named, else all those of `$KUBECONFIG`, else `~/.kube/config`. Of a list, those that are missing are
+/// passed over.
+pub(crate) fn read(
+    named: Option<&Path>,
+    environment: Environment<'_>,
+) -> Result<Kubeconfig, KubeconfigFault> {
+    let (mut merged, mut missing) = (None, None);
+    for path in paths(named, environment) {
+        let mut next = match Kubeconfig::read_from(path) {
+            Err(KubeconfigError::ReadConfig(error, path))
+                if error.kind() == io::ErrorKind::NotFound =>
+            {
+                missing = Some(KubeconfigError::ReadConfig(error, path));
+                continue;
+            }
+            read => read.map_err(Box::new)?,
+        };
+        next.current_context = next.current_context.filter(|name| !name.is_empty());
+        merged = Some(match merged {
+            Some(merged) => Kubeconfig::merge(merged, next).map_err(Box::new)?,
+            None => next,
+        });
+    }
+    let nothing = || missing.map_or(KubeconfigFault::NotNamed, |error| Box::new(error).into());
+    merged.ok_or_else(nothing)
+}
+
+fn paths(named: Option<&Path>, environment: Environment<'_>) -> Vec<PathBuf> {
+    if let Some(path) = named {
+        return vec![path.to_owned()];
+    }
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    let list = set("KUBECONFIG").unwrap_or_default();
+    let listed: Vec<_> = std::env::split_paths(&list)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    if !listed.is_empty() {
+        return listed;
+    }
+    let home = set("HOME").or_else(|| set("USERPROFILE"));
+    let of_home = home.map(|home| Path::new(&home).join(".kube/config"));
+    of_home.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::chain;
+
+    /// Reads what these variables lead to.
+    fn read_by(named: Option<&Path>, variables: &[(&str, OsString)]) -> Result<Kubeconfig, String> {
+        let environment = |name: &str| {
+            let mut variables = variables.iter();
+            variables
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.clone())
+        };
+        read(named, &environment).map_err(|error| chain(&error))
+    }
+
+    #[test]
+    fn kubeconfigs_are_found_as_kubectl_finds_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, context: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let config = json!({
+                "current-context": context,
+                "contexts": [{"name": name, "context": {"cluster": name}}],
+            });
+            std::fs::write(&path, config.to_string()).unwrap();
+            path
+        };
+        let (home, one, two) = (
+            write(".kube/config", "home"),
+            write("1", ""),
+            write("2", "two"),
+        );
+        let missing = folder.path().join("missing");
+        let home_variable = ("HOME", folder.path().as_os_str().to_owned());
+        let list = |paths: &[&Path]| ("KUBECONFIG", std::env::join_paths(paths).unwrap());
+        let current = |named: Option<&Path>, variables: &[(&str, OsString)]| {
+            let read = read_by(named, variables)?;
+            Ok::<_, String>((read.current_context, read.contexts.len()))
+        };
+        let of = |context: &str, contexts| Ok((Some(context.to_owned()), contexts));
+        assert_eq!(
+            current(None, std::slice::from_ref(&home_variable)),
+            of("home", 1)
+        );
+        let all = [list(&[&one, &missing, &two]), home_variable.clone()];
+        assert_eq!(
+            current(None, &all),
+            of("two", 2),
+            "an empty current-context is none"
+        );
+        assert_eq!(current(Some(&home), &all), of("home", 1));
+        let empty = [("KUBECONFIG", OsString::new()), home_variable];
+        assert_eq!(current(None, &empty), of("home", 1));
+
+        let unread = "failed to read kubeconfig from";
+        for (named, variables, expected) in [
+            (Some(missing.as_path()), &[][..], unread),
+            (None, &[list(&[&missing])], unread),
+            (None, &[list(&[&missing, &missing])], unread),
+            (None, &[], "neither --kubeconfig"),
+        ] {
+            let error = read_by(named, variables).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
