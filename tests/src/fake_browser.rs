@@ -24,22 +24,14 @@ impl FakeBrowser {
     /// # Errors
     /// The folder cannot be written to.
     pub fn install(folder: &Path) -> io::Result<Self> {
-        Self::install_with(folder, "")
+        Self::install_as(folder, "browser", "")
     }
 
-    /// The same; when it has written a link, it goes on with these commands of the shell.
+    /// The same under this name; when it has written a link, it goes on with these commands of the shell.
     ///
     /// # Errors
     /// The folder cannot be written to.
-    pub fn install_with(folder: &Path, commands: &str) -> io::Result<Self> {
-        Self::install_named(folder, "browser", commands)
-    }
-
-    /// The same under this name, by which a browser of the terminal is known.
-    ///
-    /// # Errors
-    /// The folder cannot be written to.
-    pub fn install_named(folder: &Path, name: &str, commands: &str) -> io::Result<Self> {
+    pub fn install_as(folder: &Path, name: &str, commands: &str) -> io::Result<Self> {
         let (program, links) = (folder.join(name), folder.join("links"));
         let script = format!(
             "#!/bin/sh\necho \"$1\" >> '{}'\n{commands}\n",

@@ -39,7 +39,7 @@ async fn a_browser_in_the_terminal_prints_nothing_into_the_credential_and_gets_i
         "echo 'text of a page'\nuntil test -e '{}'; do sleep 0.1; done",
         left.display()
     );
-    let lynx = FakeBrowser::install_named(&home, "lynx", &stay).unwrap();
+    let lynx = FakeBrowser::install_as(&home, "lynx", &stay).unwrap();
     site.machine
         .set("BROWSER", lynx.program().to_str().unwrap())
         .set("PATH", "/usr/bin:/bin");

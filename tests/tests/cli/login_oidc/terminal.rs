@@ -309,7 +309,7 @@ async fn c091_the_link_is_not_printed_only_if_that_is_wanted_and_a_browser_opens
     ] {
         let mut site = Site::today(Behaviour::default()).await;
         let home = site.machine.home.path().to_owned();
-        let fake = FakeBrowser::install_with(&home, "echo noise").unwrap();
+        let fake = FakeBrowser::install_as(&home, "browser", "echo noise").unwrap();
         if !browser {
             fake.disable().unwrap();
         }
