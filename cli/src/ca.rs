@@ -111,7 +111,7 @@ impl CaBundle {
             CertificateDer::pem_slice_iter(kept.as_bytes()).collect();
         match certificates {
             Ok(certificates) if !certificates.is_empty() => Ok(Self {
-                pem: kept,
+                pem: certificates.iter().map(|der| to_pem(der)).collect(),
                 certificates,
             }),
             _ => Err(CaFault::NotPem),
@@ -140,6 +140,19 @@ impl CaBundle {
     }
 }
 
+/// Written anew: what was read may have had something else, such as a key, in the line that ends a certificate.
+fn to_pem(der: &[u8]) -> String {
+    let text = BASE64_STANDARD.encode(der);
+    let mut pem = format!("{BEGIN}\n");
+    for (position, character) in text.chars().enumerate() {
+        if position > 0 && position % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(character);
+    }
+    pem + "\n" + END + "\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +176,16 @@ mod tests {
             BASE64_STANDARD.encode(format!("{one}{two}"))
         );
         assert_eq!(CaBundle::from_base64(&ca.to_base64()), Ok(ca));
+    }
+
+    /// As `cat` makes it of a file without a new line at its end and a key.
+    #[test]
+    fn a_key_in_the_line_that_ends_a_certificate_is_left_out() {
+        let one = block("CERTIFICATE", &"one".repeat(40));
+        let text = format!("{}{}", one.trim_end(), block("PRIVATE KEY", "very secret"));
+        let ca = CaBundle::parse(text.as_bytes()).unwrap();
+        assert!(!ca.pem.contains("PRIVATE KEY"), "{}", ca.pem);
+        assert_eq!(CaBundle::parse(ca.pem.as_bytes()), Ok(ca));
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(crate) enum ClusterError {
         path: Option<PathBuf>,
         source: KubeconfigFault,
     },
+    #[error("the kubeconfig's server is no URL; write it as https://HOST:PORT")]
+    Server,
     #[error("failed to set up the client of the Kubernetes API from the kubeconfig")]
     Client(#[source] Box<kube::Error>),
     #[error("the credentials of the kubeconfig cannot be had: {0}")]
@@ -80,6 +82,7 @@ impl Cluster {
 
     /// Runs the credential plugin of the kubeconfig, if it has one.
     pub(crate) fn connect(config: Config) -> Result<Self, ClusterError> {
+        check_server(&config)?;
         let client = connect(config.clone())?;
         Ok(Self { client, config })
     }
@@ -205,9 +208,19 @@ async fn read(flags: &ClusterFlags, environment: Environment<'_>) -> Result<Conf
         context: flags.context.clone(),
         ..KubeConfigOptions::default()
     };
-    Config::from_custom_kubeconfig(file.map_err(failed)?, &options)
+    let config = Config::from_custom_kubeconfig(file.map_err(failed)?, &options)
         .await
-        .map_err(|error| failed(Box::new(error).into()))
+        .map_err(|error| failed(Box::new(error).into()))?;
+    check_server(&config)?;
+    Ok(config)
+}
+
+/// The client of the Kubernetes API panics at what is no URL.
+fn check_server(config: &Config) -> Result<(), ClusterError> {
+    let server = config.cluster_url.to_string();
+    kubeconfig_source::is_server(&server)
+        .then_some(())
+        .ok_or(ClusterError::Server)
 }
 
 /// All pages that `list` gives.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kube::config::{Kubeconfig, KubeconfigError};
+use url::Url;
 
 use crate::Environment;
 
@@ -43,6 +44,20 @@ pub(crate) fn read(
     merged.ok_or_else(nothing)
 }
 
+/// Whether a cluster's `server` is a URL that can be called. kubectl takes a bare host too, but then nobody can tell it from a user and
+/// password.
+pub(crate) fn is_server(text: &str) -> bool {
+    Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.host().is_some())
+}
+
+/// The same of a `proxy-url`.
+pub(crate) fn is_proxy(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "https" | "http" | "socks5" | "socks5h") && url.host().is_some()
+    })
+}
+
 fn paths(named: Option<&Path>, environment: Environment<'_>) -> Vec<PathBuf> {
     if let Some(path) = named {
         return vec![path.to_owned()];
@@ -68,6 +83,25 @@ mod tests {
 
     use super::*;
     use crate::chain;
+
+    #[test]
+    fn only_urls_are_called() {
+        for (text, expected) in [
+            ("https://k.example.com:6443/path", true),
+            ("http://localhost:8080", true),
+            ("localhost", false),
+            ("localhost:6443", false),
+            ("admin:hunter2@localhost:6443", false),
+            ("https://", false),
+            ("https://k:99999", false),
+            ("socks5://k:1080", false),
+            ("", false),
+        ] {
+            assert_eq!(is_server(text), expected, "{text}");
+        }
+        assert!(is_proxy("socks5://k:1080"));
+        assert!(!is_proxy("admin:hunter2@p:1"));
+    }
 
     /// Reads what these variables lead to.
     fn read_by(named: Option<&Path>, variables: &[(&str, OsString)]) -> Result<Kubeconfig, String> {

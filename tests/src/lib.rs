@@ -1,7 +1,8 @@
 //! Helpers for tests that cross crates, and for `cargo xtask`: the local cluster, the test issuer, a TokenReview
-//! server, load, logins through faults and their tables, commands in pages, terminals, Talos' own code.
+//! server, load, logins through faults and their tables, commands in pages, terminals and browsers, Talos' own code.
 
 pub mod cluster;
+pub mod fake_browser;
 pub mod fault_table;
 mod go_program;
 pub mod issuer;

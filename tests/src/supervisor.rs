@@ -37,6 +37,9 @@ pub const CLIENT: &str = "pinniped-cli";
 /// The client that has one, for a login without a user.
 pub const MACHINE: (&str, &str) = ("ci", "machine secret");
 
+/// What it says of a password for an identity provider that takes none.
+pub const NO_PASSWORDS: &str = "The password grant is not allowed for this upstream provider.";
+
 /// The `Audit-ID` of every answer.
 pub const AUDIT_ID: &str = "supervisor-audit-id";
 
@@ -79,7 +82,7 @@ pub struct Behaviour {
     pub refuses_refresh: bool,
     /// Answers a refresh without an ID token.
     pub refreshes_without_id_token: bool,
-    /// How often a device code is pending before a user confirms it; `None`: until the page is posted to.
+    /// How often a device code is pending unless its page is posted to; [`u32::MAX`]: for ever.
     pub pending_polls: u32,
     /// Demands PKCE of the device code flow, as Keycloak does of clients that have to use it.
     pub device_needs_pkce: bool,
@@ -103,6 +106,11 @@ pub struct IdentityProvider {
     pub flows: Vec<&'static str>,
 }
 
+impl IdentityProvider {
+    /// The flow by which users log in with a name and a password at the program.
+    pub const PASSWORD_FLOW: &'static str = "cli_password";
+}
+
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
@@ -116,7 +124,7 @@ impl Default for Behaviour {
                 IdentityProvider {
                     name: "my-ldap",
                     type_: "ldap",
-                    flows: vec!["cli_password", "browser_authcode"],
+                    flows: vec![IdentityProvider::PASSWORD_FLOW, "browser_authcode"],
                 },
                 IdentityProvider {
                     name: "my-oidc 🦭",
@@ -171,7 +179,7 @@ pub struct Calls {
     pub polls: u32,
     /// Tokens of the client itself.
     pub client_credentials: u32,
-    /// Refresh tokens that were revoked.
+    /// Refresh and access tokens that were revoked.
     pub revocations: u32,
 }
 

@@ -49,6 +49,11 @@ pub(crate) enum GetKubeconfigError {
     NoUser(String),
     #[error("could not load --kubeconfig: cluster \"{0}\" has no server")]
     NoServer(String),
+    /// What it is may hold a password.
+    #[error(
+        "could not load --kubeconfig: {0} of cluster \"{1}\" is no URL; write it as https://HOST:PORT"
+    )]
+    NoUrl(&'static str, String),
     #[error(
         "could not load --kubeconfig: cluster \"{0}\" has insecure-skip-tls-verify, so that anybody could answer in its place, \
          now and to your users; put its CA into certificate-authority-data and take insecure-skip-tls-verify out"

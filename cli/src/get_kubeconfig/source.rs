@@ -6,6 +6,7 @@ use url::Url;
 
 use super::error::GetKubeconfigError;
 use crate::ca::CaBundle;
+use crate::kubeconfig_source;
 
 /// One context of a kubeconfig, without its user's credentials.
 #[derive(Clone, Debug)]
@@ -55,6 +56,16 @@ impl Source {
             return Err(GetKubeconfigError::Insecure(cluster_name));
         }
         let ca = ca_bundle(&cluster_name, cluster)?;
+        let given = |field: &Option<String>, is_url: fn(&str) -> bool| {
+            let text = field.as_deref().filter(|text| !text.is_empty());
+            text.is_none_or(is_url)
+        };
+        if !given(&cluster.server, kubeconfig_source::is_server) {
+            return Err(GetKubeconfigError::NoUrl("server", cluster_name));
+        }
+        if !given(&cluster.proxy_url, kubeconfig_source::is_proxy) {
+            return Err(GetKubeconfigError::NoUrl("proxy-url", cluster_name));
+        }
         let mut passwords_left_out = Vec::new();
         let mut without_password = |field, url: &Option<String>| {
             let (url, had_one) = without_user(url.as_deref().filter(|url| !url.is_empty())?);

@@ -10,7 +10,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use url::Url;
 
 use super::token::failed;
-use super::{CLIENT, Grant, GrantKind, PASSWORD, Shared};
+use super::{CLIENT, Grant, GrantKind, IdentityProvider, NO_PASSWORDS, PASSWORD, Shared};
 
 type Parameters = HashMap<String, String>;
 
@@ -23,9 +23,27 @@ pub(super) async fn page(
     shared.count(|calls| calls.authorize += 1);
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match (text("pinniped-username"), text("pinniped-password")) {
-        (Some(username), Some(password)) => log_in(&shared, &parameters, username, password),
+        (Some(username), Some(password)) => {
+            let refusal = match takes_passwords(&shared, &parameters) {
+                true => None,
+                false => Some(("access_denied", NO_PASSWORDS)),
+            };
+            log_in(&shared, &parameters, username, password, refusal)
+        }
         _ => Html(LOGIN_PAGE).into_response(),
     }
+}
+
+/// Whether the identity provider that is meant has the password flow. Where none is named, there is none to ask.
+fn takes_passwords(shared: &Shared, parameters: &Parameters) -> bool {
+    let value = |name: &str| parameters.get(name).map(String::as_str);
+    let (name, type_) = (value("pinniped_idp_name"), value("pinniped_idp_type"));
+    let providers = shared.behaviour().identity_providers;
+    name.is_none()
+        || providers.iter().any(|provider| {
+            (Some(provider.name), Some(provider.type_)) == (name, type_)
+                && provider.flows.contains(&IdentityProvider::PASSWORD_FLOW)
+        })
 }
 
 const LOGIN_PAGE: &str = r#"<!doctype html><title>Log in</title>
@@ -39,10 +57,17 @@ pub(super) async fn submit(
     Form(typed): Form<Parameters>,
 ) -> Response {
     let typed = |name| typed.get(name).map(String::as_str).unwrap_or_default();
-    log_in(&shared, &parameters, typed("username"), typed("password"))
+    let (username, password) = (typed("username"), typed("password"));
+    log_in(&shared, &parameters, username, password, None)
 }
 
-fn log_in(shared: &Shared, parameters: &Parameters, username: &str, password: &str) -> Response {
+fn log_in(
+    shared: &Shared,
+    parameters: &Parameters,
+    username: &str,
+    password: &str,
+    refusal: Option<(&'static str, &'static str)>,
+) -> Response {
     let value = |name: &str| parameters.get(name).cloned().unwrap_or_default();
     let redirect_uri = value("redirect_uri");
     let is_ours = Url::parse(&redirect_uri).is_ok_and(|url| {
@@ -57,12 +82,9 @@ fn log_in(shared: &Shared, parameters: &Parameters, username: &str, password: &s
         return (StatusCode::BAD_REQUEST, "no good authorization request").into_response();
     }
     let state = value("state");
-    let denied = match shared.behaviour().denies {
-        Some(denied) => Some(denied),
-        None => {
-            (password != PASSWORD).then_some(("access_denied", "Username/password not accepted."))
-        }
-    };
+    let wrong = ("access_denied", "Username/password not accepted.");
+    let wrong = (password != PASSWORD).then_some(wrong);
+    let denied = shared.behaviour().denies.or(refusal).or(wrong);
     let answer = match denied {
         Some((error, "")) => vec![("error", error.to_owned())],
         Some((error, description)) => vec![

@@ -25,6 +25,7 @@ use base64::prelude::BASE64_STANDARD;
 use haulout_operate::clock::{Clock, ManualClock};
 use haulout_tests::supervisor::{Behaviour, PASSWORD, Supervisor};
 use haulout_tests::terminal::Screen;
+use serde_json::Value;
 
 use super::{Machine, NOW, Outcome};
 
@@ -68,6 +69,14 @@ impl Site {
             .home
             .path()
             .join(".config/pinniped/sessions.yaml")
+    }
+
+    /// The one session in it.
+    fn session(&self) -> Value {
+        let text = std::fs::read_to_string(self.sessions_file()).unwrap();
+        let mut file: Value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(file["sessions"].as_array().unwrap().len(), 1, "{text}");
+        file["sessions"][0].take()
     }
 
     fn ca_flag(&self) -> String {

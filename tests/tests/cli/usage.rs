@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use crate::{Machine, TOKEN};
+use serde_json::json;
+
+use crate::server::{self, Server};
+use crate::{Machine, TOKEN, answer};
 
 #[test]
 fn c116_wrong_calls_exit_with_2() {
@@ -100,8 +103,12 @@ fn c116_a_wrong_ca_is_a_wrong_call_of_every_command() {
 }
 
 #[test]
-fn c118_token_variables_fail_apart() {
+fn c118_tokens_that_are_missing_empty_or_refused_fail_apart() {
     let mut machine = Machine::new();
+    assert_eq!(
+        machine.run(&["login", "static"]).error(2),
+        "Error: one of --token or --token-env must be set\n"
+    );
     let flags = ["login", "static", "--token-env=T"];
     assert_eq!(
         machine.run(&flags).error(1),
@@ -114,6 +121,12 @@ fn c118_token_variables_fail_apart() {
     );
     machine.set("T", "value");
     assert_eq!(machine.run(&flags).credential()["status"]["token"], "value");
+    let refused = answer(&json!({"message": "authentication failed"}));
+    let server = Server::start([server::json(201, &refused)]);
+    assert_eq!(
+        machine.login(&server, &[]).error(1),
+        "Error: could not complete Concierge credential exchange: login failed: authentication failed\n"
+    );
 }
 
 /// Forgetting a flag's name must not put a token into a CI system's log.

@@ -56,10 +56,21 @@ fn c123_version_has_the_fields_of_kubernetes_for_programs() {
 
 #[test]
 fn c123_bad_format_is_told_with_those_that_there_are() {
-    let outcome = Machine::new().run(&["version", "--output=foo"]);
-    let text = outcome.error(2);
-    for part in ["'foo'", "--output", "json", "yaml", "--help"] {
-        assert!(text.contains(part), "{text}");
+    for flags in [&["--output=foo"][..], &["-o", "foo"], &["-ofoo"]] {
+        let outcome = Machine::new().run(&[&["version"], flags].concat());
+        let expected = "error: invalid value 'foo' for '--output <FORMAT>'\n  [possible values: json, yaml]\n\n\
+                        For more information, try '--help'.\n";
+        assert_eq!(outcome.error(2), expected);
+    }
+    // What that leads to.
+    let help = printed(&["version", "--help"]);
+    for part in [
+        "\nUsage: haulout version [OPTIONS]\n",
+        "-o, --output <FORMAT>\n",
+        "- json: ",
+        "- yaml: ",
+    ] {
+        assert!(help.contains(part), "{help}");
     }
 }
 

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::running::{Running, until};
 
-const LOG: &str = "audit.log";
+/// Name of the API server's audit log in the folder of the cluster.
+pub(crate) const LOG: &str = "audit.log";
 
 /// Makes the API server of these options write an audit log.
 pub(crate) fn record_all(options: &mut ClusterOptions) {

@@ -46,10 +46,10 @@ impl Site {
         let provider = Provider::start_oidc_provider(cluster, &settings)
             .await
             .unwrap();
-        let ca = std::fs::read_to_string(provider.ca()).unwrap();
         let claims = json!({"username": "email", "groups": "groups"});
-        let issuer = (provider.issuer(), ca.as_str());
-        running.trust(AUTHENTICATOR, issuer, CLIENT, claims).await;
+        running
+            .trust_provider(AUTHENTICATOR, &provider, CLIENT, claims)
+            .await;
         let_developers_see_nodes(&running).await;
         Self { provider, running }
     }

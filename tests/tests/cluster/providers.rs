@@ -8,17 +8,9 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use haulout_tests::cluster::Provider;
 use serde_json::{Value, json};
 
 use crate::running::Running;
-
-/// Makes a `JWTAuthenticator` for this provider's tokens with this audience, and waits until it is `Ready`.
-async fn trust(running: &Running, name: &str, provider: &Provider, audience: &str, claims: Value) {
-    let ca = std::fs::read_to_string(provider.ca()).unwrap();
-    let issuer = (provider.issuer(), ca.as_str());
-    running.trust(name, issuer, audience, claims).await;
-}
 
 /// Who the API server says that the holder of this token is, when it is handed to this authenticator.
 async fn whoami(running: &Running, authenticator: &str, token: &str) -> Result<Value, String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_tests::cluster::{
-    AUDIENCE, Cluster, ClusterOptions, Credential, HauloutStack, Profile, StackOptions,
+    AUDIENCE, Cluster, ClusterOptions, Credential, HauloutStack, Profile, Provider, StackOptions,
     TOKEN_VARIABLE,
 };
 use haulout_tests::logins;
@@ -88,6 +88,19 @@ impl Running {
         let ready = ["--for=jsonpath={.status.phase}=Ready", "--timeout=30s"];
         let wait = [&["wait", "jwtauthenticator", name][..], &ready].concat();
         kubectl.run(wait).await.unwrap();
+    }
+
+    /// The same for an identity provider that runs beside the cluster.
+    pub(crate) async fn trust_provider(
+        &self,
+        name: &str,
+        provider: &Provider,
+        audience: &str,
+        claims: Value,
+    ) {
+        let ca = std::fs::read_to_string(provider.ca()).unwrap();
+        self.trust(name, (provider.issuer(), &ca), audience, claims)
+            .await;
     }
 
     /// An anonymous POST to the login path of the API server: status, `Audit-ID` and body.

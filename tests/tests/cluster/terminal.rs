@@ -11,7 +11,7 @@ use haulout_tests::terminal::{Ended, Terminal};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::running::{Running, until};
+use crate::running::Running;
 
 const CLUSTER: &str = "my-cluster";
 
@@ -76,27 +76,6 @@ fn username(ended: &Ended) -> String {
     name.as_str().unwrap().to_owned()
 }
 
-async fn trust(running: &Running, supervisor: &Supervisor) {
-    let kubectl = running.cluster.kubectl();
-    let authenticator = json!({
-        "apiVersion": "authentication.concierge.pinniped.dev/v1alpha1",
-        "kind": "JWTAuthenticator",
-        "metadata": { "name": "supervisor" },
-        "spec": {
-            "issuer": supervisor.url(),
-            "audience": CLUSTER,
-            "tls": { "certificateAuthorityData": STANDARD.encode(supervisor.ca_pem()) },
-        },
-    });
-    kubectl.apply(&authenticator.to_string()).await.unwrap();
-    until("the authenticator is ready", async || {
-        let object = kubectl.json(&["get", "jwtauthenticator", "supervisor"]);
-        let object = object.await.unwrap_or_default();
-        object["status"]["phase"] == "Ready"
-    })
-    .await;
-}
-
 /// The code that a browser shows for the link on the terminal.
 async fn code(supervisor: &Supervisor, terminal: &Terminal) -> anyhow::Result<String> {
     let link = terminal.screen.line("https://").await?;
@@ -118,7 +97,10 @@ async fn start() -> (Running, Supervisor) {
     let running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
     let behaviour = Behaviour::default();
     let supervisor = Supervisor::start(Clock::system(), behaviour).await.unwrap();
-    trust(&running, &supervisor).await;
+    let issuer = (supervisor.url(), supervisor.ca_pem());
+    running
+        .trust("supervisor", issuer, CLUSTER, json!({}))
+        .await;
     (running, supervisor)
 }
 

@@ -41,14 +41,16 @@ impl Site {
     /// Runs the program with these arguments and no others.
     async fn run_whole(&self, flags: Vec<String>) -> Outcome {
         let machine = self.admin.machine.copy();
-        let (code, stdout, stderr) = tokio::task::spawn_blocking(move || {
+        let (done, program) = tokio::sync::oneshot::channel();
+        // On a thread that a test which fails does not wait for.
+        std::thread::spawn(move || {
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
             let mut stderr = Vec::new();
             let (code, stdout) = machine.run_on(&flags, "", &mut stderr);
-            (code, stdout, stderr)
-        })
-        .await
-        .unwrap();
+            done.send((code, stdout, stderr))
+        });
+        let program = tokio::time::timeout(Duration::from_secs(60), program).await;
+        let (code, stdout, stderr) = program.expect("it goes on for ever").unwrap();
         Outcome {
             code,
             stdout,
@@ -77,6 +79,46 @@ async fn c048_the_whole_kubeconfig_of_a_supervisors_users() {
     assert_eq!(outcome.stdout, golden(include_str!("oidc.yaml"), &values));
     let told = "discovered identity provider my-ldap and its flow cli_password\n";
     assert_eq!(outcome.stderr, told);
+}
+
+#[tokio::test]
+async fn c048_all_flags_stand_in_the_stanza_in_this_order() {
+    let site = Site::new(Behaviour::default()).await;
+    let flags = [
+        "--upstream-identity-provider-flow=cli_password",
+        "--upstream-identity-provider-type=ldap",
+        "--upstream-identity-provider-name=my-ldap",
+        "--credential-cache=/credentials",
+        "--oidc-debug-session-cache",
+        "--oidc-session-cache=/sessions",
+        "--oidc-listen-port=1234",
+        "--oidc-skip-listen",
+        "--oidc-skip-browser",
+        "--oidc-scopes=openid,offline_access",
+        "--oidc-client-id=my-client",
+    ];
+    let expected = [
+        "login",
+        "oidc",
+        "--credential-cache=/credentials",
+        &format!("--issuer={}", site.supervisor.url()),
+        "--client-id=my-client",
+        "--scopes=openid,offline_access",
+        "--skip-browser",
+        "--skip-listen",
+        "--listen-port=1234",
+        &format!(
+            "--ca-bundle-data={}",
+            BASE64_STANDARD.encode(site.supervisor.ca_pem())
+        ),
+        "--session-cache=/sessions",
+        "--debug-session-cache",
+        "--request-audience=this-cluster",
+        "--upstream-identity-provider-name=my-ldap",
+        "--upstream-identity-provider-type=ldap",
+        "--upstream-identity-provider-flow=cli_password",
+    ];
+    assert_eq!(site.arguments(&flags).await, expected);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What stands in the caches, and what becomes of a login when it is not what it should be.
 
+use std::process::ExitCode;
+
 use haulout_tests::supervisor::{Behaviour, IdentityProvider};
 use haulout_tests::terminal::Screen;
 use serde_json::{Value, json};
@@ -25,8 +27,9 @@ fn cluster(server: &Server) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c117_login_and_exchange_fail_with_words_of_their_own_and_no_credential_is_kept() {
-    let refused = answer(&json!({"message": "authentication failed"}));
-    let server = Server::start([server::json(201, &refused), server::json(201, &success())]);
+    let refused = answer(&json!({"message": "authentication failed"})).to_string();
+    let refused = server::with_headers(201, [("audit-id", "an-id")], refused);
+    let server = Server::start([refused, server::json(201, &success())]);
     let mut site = Site::new(Behaviour::default()).await;
     site.set_password("alice");
     let cluster = cluster(&server);
@@ -38,8 +41,8 @@ async fn c117_login_and_exchange_fail_with_words_of_their_own_and_no_credential_
     assert_fails(&outcome, 1, "Error: could not complete Pinniped login: ");
     site.supervisor.behaviour().denies = None;
     let outcome = site.run(&flags).await;
-    let expected =
-        "Error: could not complete Concierge credential exchange: login failed: authentication";
+    let expected = "Error: could not complete Concierge credential exchange: login failed: authentication failed \
+                    (the cluster's administrator finds the reason under Audit-ID an-id)\n";
     assert_fails(&outcome, 1, expected);
     assert!(!site.machine.cache_file().exists());
     assert!(site.sessions_file().exists(), "the login itself was good");
@@ -169,9 +172,14 @@ async fn c119_a_file_that_can_be_neither_locked_nor_read_stops_no_login() {
         let quiet = site.run(LDAP).await;
         quiet.credential();
         assert_eq!(quiet.stderr, "");
-        let debugged = site.run(&[LDAP, &["--debug-session-cache"]].concat()).await;
-        debugged.credential();
-        let reported = debugged.stderr.matches(expected).count();
-        assert!(reported >= 1, "{}", debugged.stderr);
+        // Told of where the session is looked for, and once more where it would be written.
+        let debugged = [LDAP, &["--debug-session-cache"]].concat();
+        for (denies, reports) in [(Some(("access_denied", "no")), 1), (None, 2)] {
+            site.supervisor.behaviour().denies = denies;
+            let outcome = site.run(&debugged).await;
+            assert_eq!(outcome.code == ExitCode::SUCCESS, denies.is_none());
+            let reported = outcome.stderr.matches(expected).count();
+            assert_eq!(reported, reports, "{}", outcome.stderr);
+        }
     }
 }

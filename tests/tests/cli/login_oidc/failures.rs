@@ -3,11 +3,10 @@
 use std::net::TcpListener;
 
 use haulout_tests::supervisor::{AUDIT_ID, Behaviour, MACHINE, PASSWORD};
-use serde_json::json;
 
 use super::{Site, assert_fails};
+use crate::Machine;
 use crate::server::{Server, with_headers};
-use crate::{Machine, answer};
 
 const BEFORE: &str = "Error: could not complete Pinniped login: ";
 const LDAP: [&str; 2] = [
@@ -121,25 +120,4 @@ async fn clock_that_is_ahead_is_what_to_look_at() {
     for time in ["2026-11-18", "2026-11-19"] {
         assert_fails(&outcome, 1, time);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn c117_refusal_of_the_cluster_has_a_prefix_of_its_own_and_leaves_no_credential() {
-    let site = site_of_alice().await;
-    let refused = answer(&json!({"message": "authentication failed"})).to_string();
-    let cluster = Server::start([with_headers(201, [("audit-id", "an-id")], refused)]);
-    let endpoint = format!("--concierge-endpoint={}", cluster.url());
-    let ca = format!("--concierge-ca-bundle-data={}", cluster.ca_base64());
-    let exchange = [
-        "--enable-concierge",
-        "--concierge-authenticator-type=jwt",
-        "--concierge-authenticator-name=supervisor",
-        &endpoint,
-        &ca,
-    ];
-    let outcome = site.run(&[&LDAP[..], &exchange].concat()).await;
-    let expected = "Error: could not complete Concierge credential exchange: login failed: authentication failed \
-                    (the cluster's administrator finds the reason under Audit-ID an-id)\n";
-    assert_fails(&outcome, 1, expected);
-    assert!(!site.machine.cache_file().exists());
 }

@@ -1,7 +1,7 @@
 //! How a user logs in.
 
-use haulout_tests::supervisor::{Behaviour, IdentityProvider, MACHINE, PASSWORD};
-
+use haulout_tests::supervisor::{Behaviour, Calls, IdentityProvider, MACHINE, PASSWORD};
+use serde_json::json;
 use url::Url;
 
 use super::browser::Browser;
@@ -507,12 +507,29 @@ async fn issuers_that_are_no_supervisor_are_asked_for_what_they_have() {
 #[tokio::test(flavor = "multi_thread")]
 async fn c040_addresses_without_encryption_are_refused_before_anything_is_asked() {
     let site = Site::new(Behaviour::default()).await;
-    let outcome = site.run(&["--issuer=http://127.0.0.1:1"]).await;
+    let plain = site.supervisor.url().replace("https://", "http://");
+    let outcome = site.run(&[&format!("--issuer={plain}")]).await;
     assert_fails(
         &outcome,
         2,
         "issuer must be an https URL, but had scheme \"http\" instead",
     );
+    assert_eq!(site.supervisor.calls(), Calls::default());
+    // The issuer's document is read, and then nothing else asked, of it or of a browser.
+    for (endpoint, name) in [
+        ("authorization_endpoint", "ENDPOINT_A"),
+        ("token_endpoint", "ENDPOINT_T"),
+    ] {
+        site.supervisor.behaviour().discovery = json!({endpoint: format!("{plain}/{name}")});
+        let outcome = site.run(&[]).await;
+        assert_fails(&outcome, 1, "must be an https URL");
+        assert!(!outcome.stderr.contains("Log in by"), "{}", outcome.stderr);
+    }
+    let asked = Calls {
+        discovery: 2,
+        ..Calls::default()
+    };
+    assert_eq!(site.supervisor.calls(), asked);
 }
 
 #[tokio::test(flavor = "multi_thread")]

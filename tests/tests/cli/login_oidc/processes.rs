@@ -1,13 +1,13 @@
 //! The program as many processes: at the same time, and killed while it writes.
 
 use std::collections::BTreeSet;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use haulout_operate::clock::Clock;
+use haulout_tests::fake_browser::FakeBrowser;
 use haulout_tests::supervisor::Behaviour;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -95,24 +95,17 @@ async fn thirty_processes_spend_one_refresh_token() {
 async fn thirty_processes_open_one_browser() {
     let mut site = Site::today(long_lived()).await;
     let home = site.machine.home.path().to_owned();
-    let (script, links) = (home.join("browser"), home.join("links"));
-    let text = format!("#!/bin/sh\necho \"$1\" >>{}\n", links.display());
-    std::fs::write(&script, text).unwrap();
-    std::fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
-    site.machine.set("BROWSER", script.to_str().unwrap());
+    let fake = FakeBrowser::install(&home).unwrap();
+    site.machine
+        .set("BROWSER", fake.program().to_str().unwrap());
     site.log_in(&["--credential-cache="]).await.credential();
     site.supervisor.behaviour().refuses_refresh = true;
     let mut flags = site.flags(&[]);
     flags.retain(|flag| flag != "--skip-browser");
     let outcomes = thirty(&site, &flags, async {
-        let link = loop {
-            match std::fs::read_to_string(&links) {
-                Ok(text) if text.ends_with('\n') => break text,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        };
+        let link = fake.link(0).await.unwrap();
         let browser = Browser::new(&site.supervisor);
-        let answer = browser.submit(link.trim().parse().unwrap(), "alice").await;
+        let answer = browser.submit(link.parse().unwrap(), "alice").await;
         let callback = answer.headers()["location"].to_str().unwrap();
         assert_eq!(browser.get(callback.parse().unwrap()).await.status(), 200);
     })
@@ -120,8 +113,7 @@ async fn thirty_processes_open_one_browser() {
     for outcome in &outcomes {
         assert_eq!(outcome.credential(), outcomes[0].credential());
     }
-    let links = std::fs::read_to_string(&links).unwrap();
-    assert_eq!(links.lines().count(), 1, "{links}");
+    assert_eq!(fake.links().len(), 1);
 }
 
 /// A cache file, and what of it is not touched by the logins of a test.
@@ -232,41 +224,43 @@ async fn killed_writers_leave_whole_caches() {
     let (mut midway, mut after_it) = (0, 0);
     // About as long as a write takes, as far as is known by then.
     let mut longest_pause = 1e-3;
-    let mut session = Vec::new();
-    while midway + after_it < 200 {
+    for tried in 0.. {
+        if midway + after_it >= 200 && midway.min(after_it) >= 20 {
+            break;
+        }
+        assert!(
+            tried < 1000,
+            "no random moments: {midway} within writes, {after_it} after them"
+        );
         // As if the credential had expired.
         std::fs::write(credentials, &no_credential).unwrap();
         let which = random.usize(0..2);
         let pause = Duration::from_secs_f64(random.f64() * longest_pause);
-        let (program, new_file) = (site.start(&flags), caches[which].new_file());
-        let killed = move || kill_at_write(program, &new_file, pause);
+        let (program, file) = (site.start(&flags), caches[which].path.clone());
+        let new_file = caches[which].new_file();
+        let killed = move || kill_at_write(program, &file, &new_file, pause);
         let was_midway = tokio::task::spawn_blocking(killed).await.unwrap();
-        let before = [session, Vec::new()];
         let after = caches.each_ref().map(CacheFile::own_entries);
         assert!(after.iter().all(|entries| is_whole(entries)), "{after:?}");
         match was_midway {
             Some(true) => {
-                assert_eq!(before[which], after[which], "the new one has no name yet");
                 midway += 1;
-                longest_pause *= 1.1;
+                longest_pause *= 1.2;
             }
             Some(false) => {
                 after_it += 1;
-                longest_pause *= 0.9;
+                longest_pause /= 1.2;
             }
             None => {}
         }
-        [session, _] = after;
     }
-    assert!(
-        midway >= 20 && after_it >= 20,
-        "no random moments: {midway} within writes, {after_it} after them"
-    );
 
-    let begun = Instant::now();
+    // A lock that was left would be told of.
     std::fs::write(credentials, &no_credential).unwrap();
-    end(site.start(&flags)).credential();
-    assert!(begun.elapsed() < Duration::from_secs(5), "a lock is left");
+    let flags = site.flags(&[LDAP, &["--debug-session-cache"]].concat());
+    let last = end(site.start(&flags));
+    last.credential();
+    assert_eq!(last.stderr, "");
     let names = std::fs::read_dir(credentials.parent().unwrap()).unwrap();
     let names: BTreeSet<_> = names
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -280,24 +274,35 @@ async fn killed_writers_leave_whole_caches() {
     );
 }
 
-/// Kills the program a while after it has begun to write, and says whether it was still at it; `None` if it ended before.
-fn kill_at_write(mut program: Child, new_file: &Path, pause: Duration) -> Option<bool> {
+/// Kills the program a while after it has begun to write, and says whether it was still at it; `None` if it ended before. As long
+/// as it is, `file` must be what it was.
+fn kill_at_write(
+    mut program: Child,
+    file: &Path,
+    new_file: &Path,
+    pause: Duration,
+) -> Option<bool> {
+    let inode = || std::fs::metadata(new_file).ok().map(|found| found.ino());
     // One that was killed before may have left its own.
-    let left = std::fs::metadata(new_file).ok();
-    let inode = |metadata: &std::fs::Metadata| std::os::unix::fs::MetadataExt::ino(metadata);
-    let left = left.as_ref().map(inode);
-    loop {
-        match std::fs::metadata(new_file) {
-            Ok(found) if Some(inode(&found)) != left => break,
+    let left = inode();
+    let written = loop {
+        match inode() {
+            Some(found) if Some(found) != left => break found,
             _ if program.try_wait().unwrap().is_some() => return None,
             _ => std::thread::yield_now(),
         }
-    }
+    };
     let begun = Instant::now();
+    let before = std::fs::read(file).unwrap();
     while begun.elapsed() < pause {
         std::hint::spin_loop();
     }
     program.kill().unwrap();
     program.wait().unwrap();
-    Some(new_file.exists())
+    // There is another if it was at its next write already.
+    let is_midway = inode() == Some(written);
+    if is_midway {
+        assert!(std::fs::read(file).unwrap() == before, "it is written to");
+    }
+    Some(is_midway)
 }

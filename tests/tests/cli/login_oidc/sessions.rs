@@ -1,6 +1,8 @@
 //! From one run to the next: caches, refresh, and who waits for whom.
 
-use haulout_tests::supervisor::{Behaviour, Calls};
+use std::time::Duration;
+
+use haulout_tests::supervisor::Behaviour;
 use haulout_tests::terminal::Screen;
 use serde_json::{Value, json};
 
@@ -8,6 +10,15 @@ use super::browser::Browser;
 use super::{Site, assert_fails};
 
 const CLUSTER: &[&str] = &["--request-audience=my-cluster"];
+const NO_CACHE: &[&str] = &["--credential-cache="];
+
+/// ID tokens that live long enough to be used more than once.
+fn lasting() -> Behaviour {
+    Behaviour {
+        token_life: Duration::from_secs(3600),
+        ..Behaviour::default()
+    }
+}
 
 pub(super) fn claims(credential: &Value) -> Value {
     use base64::Engine as _;
@@ -33,6 +44,19 @@ async fn c081_second_login_prints_the_same_and_says_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn c081_second_login_prints_the_same_from_the_session_alone() {
+    let site = Site::new(lasting()).await;
+    let first = site.log_in(NO_CACHE).await;
+    assert_eq!(claims(&first.credential())["username"], "alice");
+    let calls = site.supervisor.calls();
+    let second = site.run(NO_CACHE).await;
+    assert_eq!(second.stdout, first.stdout);
+    assert_eq!(second.stderr, "");
+    assert_eq!(site.supervisor.calls(), calls);
+    assert!(!site.machine.cache_file().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c082_without_id_and_access_token_the_session_is_refreshed() {
     let mut site = Site::new(Behaviour::default()).await;
     let first = site.log_in(CLUSTER).await;
@@ -54,19 +78,14 @@ async fn c082_without_id_and_access_token_the_session_is_refreshed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c084_id_token_is_used_while_it_lasts_and_then_refreshed() {
-    let life = Behaviour {
-        token_life: std::time::Duration::from_secs(3600),
-        ..Behaviour::default()
-    };
-    let mut site = Site::new(life).await;
-    let no_cache = &["--credential-cache="];
-    let first = site.log_in(no_cache).await;
+    let mut site = Site::new(lasting()).await;
+    let first = site.log_in(NO_CACHE).await;
     let calls = site.supervisor.calls();
     site.wait(2999);
-    assert_eq!(site.run(no_cache).await.stdout, first.stdout);
+    assert_eq!(site.run(NO_CACHE).await.stdout, first.stdout);
     assert_eq!(site.supervisor.calls(), calls, "no call at all");
     site.wait(2);
-    assert_ne!(site.run(no_cache).await.stdout, first.stdout);
+    assert_ne!(site.run(NO_CACHE).await.stdout, first.stdout);
     assert_eq!(site.supervisor.calls().refreshes, 1);
 }
 
@@ -196,6 +215,55 @@ async fn c086_for_another_audience_the_access_token_is_exchanged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn c086_an_id_token_of_the_right_audience_is_not_exchanged() {
+    let site = Site::new(lasting()).await;
+    let own = [NO_CACHE, &["--request-audience=pinniped-cli"]].concat();
+    // One that has just come, and one from the session.
+    let first = site.log_in(&own).await;
+    assert_eq!(claims(&first.credential())["aud"], "pinniped-cli");
+    assert_eq!(site.supervisor.calls().exchanges, 0);
+    let calls = site.supervisor.calls();
+    assert_eq!(site.run(&own).await.stdout, first.stdout);
+    assert_eq!(site.supervisor.calls(), calls, "no call at all");
+    // The same session for another audience.
+    let other = [NO_CACHE, CLUSTER].concat();
+    let exchanged = site.run(&other).await.credential();
+    assert_eq!(claims(&exchanged)["aud"], "my-cluster");
+    assert_eq!(site.supervisor.calls().exchanges, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c104_without_a_credential_cache_later_logins_refresh_silently() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let flags = [NO_CACHE, CLUSTER].concat();
+    let first = site.log_in(&flags).await.credential();
+    assert_eq!(claims(&first)["username"], "alice");
+    let before = site.session()["tokens"].clone();
+    site.wait(121);
+    let later = site.run(&flags).await;
+    assert_eq!(later.stderr, "");
+    let later = later.credential();
+    assert_ne!(later, first);
+    assert_eq!(claims(&later)["username"], "alice");
+    assert_eq!(claims(&later)["groups"], json!(["developers"]));
+    let calls = site.supervisor.calls();
+    assert_eq!(
+        (calls.authorize, calls.refreshes, calls.exchanges),
+        (1, 1, 2)
+    );
+    let after = site.session()["tokens"].clone();
+    for token in ["/access/token", "/refresh/token", "/id/token"] {
+        let [before, after] = [&before, &after].map(|tokens| tokens.pointer(token).unwrap());
+        assert_ne!(before, after, "{token}");
+    }
+    // Two minutes from now, which is 2026-11-18T11:08:41Z.
+    assert_eq!(after["access"]["expiryTimestamp"], "2026-11-18T11:10:41Z");
+    assert_eq!(after["id"]["claims"]["username"], "alice");
+    assert_eq!(after["id"]["claims"]["groups"], json!(["developers"]));
+    assert!(!site.machine.cache_file().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_not_given_to_whomever_another_kubeconfig_trusts() {
     let site = Site::new(Behaviour::default()).await;
     let other = Site::new(Behaviour::default()).await.ca_flag();
@@ -223,29 +291,6 @@ async fn whom_the_issuer_is_hinted_at_has_a_session_of_his_own() {
     assert_eq!(site.supervisor.calls().authorize, 2);
 }
 
-/// Thirty at once, with a session whose tokens have expired: one refresh, and everybody has a credential.
-#[tokio::test(flavor = "multi_thread")]
-async fn many_at_once_spend_one_refresh_token() {
-    let mut site = Site::new(Behaviour::default()).await;
-    site.log_in(CLUSTER).await.credential();
-    site.wait(121);
-    let before = site.supervisor.calls();
-    let runs = (0..30).map(|_| site.run(CLUSTER));
-    let outcomes = futures_util::future::join_all(runs).await;
-    let first = outcomes.first().unwrap().credential();
-    for outcome in &outcomes {
-        assert_eq!(outcome.credential(), first);
-    }
-    let calls = site.supervisor.calls();
-    let expected = Calls {
-        discovery: before.discovery + 1,
-        refreshes: 1,
-        exchanges: before.exchanges + 1,
-        ..before
-    };
-    assert_eq!(calls, expected);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_open_one_login() {
     let site = Site::new(Behaviour::default()).await;
@@ -270,7 +315,7 @@ async fn session_file_is_as_pinnipeds_cli_writes_it() {
     let text = std::fs::read_to_string(site.sessions_file()).unwrap();
     let file: Value = serde_saphyr::from_str(&text).unwrap();
     assert_eq!(file["kind"], "SessionCache");
-    let session = &file["sessions"][0];
+    let session = site.session();
     assert_eq!(
         session["key"],
         json!({

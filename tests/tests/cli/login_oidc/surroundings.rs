@@ -1,11 +1,9 @@
 //! The program between who has started it and what it starts.
 
-use std::fs::Permissions;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::time::Duration;
 
+use haulout_tests::fake_browser::FakeBrowser;
 use haulout_tests::supervisor::Behaviour;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -31,43 +29,30 @@ async fn outcome(child: Child) -> Outcome {
     }
 }
 
-/// Waits until the file holds a line.
-async fn line_of(file: &Path) -> String {
-    for _ in 0..1000 {
-        match std::fs::read_to_string(file) {
-            Ok(text) if text.ends_with('\n') => return text,
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
-    panic!("{} does not come", file.display());
-}
-
 /// Such a browser is no child in the background: it has the terminal until the user leaves it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_in_the_terminal_prints_nothing_into_the_credential_and_gets_its_page() {
     let mut site = Site::today(Behaviour::default()).await;
     let home = site.machine.home.path().to_owned();
-    let program = home.join("lynx");
-    let script = format!(
-        "#!/bin/sh\necho 'text of a page'\necho \"$1\" > {home}/link\nuntil test -e {home}/left; do sleep 0.1; done\n",
-        home = home.display()
+    let left = home.join("left");
+    let stay = format!(
+        "echo 'text of a page'\nuntil test -e '{}'; do sleep 0.1; done",
+        left.display()
     );
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let lynx = FakeBrowser::install_as(&home, "lynx", &stay).unwrap();
     site.machine
-        .set("BROWSER", program.to_str().unwrap())
+        .set("BROWSER", lynx.program().to_str().unwrap())
         .set("PATH", "/usr/bin:/bin");
     let mut flags = site.flags(&[]);
     flags.retain(|flag| flag != "--skip-browser");
     let child = start(&site, &flags);
 
     let mut screen = Screen::default();
-    let link = line_of(&home.join("link")).await;
-    screen.write_all(link.as_bytes()).unwrap();
+    writeln!(screen, "{}", lynx.link(0).await.unwrap()).unwrap();
     let browser = Browser::new(&site.supervisor);
     let page = browser.log_in(&screen, "alice").await;
     assert_eq!(page.status(), 200);
-    std::fs::write(home.join("left"), "").unwrap();
+    std::fs::write(left, "").unwrap();
 
     let outcome = outcome(child).await;
     outcome.credential();

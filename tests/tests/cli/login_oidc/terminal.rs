@@ -1,17 +1,15 @@
 //! The program as a process on a terminal, where it can ask.
 
-use std::fs::Permissions;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::time::Duration;
 
-use haulout_tests::supervisor::{Behaviour, PASSWORD};
+use haulout_tests::fake_browser::FakeBrowser;
+use haulout_tests::supervisor::{Behaviour, IdentityProvider, NO_PASSWORDS, PASSWORD};
 use haulout_tests::terminal::{Screen, Terminal};
 use pty_process::Command;
 use rustix::process::{Signal, kill_process};
 
 use super::browser::Browser;
+use super::sessions::claims;
 use super::{LDAP, Outcome, Site, assert_fails};
 
 const PASTE: &str = "    Optionally, paste your authorization code: ";
@@ -45,6 +43,13 @@ async fn code(site: &Site, terminal: &Terminal) -> String {
     let mut parameters = callback.query_pairs();
     let code = parameters.find(|(name, _)| name == "code").unwrap();
     code.1.into_owned()
+}
+
+/// Logs in as bob.
+async fn type_password(terminal: &mut Terminal, password: &str) -> anyhow::Result<()> {
+    terminal.answer("Username: ", "bob\n").await?;
+    let keys = format!("{password}\n");
+    terminal.answer_unseen("Password: ", &keys).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,10 +133,7 @@ async fn c095_name_and_password_are_asked_for_and_the_password_does_not_show() {
     let site = Site::today(Behaviour::default()).await;
     let outcome = site
         .run_on_terminal(&site.flags(LDAP), async |terminal| {
-            terminal.answer("Username: ", "bob\n").await?;
-            terminal
-                .answer_unseen("Password: ", &format!("{PASSWORD}\n"))
-                .await
+            type_password(terminal, PASSWORD).await
         })
         .await;
     outcome.credential();
@@ -182,8 +184,7 @@ async fn c098_what_the_supervisor_says_of_a_password_is_shown() {
     let site = Site::today(Behaviour::default()).await;
     let outcome = site
         .run_on_terminal(&site.flags(LDAP), async |terminal| {
-            terminal.answer("Username: ", "bob\n").await?;
-            terminal.answer_unseen("Password: ", "wrong\n").await
+            type_password(terminal, "wrong").await
         })
         .await;
     assert_fails(
@@ -234,23 +235,67 @@ async fn ctrl_c_ends_the_login_and_leaves_the_terminal_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c098_a_provider_without_passwords_leads_to_the_supervisors_own_words() {
-    let refusal = "The password grant is not allowed for this upstream provider.";
+async fn c098_a_password_is_enough_at_providers_of_each_type_that_takes_one() {
+    let types = ["ldap", "activedirectory", "oidc"];
+    let identity_providers = types.map(|type_| IdentityProvider {
+        name: type_,
+        type_,
+        flows: vec!["browser_authcode", IdentityProvider::PASSWORD_FLOW],
+    });
     let site = Site::today(Behaviour {
-        denies: Some(("access_denied", refusal)),
+        identity_providers: identity_providers.into(),
         ..Behaviour::default()
     })
     .await;
+    for type_ in types {
+        let flags = site.flags(&[
+            &format!("--upstream-identity-provider-name={type_}"),
+            &format!("--upstream-identity-provider-type={type_}"),
+            "--upstream-identity-provider-flow=cli_password",
+        ]);
+        let outcome = site
+            .run_on_terminal(&flags, async |terminal| {
+                type_password(terminal, PASSWORD).await
+            })
+            .await;
+        assert_eq!(claims(&outcome.credential())["username"], "bob", "{type_}");
+    }
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.codes), (3, 3));
+}
+
+/// An administrator turns the password flow of an OIDC provider off, while a user already types.
+#[tokio::test(flavor = "multi_thread")]
+async fn c098_an_oidc_provider_without_passwords_leads_to_the_supervisors_own_words() {
+    let site = Site::today(Behaviour::default()).await;
+    let with_flows = |flows| {
+        site.supervisor.behaviour().identity_providers = vec![IdentityProvider {
+            name: "corp",
+            type_: "oidc",
+            flows,
+        }];
+    };
+    let flags = site.flags(&[
+        "--upstream-identity-provider-name=corp",
+        "--upstream-identity-provider-type=oidc",
+        "--upstream-identity-provider-flow=cli_password",
+    ]);
+    with_flows(vec![IdentityProvider::PASSWORD_FLOW]);
     let outcome = site
-        .run_on_terminal(&site.flags(LDAP), async |terminal| {
-            terminal.answer("Username: ", "bob\n").await?;
-            terminal
-                .answer_unseen("Password: ", &format!("{PASSWORD}\n"))
-                .await
+        .run_on_terminal(&flags, async |terminal| {
+            terminal.screen.ends_with("Username: ").await?;
+            with_flows(vec!["browser_authcode"]);
+            type_password(terminal, PASSWORD).await
         })
         .await;
-    let expected = format!("login failed with code \"access_denied\": {refusal}\n");
+    let expected = format!("login failed with code \"access_denied\": {NO_PASSWORDS}\n");
     assert_fails(&outcome, 1, &expected);
+    // Once it is off, nobody has to type anything to learn of it.
+    let outcome = site.run_on_terminal(&flags, async |_| Ok(())).await;
+    let expected = "the identity provider \"corp\" does not offer the flow \"cli_password\"; \
+                    it offers [\"browser_authcode\"]";
+    assert_fails(&outcome, 1, expected);
+    assert_eq!(site.supervisor.calls().authorize, 1);
 }
 
 /// A browser is whatever `BROWSER` names; it is given the link, and here leaves it in a file.
@@ -264,12 +309,12 @@ async fn c091_the_link_is_not_printed_only_if_that_is_wanted_and_a_browser_opens
     ] {
         let mut site = Site::today(Behaviour::default()).await;
         let home = site.machine.home.path().to_owned();
-        let (script, link) = (home.join("browser"), home.join("link"));
-        let text = format!("#!/bin/sh\necho noise\necho \"$1\" >{}\n", link.display());
-        std::fs::write(&script, text).unwrap();
-        let mode = if browser { 0o700 } else { 0o600 };
-        std::fs::set_permissions(&script, Permissions::from_mode(mode)).unwrap();
-        site.machine.set("BROWSER", script.to_str().unwrap());
+        let fake = FakeBrowser::install_as(&home, "browser", "echo noise").unwrap();
+        if !browser {
+            fake.disable().unwrap();
+        }
+        site.machine
+            .set("BROWSER", fake.program().to_str().unwrap());
         // No other browser.
         site.machine.set("PATH", home.to_str().unwrap());
         if skip_print {
@@ -279,10 +324,11 @@ async fn c091_the_link_is_not_printed_only_if_that_is_wanted_and_a_browser_opens
         flags.retain(|flag| skip_browser || flag != "--skip-browser");
         let outcome = site
             .run_on_terminal(&flags, async |terminal| {
-                let screen = match is_printed {
-                    true => terminal.screen.clone(),
-                    false => opened(&link).await,
-                };
+                let mut screen = terminal.screen.clone();
+                if !is_printed {
+                    screen = Screen::default();
+                    writeln!(screen, "{}", fake.link(0).await?)?;
+                }
                 let browser = Browser::new(&site.supervisor);
                 browser.log_in(&screen, "alice").await;
                 Ok(())
@@ -297,20 +343,6 @@ async fn c091_the_link_is_not_printed_only_if_that_is_wanted_and_a_browser_opens
         );
         assert_eq!(outcome.stderr.is_empty(), !is_printed, "{case}");
         let is_opened = browser && !skip_browser;
-        assert_eq!(link.exists(), is_opened, "{case}");
-    }
-}
-
-/// What the browser was given, as if it had been on the screen.
-async fn opened(link: &Path) -> Screen {
-    let mut screen = Screen::default();
-    loop {
-        match std::fs::read(link) {
-            Ok(text) if text.ends_with(b"\n") => {
-                screen.write_all(&text).unwrap();
-                return screen;
-            }
-            _ => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
+        assert_eq!(fake.links().len(), usize::from(is_opened), "{case}");
     }
 }

@@ -1,7 +1,6 @@
 //! A person's computer: a kubeconfig, a home folder, and a browser that only notes where it was to go.
 
-use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_tests::cluster::{Credential, Kubectl};
+use haulout_tests::fake_browser::FakeBrowser;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
@@ -19,11 +19,9 @@ use crate::running::{Running, until};
 /// Longest time that a command may take, with somebody who logs in meanwhile.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// The same until the browser opens.
-const OPENING_LIMIT: Duration = Duration::from_secs(25);
-
 pub(super) struct Desk {
     home: PathBuf,
+    browser: FakeBrowser,
     kubectl: Kubectl,
     haulout: PathBuf,
     started: AtomicUsize,
@@ -35,10 +33,7 @@ impl Desk {
         let cluster = &running.cluster;
         let home = cluster.folder().join(name);
         std::fs::create_dir(&home).unwrap();
-        let browser = home.join("browser");
-        let script = format!("#!/bin/sh\necho \"$1\" >> '{}'\n", links(&home).display());
-        std::fs::write(&browser, script).unwrap();
-        std::fs::set_permissions(&browser, Permissions::from_mode(0o755)).unwrap();
+        let browser = FakeBrowser::install(&home).unwrap();
         let haulout = running.stack.products().program("haulout");
         let stanza = stanza(running, &haulout, arguments);
         let kubeconfig = cluster.kubeconfig(name, &Credential::Exec(stanza)).unwrap();
@@ -46,6 +41,7 @@ impl Desk {
             kubectl: cluster.kubectl().with_kubeconfig(&kubeconfig),
             haulout,
             home,
+            browser,
             started: AtomicUsize::new(0),
         }
     }
@@ -75,7 +71,7 @@ impl Desk {
         command
             .env("HOME", &self.home)
             .env_remove("XDG_CONFIG_HOME")
-            .env("BROWSER", self.home.join("browser"))
+            .env("BROWSER", self.browser.program())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr).unwrap())
@@ -86,19 +82,13 @@ impl Desk {
 
     /// Where the browser was to go, each time that it was opened.
     pub(super) fn links(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(links(&self.home)).unwrap_or_default();
-        let whole = text
-            .split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'));
-        whole.map(|line| line.trim_end().to_owned()).collect()
+        self.browser.links()
     }
 
     /// Where the browser goes when it is opened for this time, 0 being the first; what `call` says is told if it is not.
     pub(super) async fn link(&self, time: usize, call: &Call) -> String {
-        let opened = until("opened", async || self.links().len() > time);
-        let opened = tokio::time::timeout(OPENING_LIMIT, opened).await;
-        assert!(opened.is_ok(), "browser not opened: {}", call.told());
-        self.links().swap_remove(time)
+        let link = self.browser.link(time).await;
+        link.unwrap_or_else(|error| panic!("{error}: {}", call.told()))
     }
 
     /// A file that logins leave in the person's home.
@@ -120,10 +110,6 @@ impl Desk {
         assert_eq!(file["sessions"].as_array().unwrap().len(), 1, "{text}");
         file["sessions"][0].take()
     }
-}
-
-fn links(home: &Path) -> PathBuf {
-    home.join("links")
 }
 
 fn stanza(running: &Running, haulout: &Path, arguments: &[String]) -> Value {

@@ -1,10 +1,8 @@
 //! With our stand-in for a Pinniped Supervisor, whose page posts the code by a script, and which exchanges its tokens.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
-
 use haulout_operate::clock::Clock;
 use haulout_tests::cluster::{Profile, StackOptions};
+use haulout_tests::fake_browser::FakeBrowser;
 use haulout_tests::supervisor::{Behaviour, PASSWORD, Supervisor};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -12,7 +10,7 @@ use url::Url;
 
 use super::desk::Call;
 use super::{AUTHENTICATOR, Chromium, Desk, NODE, let_developers_see_nodes};
-use crate::running::{Running, until};
+use crate::running::Running;
 use crate::shell::Shell;
 
 /// What the cluster's tokens are for; the Supervisor exchanges its own for such a one.
@@ -108,18 +106,10 @@ async fn the_help_leads_to_a_first_login(running: &Running, chromium: &Chromium)
     assert!((1..=5).contains(&lines.len()), "{lines:?}");
 
     let shell = Shell::new(&running.cluster, &[]);
-    let (browser, link) = (shell.folder().join("browser"), shell.folder().join("link"));
-    std::fs::write(
-        &browser,
-        format!("#!/bin/sh\necho \"$1\" > '{}'\n", link.display()),
-    )
-    .unwrap();
-    std::fs::set_permissions(&browser, Permissions::from_mode(0o755)).unwrap();
-    let shell = shell.with("BROWSER", browser.display().to_string());
+    let browser = FakeBrowser::install(shell.folder()).unwrap();
+    let shell = shell.with("BROWSER", browser.program().display().to_string());
     let user = async {
-        let opened = || std::fs::read_to_string(&link).is_ok_and(|link| link.ends_with('\n'));
-        until("opened", async || opened()).await;
-        log_in(chromium, std::fs::read_to_string(&link).unwrap().trim()).await;
+        log_in(chromium, &browser.link(0).await.unwrap()).await;
         std::future::pending::<()>().await;
     };
     let script = lines.join("\n");

@@ -15,10 +15,10 @@ const DEVICE: (&str, &str) = ("PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW", "devic
 async fn browser_logs_in_at_keycloak_by_each_flow() {
     let running = Running::start(Profile::Kubeadm, &StackOptions::default()).await;
     let provider = Provider::start_keycloak(&running.cluster).await.unwrap();
-    let ca = std::fs::read_to_string(provider.ca()).unwrap();
-    let issuer = (provider.issuer(), ca.as_str());
     let claims = json!({"username": "preferred_username"});
-    running.trust(AUTHENTICATOR, issuer, AUDIENCE, claims).await;
+    running
+        .trust_provider(AUTHENTICATOR, &provider, AUDIENCE, claims)
+        .await;
     let_developers_see_nodes(&running).await;
     let arguments = [
         format!("--issuer={}", provider.issuer()),

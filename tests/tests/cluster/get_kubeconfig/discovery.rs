@@ -5,8 +5,6 @@ mod credential_issuer;
 mod frontend;
 mod issuer_ca;
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_operate::clock::Clock;
@@ -15,6 +13,8 @@ use haulout_tests::supervisor::{Behaviour, Supervisor};
 use serde_json::{Value, json};
 
 use super::{Outcome, Shell};
+use crate::audit;
+use crate::running::until;
 
 const ENV: &str = "--static-token-env=T";
 /// Names one of two.
@@ -31,9 +31,9 @@ struct Site {
 #[tokio::test]
 #[ignore = "run by cargo xtask test"]
 async fn cluster_what_a_kubeconfig_needs_is_discovered_and_each_lack_is_named() {
-    let cluster = Cluster::start(ClusterOptions::new(Profile::Talos))
-        .await
-        .unwrap();
+    let mut options = ClusterOptions::new(Profile::Talos);
+    audit::record_all(&mut options);
+    let cluster = Cluster::start(options).await.unwrap();
     let site = Site {
         shell: Shell::of(&cluster),
         supervisor: Supervisor::start(Clock::system(), Behaviour::default())
@@ -139,7 +139,11 @@ impl Site {
             let bind = ["create", "clusterrolebinding", user, &role, &user_flag];
             self.cluster.kubectl().run(bind).await.unwrap();
             // The API server may take a moment to learn of the binding.
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            let kubectl = self.cluster.kubectl().with_kubeconfig(&kubeconfig);
+            until("may read", async || {
+                kubectl.run(["get", resources]).await.is_ok()
+            })
+            .await;
         }
         self.shell.with_kubeconfig(kubeconfig)
     }

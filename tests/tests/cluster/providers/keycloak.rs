@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::{assert_is, assert_refused, part, texts, trust, whoami};
+use super::{assert_is, assert_refused, part, texts, whoami};
 use crate::running::{Running, until};
 
 const NAME: &str = "keycloak";
@@ -16,7 +16,9 @@ async fn keycloak_s_users_log_in() {
     let mut running = Running::start(Profile::Talos, &StackOptions::default()).await;
     let provider = Provider::start_keycloak(&running.cluster).await.unwrap();
     let claims = json!({"username": "preferred_username"});
-    trust(&running, NAME, &provider, AUDIENCE, claims).await;
+    running
+        .trust_provider(NAME, &provider, AUDIENCE, claims)
+        .await;
 
     let alice = [("username", "alice"), ("password", "correct horse")];
     let token = provider.log_in("kubectl", &alice).await.unwrap();

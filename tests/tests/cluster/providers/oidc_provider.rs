@@ -3,7 +3,7 @@
 use haulout_tests::cluster::{Profile, Provider, StackOptions};
 use serde_json::json;
 
-use super::{assert_is, assert_refused, part, trust, whoami};
+use super::{assert_is, assert_refused, part, whoami};
 use crate::running::Running;
 
 /// The client of this cluster, whose id is the audience.
@@ -31,7 +31,9 @@ async fn providers_oidc_provider_s_users_log_in() {
         .unwrap();
     for audience in [CLUSTER, DASHBOARD] {
         let claims = json!({"username": "email", "groups": "groups"});
-        trust(&running, audience, &provider, audience, claims).await;
+        running
+            .trust_provider(audience, &provider, audience, claims)
+            .await;
     }
     let groups = ["developers", "on-call"];
 

@@ -1,13 +1,15 @@
 //! Which CredentialIssuer, and which of its strategies.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::{ENV, ISSUER, Site, good, strategy};
+use crate::audit;
 use crate::get_kubeconfig::LIMIT;
+use crate::running::until;
 
 pub(super) async fn c105_credential_issuers_are_none_several_missing_or_out_of_reach(site: &Site) {
     // Without the kind, and without an object.
@@ -88,14 +90,18 @@ pub(super) async fn c107_a_pending_strategy_is_waited_for(site: &Site) {
         .await;
     site.authenticator("pinniped.dev", "this-cluster", &site.inline_ca())
         .await;
+    let before = site.looks(0).await.len();
     let skipped = site.run(&[ENV, ISSUER, "--concierge-skip-wait"]).await;
     skipped.arguments();
     assert!(!skipped.stderr.contains("waiting"), "{}", skipped.stderr);
+    let skipped = site.looks(before + 1).await.len();
+    assert_eq!(skipped, before + 1, "it looks once");
     let late = site.run(&[ENV, ISSUER, "--timeout=1s"]).await;
     late.assert_fails("CredentialIssuer first still has strategies that are pending after 1 s: ImpersonationProxy");
+    let late = site.looks(skipped + 2).await.len();
+    assert_eq!(late, skipped + 2, "it looks once more at the end");
 
     let mut command = site.shell.command(&[ENV, ISSUER]);
-    let begin = Instant::now();
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -119,10 +125,38 @@ pub(super) async fn c107_a_pending_strategy_is_waited_for(site: &Site) {
         .unwrap();
     assert!(output.status.success());
     assert!(output.stdout.starts_with(b"apiVersion: v1\n"));
-    assert!(
-        begin.elapsed() > Duration::from_secs(2),
-        "{:?}",
-        begin.elapsed()
-    );
+    let looks = site.looks(late + 2).await;
+    for pair in looks[late..].windows(2) {
+        let between = pair[1].duration_since(pair[0]);
+        assert!(between >= SignedDuration::from_secs(2), "{between}");
+    }
     site.delete(&["jwtauthenticator", "company"]).await;
+}
+
+impl Site {
+    /// When the program has looked at the CredentialIssuer, by the API server's audit log, once it has so many times.
+    async fn looks(&self, at_least: usize) -> Vec<Timestamp> {
+        let path = self.cluster.folder().join(audit::LOG);
+        let mut looks = Vec::new();
+        until("looks in the audit log", async || {
+            let log = std::fs::read_to_string(&path).unwrap();
+            let events = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let of_program = events.filter(|event| {
+                let agent = event["userAgent"].as_str().unwrap_or_default();
+                event["stage"] == "ResponseComplete"
+                    && event["verb"] == "get"
+                    && event["objectRef"]["resource"] == "credentialissuers"
+                    && !agent.starts_with("kubectl")
+            });
+            let received = of_program.map(|event| event["requestReceivedTimestamp"].clone());
+            looks = received
+                .map(|time| time.as_str().unwrap().parse().unwrap())
+                .collect();
+            looks.len() >= at_least
+        })
+        .await;
+        looks
+    }
 }
