@@ -26,7 +26,7 @@ use crate::session_cache::session_place;
 /// A complete first login, which ends the help. A test runs the lines that are indented.
 const FIRST_LOGIN: &str = "\
 First login, with an administrator's kubeconfig in $KUBECONFIG; the file it writes holds no secret and serves everybody:
-  haulout get kubeconfig --output=company.yaml
+  haulout get kubeconfig --pinniped-cli-path=haulout --output=company.yaml
   kubectl --kubeconfig=company.yaml get nodes
   haulout whoami --kubeconfig=company.yaml";
 

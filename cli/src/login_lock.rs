@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::cache_file::{create_private_folder, private, with_extension};
 use crate::console::Console;
+use crate::standard_output;
 
 const INTERVAL: Duration = Duration::from_millis(20);
 /// After so many tries, two seconds, somebody may wonder.
@@ -59,9 +60,12 @@ impl LoginLock {
                     "Waiting for another haulout{holder} that is logging in to the same session..."
                 ));
             }
+            if standard_output::is_reader_gone() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
             std::thread::sleep(INTERVAL);
         }
-        console.tell("It takes too long; going on without it.");
+        console.tell("It takes too long; logging in beside it.");
         Err(io::ErrorKind::TimedOut.into())
     }
 }

@@ -1,6 +1,10 @@
 //! Standard output, which is for the result alone.
 
 use std::io::{self, Write};
+use std::time::Duration;
+
+/// How often it is looked whether somebody is left to read.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the result goes. What a program prints that is started from here on, such as a browser in the terminal, goes to
 /// standard error: kubectl reads standard output.
@@ -14,11 +18,18 @@ pub fn take_stdout() -> Box<dyn Write> {
 
 /// Ends when nobody is left to read the result, as when kubectl was killed; not where that cannot be known.
 pub(crate) async fn reader_gone() {
+    while !is_reader_gone() {
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Whether nobody is left to read the result, as far as that can be known.
+pub(crate) fn is_reader_gone() -> bool {
     #[cfg(unix)]
     if let Some(own) = own::STDOUT.get() {
-        return own::reader_gone(own).await;
+        return own::is_reader_gone(own);
     }
-    std::future::pending().await
+    false
 }
 
 #[cfg(unix)]
@@ -27,15 +38,12 @@ mod own {
     use std::io;
     use std::os::fd::AsFd as _;
     use std::sync::OnceLock;
-    use std::time::Duration;
 
     use rustix::event::{PollFd, PollFlags, poll};
     use rustix::fs::Timespec;
 
     /// Standard output of this process, once it is taken.
     pub(super) static STDOUT: OnceLock<File> = OnceLock::new();
-
-    const INTERVAL: Duration = Duration::from_secs(1);
 
     /// Gives it a number that no other program inherits, and makes its own standard error's.
     pub(super) fn take() -> Option<&'static File> {
@@ -44,15 +52,10 @@ mod own {
         Some(STDOUT.get_or_init(|| own.into()))
     }
 
-    pub(super) async fn reader_gone(stdout: &File) {
+    pub(super) fn is_reader_gone(stdout: &File) -> bool {
         let gone = PollFlags::ERR | PollFlags::HUP;
-        loop {
-            let mut asked = [PollFd::new(stdout, PollFlags::empty())];
-            let polled = poll(&mut asked, Some(&Timespec::default()));
-            if polled.is_ok() && asked.iter().any(|asked| asked.revents().intersects(gone)) {
-                return;
-            }
-            tokio::time::sleep(INTERVAL).await;
-        }
+        let mut asked = [PollFd::new(stdout, PollFlags::empty())];
+        let polled = poll(&mut asked, Some(&Timespec::default()));
+        polled.is_ok() && asked.iter().any(|asked| asked.revents().intersects(gone))
     }
 }
