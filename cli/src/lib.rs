@@ -20,6 +20,7 @@ mod exchange;
 mod exec_credential;
 mod get_kubeconfig;
 mod go_duration;
+mod hex;
 mod installation;
 mod keyring;
 mod kubeconfig_file;
@@ -248,6 +249,15 @@ fn is_about_stray_word(error: &clap::Error) -> bool {
             Some(ContextValue::String(argument)) if !argument.starts_with('-')
         ),
         _ => false,
+    }
+}
+
+/// What a message ends with where there is more to say.
+fn after_colon(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
     }
 }
 

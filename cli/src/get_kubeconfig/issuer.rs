@@ -1,11 +1,11 @@
 //! What the issuer says of how users log in there.
 
 use super::error::GetKubeconfigError;
-use super::report::Report;
 use super::stanza::Oidc;
 use super::upstream::Upstream;
 use crate::arguments::KubeconfigFlags;
 use crate::ca::CaBundle;
+use crate::console::Console;
 use crate::oidc::provider::{self, Provider};
 use crate::oidc::scopes::{DEFAULT_SCOPES, offered_scopes};
 use crate::oidc::{IssuerClient, identity_providers};
@@ -27,12 +27,12 @@ pub(super) async fn ask(
     flags: &KubeconfigFlags,
     ca: Option<CaBundle>,
     found: FoundIssuer,
-    report: &Report<'_>,
+    console: &Console<'_>,
 ) -> Result<Oidc, GetKubeconfigError> {
     let fill = |what: &str, given: &str, found: String| match given.is_empty() {
         true if found.is_empty() => found,
         true => {
-            report.say(format_args!("discovered OIDC {what} {found}"));
+            console.say(format_args!("discovered OIDC {what} {found}"));
             found
         }
         false => given.to_owned(),
@@ -50,7 +50,7 @@ pub(super) async fn ask(
         return Err(GetKubeconfigError::ReservedAudience(audience));
     }
     if let (None, Some(ca)) = (&ca, &found.ca) {
-        report.say(format_args!(
+        console.say(format_args!(
             "discovered OIDC CA bundle, roots: {}",
             ca.certificates().len()
         ));
@@ -58,11 +58,11 @@ pub(super) async fn ask(
     let ca = ca.or(found.ca);
     let roots = CaBundle::trust_roots(ca.as_ref());
     let discovery = |error| GetKubeconfigError::Discovery(Box::new(error));
-    let client = IssuerClient::new(&roots, report.0).map_err(discovery)?;
+    let client = IssuerClient::new(&roots, console).map_err(discovery)?;
     let provider = provider::discover(&client, &issuer)
         .await
         .map_err(discovery)?;
-    let is_supervisor = provider.identity_providers_endpoint.is_some();
+    let is_supervisor = provider.is_supervisor();
     let mut upstream = Upstream {
         name: flags.upstream_identity_provider_name.clone(),
         type_: flags.upstream_identity_provider_type.clone(),
@@ -74,16 +74,16 @@ pub(super) async fn ask(
         let asked = upstream.flow.is_empty();
         upstream = upstream.complete(&list.pinniped_identity_providers)?;
         if asked && !upstream.flow.is_empty() {
-            report.say(format_args!(
+            console.say(format_args!(
                 "discovered identity provider {} and its flow {}",
                 upstream.name, upstream.flow
             ));
         }
     }
     if !is_supervisor && !audience.is_empty() && audience != flags.oidc.oidc_client_id {
-        report.warn(format_args!(
-            "{issuer} is no Pinniped Supervisor: unless it exchanges tokens (RFC 8693), --oidc-client-id has to be the audience, \
-             {audience}"
+        console.say(format_args!(
+            "Warning: {issuer} is no Pinniped Supervisor: unless it exchanges tokens (RFC 8693), --oidc-client-id has to be the \
+             audience, {audience}"
         ));
     }
     Ok(Oidc {
@@ -108,7 +108,7 @@ pub(super) async fn ask(
 fn scopes(given: Option<&[String]>, provider: &Provider) -> Vec<String> {
     let mut scopes =
         given.map_or_else(|| DEFAULT_SCOPES.map(str::to_owned).to_vec(), <[_]>::to_vec);
-    if provider.identity_providers_endpoint.is_some() {
+    if provider.is_supervisor() {
         let supported = provider.scopes_supported.as_deref().unwrap_or_default();
         let identity = ["username", "groups"];
         let is_listed = |name: &&str| supported.iter().any(|scope| scope == name);
