@@ -4,6 +4,7 @@
 //! `login static`; it answers from the credential cache before anything else is set up, so that
 //! the common case costs little more than starting a process.
 
+mod agent_placement;
 mod agent_values;
 mod arguments;
 mod audit_id;
