@@ -1,18 +1,16 @@
 //! `haulout agent-values`: prints the values with which the chart places the agent.
 
 mod advertise;
-mod values;
 
 use std::io::{self, Write};
 
-use haulout_api::controller_manager::{LABEL_SELECTORS, NAMESPACE};
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 
 use advertise::Advertise;
-pub(crate) use values::{AgentValues, PlacementError};
 
 use crate::Environment;
+use crate::agent_placement::{ControlPlane, PlacementError};
 use crate::arguments::ClusterFlags;
 use crate::cluster::{Cluster, ClusterError};
 
@@ -34,25 +32,12 @@ pub(crate) fn run(
     stdout: &mut dyn Write,
 ) -> Result<(), AgentValuesError> {
     let (values, advertise) = Cluster::with(flags, environment, async |cluster| {
-        let values = read(cluster).await?;
+        let values = ControlPlane::read(cluster).await?.agent_values()?;
         Ok::<_, AgentValuesError>((values, read_advertise(cluster).await))
     })?;
     write!(stdout, "{values}{advertise}")
         .and_then(|()| stdout.flush())
         .map_err(AgentValuesError::Print)
-}
-
-/// Reads from the cluster's pods and nodes where the agent belongs.
-pub(crate) async fn read(cluster: &Cluster) -> Result<AgentValues, AgentValuesError> {
-    let pods: Api<Pod> = Api::namespaced(cluster.client(), NAMESPACE);
-    let what = "the pods of kube-controller-manager";
-    let mut found = Vec::new();
-    for selector in LABEL_SELECTORS {
-        found.extend(cluster.list(what, &pods, selector).await?);
-    }
-    let nodes: Api<Node> = Api::all(cluster.client());
-    let nodes = cluster.list("the nodes", &nodes, "").await?;
-    Ok(AgentValues::decide(&found, &nodes)?)
 }
 
 /// Whoever may not read cluster-info is told nothing of it: the agent's place does not depend on it.

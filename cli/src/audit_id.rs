@@ -9,6 +9,13 @@ pub(crate) fn audit_id(headers: &HeaderMap) -> Option<&str> {
     (!id.is_empty() && id.len() <= 64 && id.bytes().all(allowed)).then_some(id)
 }
 
+/// What a message of a refusal ends with: who can find out more, and how.
+pub(crate) fn audit_hint(whose: &str, audit_id: Option<&str>) -> String {
+    audit_id.map_or_else(String::new, |id| {
+        format!(" (the {whose}'s administrator finds the reason under Audit-ID {id})")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,6 +45,11 @@ impl<'a> Console<'a> {
         drop((self.print)(&format!("{text}\n")));
     }
 
+    /// Tells what may be of others, as one line that cannot steer a terminal.
+    pub(crate) fn say(&self, line: fmt::Arguments<'_>) {
+        self.tell(&crate::printable(&line.to_string()));
+    }
+
     /// Begins a line that the user goes on with.
     pub(crate) fn prompt(&self, text: &str) -> io::Result<()> {
         (self.print)(text)
@@ -53,7 +58,7 @@ impl<'a> Console<'a> {
     /// Tells what is going on, to those who want to know; for others the line is not even made. It must hold no secret.
     pub(crate) fn debug(&self, line: impl FnOnce() -> String) {
         if self.is_verbose {
-            self.tell(&format!("Debug: {}", crate::printable(&line())));
+            self.say(format_args!("Debug: {}", line()));
         }
     }
 
@@ -77,10 +82,7 @@ impl<'a> Console<'a> {
 
     /// Tells a fault that is no reason to fail, to everybody.
     pub(crate) fn warn_of(&self, error: &dyn std::error::Error) {
-        self.tell(&format!(
-            "Warning: {}",
-            crate::printable(&crate::chain(error))
-        ));
+        self.say(format_args!("Warning: {}", crate::chain(error)));
     }
 
     /// Shows the `Warning` headers of an answer (RFC 7234, 5.5), each text once. A text that repeats one of `secrets`, which

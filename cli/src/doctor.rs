@@ -15,10 +15,11 @@ use std::time::SystemTime;
 use haulout_api::group::{ApiGroupSuffix, SuffixError};
 
 use self::checks::judge;
-use self::observe::{Clock, observe};
+use self::observe::observe;
 use self::stanza::Stanza;
 use crate::Environment;
 use crate::arguments::{DoctorFlags, OutputFormat};
+use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::secret_variable::{VariableError, secret_of};
 
@@ -44,7 +45,7 @@ pub(crate) fn run(
     now: SystemTime,
     stdout: &mut dyn Write,
 ) -> Result<ExitCode, DoctorError> {
-    let clock = Clock::set_to(now);
+    let clock = Clock::starting_at(now);
     let suffix = ApiGroupSuffix::parse(flags.api_group_suffix.as_str());
     let suffix = suffix.map_err(DoctorError::Suffix)?;
     let token = flags.token_env.as_deref();
@@ -57,7 +58,7 @@ pub(crate) fn run(
             .as_ref()
             .and_then(|exec| exec.args.as_deref());
         let stanza = stanza.and_then(|arguments| Stanza::read(arguments, environment));
-        observe(config, suffix, stanza.as_ref(), token.as_ref(), &clock).await
+        observe(config, suffix, stanza.as_ref(), token.as_ref(), clock).await
     })?;
     let report = judge(&observations);
     let text = match flags.output {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use haulout_api::credential::{ClusterCredential, KIND, TokenCredentialRequestStatus, login_path};
 use haulout_api::group::{ApiGroupSuffix, VERSION};
-use haulout_https::{BodyError, read_body};
+use haulout_https::{BodyError, foreign, read_body};
 use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -221,7 +221,7 @@ fn credential(body: &[u8], headers: &HeaderMap) -> Result<ClusterCredential, Exc
         .ok_or(ExchangeError::NotAnAnswer)?;
     if let Some(message) = answer.status.message {
         return Err(ExchangeError::Refused {
-            message: printable(&message),
+            message: foreign(&message),
             audit_id: audit_id(headers).map(str::to_owned),
         });
     }
@@ -242,7 +242,7 @@ fn refusal(
     body: &[u8],
     parameters: &Parameters,
 ) -> ExchangeError {
-    let message = printable(
+    let message = foreign(
         &serde_json::from_slice::<Status>(body)
             .unwrap_or_default()
             .message,
@@ -260,18 +260,10 @@ fn refusal(
             ExchangeError::Unavailable { status, message }
         }
         status if status.is_redirection() => ExchangeError::Redirected {
-            to: header(LOCATION).map(printable).unwrap_or_default(),
+            to: header(LOCATION).map(foreign).unwrap_or_default(),
         },
         status => ExchangeError::Status { status, message },
     }
-}
-
-/// A server's text, fit for a terminal: at most 300 characters, no control characters.
-fn printable(text: &str) -> String {
-    text.chars()
-        .take(300)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 #[cfg(test)]
@@ -305,7 +297,13 @@ mod tests {
 
     #[test]
     fn texts_of_the_server_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\r\nc"), "a [2Jb  c");
-        assert_eq!(printable(&"x".repeat(1000)).len(), 300);
+        let message = "a\u{1b}[2Jb\r\nc\u{202e}";
+        let shown = r"a\u{1b}[2Jb\r\nc\u{202e}";
+        let answer = serde_json::json!({"kind": KIND, "status": {"message": message}});
+        let refused = credential(answer.to_string().as_bytes(), &HeaderMap::new());
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            format!("login failed: {shown}")
+        );
     }
 }

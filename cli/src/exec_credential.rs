@@ -5,6 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::Environment;
+
 /// Version of the `ExecCredential` that kubectl asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ExecVersion {
@@ -46,7 +48,12 @@ impl Default for ExecInfo {
 
 impl ExecInfo {
     /// Reads `KUBERNETES_EXEC_INFO`. Anything unreadable counts as absent: the plugin also works when run by hand.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub(crate) fn of(environment: Environment<'_>) -> Self {
+        let text = environment("KUBERNETES_EXEC_INFO").and_then(|text| text.into_string().ok());
+        text.map(|text| Self::parse(&text)).unwrap_or_default()
+    }
+
+    fn parse(text: &str) -> Self {
         #[derive(Deserialize)]
         struct Wire {
             #[serde(rename = "apiVersion")]

@@ -9,7 +9,6 @@ mod discovery;
 mod error;
 mod issuer;
 mod placement;
-mod report;
 mod source;
 mod stanza;
 mod strategy;
@@ -36,7 +35,6 @@ use discovery::Discovery;
 pub(crate) use error::GetKubeconfigError;
 use issuer::FoundIssuer;
 use placement::Placement;
-use report::Report;
 use source::Source;
 use stanza::{Concierge, Login, Stanza};
 use strategy::Door;
@@ -49,7 +47,6 @@ pub(crate) fn run(
     stdout: &mut dyn Write,
     console: &Console<'_>,
 ) -> Result<(), GetKubeconfigError> {
-    let report = Report(console);
     let suffix = ApiGroupSuffix::parse(flags.concierge.concierge_api_group_suffix.as_str())
         .map_err(GetKubeconfigError::Suffix)?;
     let given = Given {
@@ -63,8 +60,9 @@ pub(crate) fn run(
         command: command(flags.pinniped_cli_path.as_deref(), own_path)?,
     };
     if matches!(given.statics, Some(Login::Token(_))) {
-        report.warn(format_args!(
-            "the token will stand in the kubeconfig, and in the process lists of its users' machines; prefer --static-token-env"
+        console.say(format_args!(
+            "Warning: the token will stand in the kubeconfig, and in the process lists of its users' machines; prefer \
+             --static-token-env"
         ));
     }
     let output = Output::open(flags.output.as_deref(), stdout)?;
@@ -72,8 +70,8 @@ pub(crate) fn run(
         .map_err(GetKubeconfigError::ReadKubeconfig)?;
     let source = Source::of(&kubeconfig, flags.kubeconfig_context.as_deref())?;
     for field in &source.passwords_left_out {
-        report.warn(format_args!(
-            "the user and password in {field} of the kubeconfig are left out"
+        console.say(format_args!(
+            "Warning: the user and password in {field} of the kubeconfig are left out"
         ));
     }
     let text = block_on(async {
@@ -83,10 +81,10 @@ pub(crate) fn run(
                 let config = source.config(kubeconfig).await?;
                 let cluster = Cluster::connect(config)?;
                 // On the heap: it is large, and so would be all that wait for it.
-                Box::pin(discover(&cluster, &source, flags, &given, &report)).await?
+                Box::pin(discover(&cluster, &source, flags, &given, console)).await?
             }
         };
-        make(source, found, flags, given, &report).await
+        make(source, found, flags, given, console).await
     })?;
     Ok(output.write(&text)?)
 }
@@ -125,18 +123,18 @@ async fn discover(
     source: &Source,
     flags: &KubeconfigFlags,
     given: &Given,
-    report: &Report<'_>,
+    console: &Console<'_>,
 ) -> Result<Found, GetKubeconfigError> {
     let discovery = Discovery {
         cluster,
         suffix: &given.suffix,
         flags: &flags.concierge,
     };
-    let strategies = discovery.strategies(flags.timeout, report).await?;
+    let strategies = discovery.strategies(flags.timeout, console).await?;
     let wanted = flags.concierge.concierge_mode;
     let (mut mode, mut door) = strategy::choose(&strategies, wanted).inspect_err(|_| {
         for strategy in &strategies {
-            report.say(format_args!("found strategy {strategy}"));
+            console.say(format_args!("found strategy {strategy}"));
         }
     })?;
     let endpoint = flags.concierge.concierge_endpoint.as_str();
@@ -144,37 +142,37 @@ async fn discover(
         && endpoint.is_empty()
         && discovery.api_server_refuses_logins().await
     {
-        report.say(format_args!(
+        console.say(format_args!(
             "the API server lets nobody without credentials log in"
         ));
         (mode, door) = direct;
     }
-    report.say(format_args!(
+    console.say(format_args!(
         "discovered Concierge operating in {mode} mode"
     ));
     if wanted.is_none() {
         for other in strategy::others(&strategies, mode) {
-            report.say(format_args!("--concierge-mode={other} would work too"));
+            console.say(format_args!("--concierge-mode={other} would work too"));
         }
     }
     let placement = Placement::of(door, source, endpoint, given.concierge_ca.clone())?;
     if endpoint.is_empty() {
-        report.say(format_args!(
+        console.say(format_args!(
             "discovered Concierge endpoint {}",
             placement.endpoint
         ));
     }
     if let (None, Some(ca)) = (&given.concierge_ca, &placement.ca) {
-        report.say(format_args!(
+        console.say(format_args!(
             "discovered Concierge certificate authority bundle, roots: {}",
             ca.certificates().len()
         ));
     }
     for hint in placement.hints() {
-        report.warn(format_args!("{hint}"));
+        console.say(format_args!("Warning: {hint}"));
     }
     let authenticator = discovery.authenticator().await?;
-    report.say(format_args!("discovered {authenticator}"));
+    console.say(format_args!("discovered {authenticator}"));
     let mut found = Found {
         concierge: Some(Concierge {
             suffix: given.suffix.to_string(),
@@ -207,12 +205,12 @@ async fn make(
     found: Found,
     flags: &KubeconfigFlags,
     given: Given,
-    report: &Report<'_>,
+    console: &Console<'_>,
 ) -> Result<String, GetKubeconfigError> {
     let login = match given.statics {
         Some(login) => login,
         None => {
-            let oidc = issuer::ask(flags, given.oidc_ca, found.issuer, report).await?;
+            let oidc = issuer::ask(flags, given.oidc_ca, found.issuer, console).await?;
             Login::Oidc(Box::new(oidc))
         }
     };
@@ -238,8 +236,8 @@ async fn make(
         },
     };
     if !flags.skip_validation {
-        validation::validate(&entry.cluster, flags.timeout, report).await?;
-        report.say(format_args!("validated connection to the cluster"));
+        validation::validate(&entry.cluster, flags.timeout, console).await?;
+        console.say(format_args!("validated connection to the cluster"));
     }
     to_yaml(vec![entry]).map_err(GetKubeconfigError::Encode)
 }

@@ -4,6 +4,7 @@
 //! `login static`; it answers from the credential cache before anything else is set up, so that
 //! the common case costs little more than starting a process.
 
+mod agent_placement;
 mod agent_values;
 mod arguments;
 mod audit_id;
@@ -20,6 +21,7 @@ mod exchange;
 mod exec_credential;
 mod get_kubeconfig;
 mod go_duration;
+mod hex;
 mod installation;
 mod keyring;
 mod kubeconfig_file;
@@ -248,6 +250,15 @@ fn is_about_stray_word(error: &clap::Error) -> bool {
             Some(ContextValue::String(argument)) if !argument.starts_with('-')
         ),
         _ => false,
+    }
+}
+
+/// What a message ends with where there is more to say.
+fn after_colon(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
     }
 }
 

@@ -48,10 +48,7 @@ pub(crate) fn run(
         environment, clock, ..
     } = *surroundings;
     let settings = Settings::parse(login, environment)?;
-    let info = environment("KUBERNETES_EXEC_INFO")
-        .and_then(|text| text.into_string().ok())
-        .map(|text| ExecInfo::parse(&text))
-        .unwrap_or_default();
+    let info = ExecInfo::of(environment);
     let caches = Caches::open(login, &settings, surroundings, &info)?;
     let credential = match caches.credential(clock, console) {
         Some(credential) => credential,
@@ -216,10 +213,7 @@ impl Caches {
 
     fn report(&self, error: &dyn std::error::Error, console: &Console<'_>) {
         match self.debug_sessions {
-            true => console.tell(&format!(
-                "Debug: {}",
-                crate::printable(&crate::chain(error))
-            )),
+            true => console.say(format_args!("Debug: {}", crate::chain(error))),
             false => console.debug_error(error),
         }
     }

@@ -64,10 +64,7 @@ pub(crate) fn run(
         .transpose()
         .map_err(LoginError::Parameters)?;
     let token = login.given_token(surroundings.environment)?;
-    let info = (surroundings.environment)("KUBERNETES_EXEC_INFO")
-        .and_then(|text| text.into_string().ok())
-        .map(|text| ExecInfo::parse(&text))
-        .unwrap_or_default();
+    let info = ExecInfo::of(surroundings.environment);
     let credential = match parameters {
         Some(parameters) => cached_or(login, surroundings, &token, &info, console, || {
             let runtime = tokio::runtime::Builder::new_current_thread()

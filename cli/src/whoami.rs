@@ -1,6 +1,5 @@
 //! `haulout whoami`: who the API server takes the kubeconfig's user for.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::arguments::{AnswerFormat, WhoAmIFlags};
 use crate::audit_id::audit_id;
 use crate::cluster::{Cluster, ClusterError, NamedCluster, call_error, shown_server};
 use crate::console::Console;
-use crate::{Environment, printable};
+use crate::{Environment, after_colon, printable};
 
 /// Most bytes of an answer.
 const MAX_BYTES: usize = 1 << 20;
@@ -189,14 +188,6 @@ fn text(cluster: Option<&NamedCluster>, status: &WhoAmIRequestStatus) -> String 
         printable(&user.username),
         printable(&user.groups.join(", ")),
     )
-}
-
-fn after_colon(text: &str) -> impl fmt::Display {
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!(": {text}")
-    }
 }
 
 #[cfg(test)]

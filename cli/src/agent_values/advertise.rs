@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Uri;
 
-use super::values::quoted;
+use crate::agent_placement::quoted;
 use crate::cluster::shown_server;
 use crate::local_host::is_local_host;
 

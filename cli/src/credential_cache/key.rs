@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::value::RawValue;
+
+use crate::hex::sha256_hex;
 
 /// Key of `login static`: lower-case hexadecimal SHA-256 over arguments, token and cluster.
 pub(crate) fn static_login_key(
@@ -66,12 +67,7 @@ fn hash(inputs: &impl Serialize) -> serde_json::Result<String> {
         }
     }
     json.push('\n');
-    let hash = digest(&SHA256, json.as_bytes());
-    Ok(hash
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(sha256_hex(&json))
 }
 
 #[cfg(test)]
@@ -95,7 +91,7 @@ mod tests {
     fn html_characters_are_escaped_as_go_does() {
         assert_eq!(
             hash(&"<&>\u{2028}").unwrap(),
-            hash_of("\"\\u003c\\u0026\\u003e\\u2028\"\n")
+            sha256_hex("\"\\u003c\\u0026\\u003e\\u2028\"\n")
         );
     }
 
@@ -114,21 +110,13 @@ mod tests {
         }
         assert_eq!(
             keys[3],
-            hash_of(
+            sha256_hex(
                 "{\"args\":[\"login\",\"static\"],\"token\":\"token\",\"cluster\":{\"server\":\"https://k\"}}\n"
             )
         );
         assert_eq!(
             login_key(&arguments, None).unwrap(),
-            hash_of("{\"args\":[\"login\",\"static\"],\"cluster\":null}\n")
+            sha256_hex("{\"args\":[\"login\",\"static\"],\"cluster\":null}\n")
         );
-    }
-
-    fn hash_of(text: &str) -> String {
-        digest(&SHA256, text.as_bytes())
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
     }
 }

@@ -3,8 +3,6 @@
 mod objects;
 mod server;
 
-use std::time::{Duration, Instant, SystemTime};
-
 use haulout_api::group::ApiGroupSuffix;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::jiff::Timestamp;
@@ -17,29 +15,9 @@ use super::claims::Claims;
 use super::observations::{AccountFault, Body, Objects, Observations, OwnDoor, Token, TokenLogin};
 use super::stanza::Stanza;
 use crate::chain;
+use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError, call, shown_server};
 use crate::exchange::{Parameters, Request};
-
-/// This computer's clock, as it was read at the start, and gone on since.
-#[derive(Debug)]
-pub(super) struct Clock {
-    now: SystemTime,
-    set: Instant,
-}
-
-impl Clock {
-    pub(super) fn set_to(now: SystemTime) -> Self {
-        Self {
-            now,
-            set: Instant::now(),
-        }
-    }
-
-    fn now(&self) -> Timestamp {
-        let gone_on: Duration = self.set.elapsed();
-        Timestamp::try_from(self.now + gone_on).unwrap_or_default()
-    }
-}
 
 /// Looks at everything that can be seen; no answer from the API server ends it.
 pub(super) async fn observe(
@@ -47,8 +25,9 @@ pub(super) async fn observe(
     suffix: ApiGroupSuffix,
     stanza: Option<&Stanza>,
     given: Option<&SecretString>,
-    clock: &Clock,
+    clock: Clock,
 ) -> Result<Observations, ClusterError> {
+    let now = || Timestamp::try_from(clock.now()).unwrap_or_default();
     let (door, version, date) = match Server::of_kubeconfig(&config).await {
         Ok(server) => match server.version().await {
             Ok((answer, date)) => (Some(server), Ok(answer), date),
@@ -59,8 +38,8 @@ pub(super) async fn observe(
     let mut observations = Observations {
         server: shown_server(&config.cluster_url),
         verifies_server: !config.accept_invalid_certs,
-        now: clock.now(),
-        clock_difference: date.map(|date| clock.now().as_second() - date.as_second()),
+        now: now(),
+        clock_difference: date.map(|date| now().as_second() - date.as_second()),
         version,
         login: None,
         account: None,

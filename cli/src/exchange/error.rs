@@ -10,12 +10,13 @@ use reqwest::StatusCode;
 
 use super::Parameters;
 use super::{LONGEST_PAUSE, PAUSE};
+use crate::audit_id::audit_hint;
 use crate::transport::TransportFault;
 
 /// Why an exchange failed. The words before the first colon are those of Pinniped's CLI.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExchangeError {
-    #[error("login failed: {message}{}", audit_hint(audit_id.as_deref()))]
+    #[error("login failed: {message}{}", audit_hint("cluster", audit_id.as_deref()))]
     Refused {
         message: String,
         audit_id: Option<String>,
@@ -141,13 +142,6 @@ fn wait(retry_after: Option<u64>) -> impl fmt::Display {
     match retry_after {
         Some(seconds) => format!("try again in {seconds} s"),
         None => "try again in a moment".to_owned(),
-    }
-}
-
-fn audit_hint(audit_id: Option<&str>) -> impl fmt::Display {
-    match audit_id {
-        Some(id) => format!(" (the cluster's administrator finds the reason under Audit-ID {id})"),
-        None => String::new(),
     }
 }
 

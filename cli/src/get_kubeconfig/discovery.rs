@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep};
 
 use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, Tls};
 use super::error::{CaLookupFault, GetKubeconfigError};
-use super::report::Report;
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
 use crate::ca::CaBundle;
 use crate::cluster::{Cluster, ClusterError, call, shown_server};
+use crate::console::Console;
 
 /// How often a CredentialIssuer is looked at whose strategies are pending.
 const POLL: Duration = Duration::from_secs(2);
@@ -37,12 +37,12 @@ impl Discovery<'_> {
     pub(super) async fn strategies(
         &self,
         timeout: Duration,
-        report: &Report<'_>,
+        console: &Console<'_>,
     ) -> Result<Vec<Strategy>, GetKubeconfigError> {
         let end = Instant::now() + timeout;
         let mut issuer = self.credential_issuer().await?;
         let name = issuer.metadata.name.clone().unwrap_or_default();
-        report.say(format_args!("discovered CredentialIssuer {name}"));
+        console.say(format_args!("discovered CredentialIssuer {name}"));
         let mut polls = 0;
         loop {
             let strategies = Strategy::all(&issuer.data);
@@ -64,7 +64,7 @@ impl Discovery<'_> {
                 });
             }
             if polls % POLLS_BETWEEN_WORDS == 0 {
-                report.say(format_args!(
+                console.say(format_args!(
                     "waiting {} s at most for CredentialIssuer {name}: {}",
                     left.as_secs_f64().ceil(),
                     pending.join("; ")

@@ -1,11 +1,11 @@
 //! What the issuer says of how users log in there.
 
 use super::error::GetKubeconfigError;
-use super::report::Report;
 use super::stanza::Oidc;
 use super::upstream::Upstream;
 use crate::arguments::KubeconfigFlags;
 use crate::ca::CaBundle;
+use crate::console::Console;
 use crate::oidc::provider::{self, Provider};
 use crate::oidc::scopes::{DEFAULT_SCOPES, offered_scopes};
 use crate::oidc::{IssuerClient, identity_providers};
@@ -29,12 +29,12 @@ pub(super) async fn ask(
     flags: &KubeconfigFlags,
     ca: Option<CaBundle>,
     found: FoundIssuer,
-    report: &Report<'_>,
+    console: &Console<'_>,
 ) -> Result<Oidc, GetKubeconfigError> {
     let fill = |what: &str, given: &str, found: String| match given.is_empty() {
         true if found.is_empty() => found,
         true => {
-            report.say(format_args!("discovered OIDC {what} {found}"));
+            console.say(format_args!("discovered OIDC {what} {found}"));
             found
         }
         false => given.to_owned(),
@@ -52,7 +52,7 @@ pub(super) async fn ask(
         return Err(GetKubeconfigError::ReservedAudience(audience));
     }
     if let (None, Some(ca)) = (&ca, &found.ca) {
-        report.say(format_args!(
+        console.say(format_args!(
             "discovered OIDC CA bundle, roots: {}",
             ca.certificates().len()
         ));
@@ -60,19 +60,19 @@ pub(super) async fn ask(
     let ca = ca.or(found.ca);
     let roots = CaBundle::trust_roots(ca.as_ref());
     let discovery = |error| GetKubeconfigError::Discovery(Box::new(error));
-    let client = IssuerClient::new(&roots, report.0).map_err(discovery)?;
+    let client = IssuerClient::new(&roots, console).map_err(discovery)?;
     let provider = provider::discover(&client, &issuer)
         .await
         .map_err(discovery)?;
     let is_supervisor = provider.is_supervisor();
-    let upstream = upstream(flags, &client, &provider, report).await?;
+    let upstream = upstream(flags, &client, &provider, console).await?;
     let client_id = client_id(
         flags.oidc.oidc_client_id.as_deref(),
         is_supervisor,
         &audience,
     );
     if !is_supervisor {
-        tell_of_client(flags.oidc.oidc_client_id.as_deref(), &audience, report);
+        tell_of_client(flags.oidc.oidc_client_id.as_deref(), &audience, console);
     }
     Ok(Oidc {
         request_audience: match audience == client_id {
@@ -106,7 +106,7 @@ async fn upstream(
     flags: &KubeconfigFlags,
     client: &IssuerClient<'_>,
     provider: &Provider,
-    report: &Report<'_>,
+    console: &Console<'_>,
 ) -> Result<Upstream, GetKubeconfigError> {
     let given = Upstream {
         name: flags.upstream_identity_provider_name.clone(),
@@ -121,7 +121,7 @@ async fn upstream(
     let is_open = given.flow.is_empty();
     let found = given.complete(&list.pinniped_identity_providers)?;
     if is_open && !found.flow.is_empty() {
-        report.say(format_args!(
+        console.say(format_args!(
             "discovered identity provider {} and its flow {}",
             found.name, found.flow
         ));
@@ -137,13 +137,13 @@ fn client_id(given: Option<&str>, is_supervisor: bool, audience: &str) -> String
 }
 
 /// Says of an issuer that is no Supervisor what client was taken, or what speaks against the given one.
-fn tell_of_client(given: Option<&str>, audience: &str, report: &Report<'_>) {
+fn tell_of_client(given: Option<&str>, audience: &str, console: &Console<'_>) {
     match given {
-        None if !audience.is_empty() => report.say(format_args!(
+        None if !audience.is_empty() => console.say(format_args!(
             "took the audience for the client ID, since the issuer is no Pinniped Supervisor"
         )),
-        Some(given) if !audience.is_empty() && given != audience => report.warn(format_args!(
-            "the issuer is no Pinniped Supervisor: unless it exchanges tokens (RFC 8693), --oidc-client-id has to be the audience, \
+        Some(given) if !audience.is_empty() && given != audience => console.say(format_args!(
+            "Warning: the issuer is no Pinniped Supervisor: unless it exchanges tokens (RFC 8693), --oidc-client-id has to be the audience, \
              {audience}"
         )),
         _ => {}
@@ -155,7 +155,7 @@ fn tell_of_client(given: Option<&str>, audience: &str, report: &Report<'_>) {
 fn scopes(given: Option<&[String]>, provider: &Provider) -> Vec<String> {
     let mut scopes =
         given.map_or_else(|| DEFAULT_SCOPES.map(str::to_owned).to_vec(), <[_]>::to_vec);
-    if provider.identity_providers_endpoint.is_some() {
+    if provider.is_supervisor() {
         let supported = provider.scopes_supported.as_deref().unwrap_or_default();
         let identity = ["username", "groups"];
         let is_listed = |name: &&str| supported.iter().any(|scope| scope == name);

@@ -3,7 +3,7 @@
 use haulout_https::foreign;
 
 use super::error::GetKubeconfigError;
-use crate::oidc::identity_providers::IdentityProvider;
+use crate::oidc::identity_providers::{IdentityProvider, json};
 
 /// An identity provider and a flow of it; empty where the kubeconfig is to name none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,11 +60,6 @@ impl Upstream {
             flow,
         })
     }
-}
-
-/// As the Supervisor wrote it, but visible and short.
-fn json(list: &[IdentityProvider]) -> String {
-    foreign(&serde_json::to_string(list).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use kube::{Client, Config};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{AttemptFault, GetKubeconfigError};
-use super::report::Report;
 use crate::chain;
 use crate::cluster::Cluster;
+use crate::console::Console;
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) async fn validate(
     entry: &ClusterEntry,
     limit: Duration,
-    report: &Report<'_>,
+    console: &Console<'_>,
 ) -> Result<(), GetKubeconfigError> {
     let client = client(entry).await?;
     let server = entry.server.clone().unwrap_or_default();
@@ -39,7 +39,7 @@ pub(super) async fn validate(
         let fault = chain(&source);
         if fault != told {
             let left = left.as_secs_f64().ceil();
-            report.say(format_args!(
+            console.say(format_args!(
                 "{server} does not answer yet, trying for another {left} s: {fault}"
             ));
             told = fault;

@@ -15,7 +15,7 @@ use super::paste;
 use super::session::Session;
 use crate::arguments::Flow;
 use crate::oidc::authorization::{Attempt, RANDOM_BYTES, authorize_url};
-use crate::oidc::callback::{Arrival, CallbackListener, judge_pasted};
+use crate::oidc::callback::{self, Arrival, CallbackListener, judge_pasted};
 use crate::oidc::password::{self, Login};
 use crate::oidc::tokens::TokenAnswer;
 use crate::oidc::{OidcError, device, identity_providers, place};
@@ -89,7 +89,7 @@ impl Session<'_> {
         let port = listener
             .as_ref()
             .map_or(0, |listener| listener.address().port());
-        let redirect_uri = format!("http://127.0.0.1:{port}/callback");
+        let redirect_uri = callback::redirect_uri(port);
         let link = |form_post| {
             authorize_url(
                 endpoint,
@@ -229,7 +229,7 @@ impl Session<'_> {
         }
         let login = self.ask_login().await?;
         let attempt = attempt(issuer)?;
-        let redirect_uri = format!("http://127.0.0.1:{}/callback", self.settings.listen_port);
+        let redirect_uri = callback::redirect_uri(self.settings.listen_port);
         let url = authorize_url(
             issuer.authorization_endpoint()?,
             &issuer.client,

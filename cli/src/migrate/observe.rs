@@ -22,7 +22,8 @@ use super::name::{Name, NameError};
 use super::record::{ANNOTATION, Record, RecordError};
 use super::state::{Anonymous, Authenticator, Concierge, Issuer, Service, Source, State};
 use super::steps::{RELEASE_NAME, RELEASE_NAMESPACE};
-use crate::agent_values;
+use crate::agent_placement::ControlPlane;
+use crate::chain;
 use crate::cluster::{Cluster, ClusterError, call};
 use crate::installation::{AGENT_NAMESPACE, NAMESPACE, RELEASE};
 
@@ -87,12 +88,17 @@ pub(super) async fn observe(
         issuers: issuers.iter().map(issuer).collect(),
         sources,
         anonymous: anonymous(cluster, &suffix).await,
-        placement: match agent_values::read(cluster).await {
-            Ok(values) => Ok(values.preset().unwrap_or("custom")),
-            Err(error) => Err(crate::chain(&error)),
-        },
+        placement: placement(cluster).await,
         suffix,
     })
+}
+
+/// The chart's preset for where the agent belongs, or why nobody can tell.
+async fn placement(cluster: &Cluster) -> Result<&'static str, String> {
+    let control_plane = ControlPlane::read(cluster).await;
+    let values = control_plane.map_err(|error| chain(&error))?.agent_values();
+    let values = values.map_err(|error| chain(&error))?;
+    Ok(values.preset().unwrap_or("custom"))
 }
 
 /// The suffix of the one installation that is registered.
@@ -285,7 +291,7 @@ async fn has_source(
 async fn anonymous(cluster: &Cluster, suffix: &ApiGroupSuffix) -> Anonymous {
     let client = match cluster.anonymous() {
         Ok(client) => client,
-        Err(error) => return Anonymous::Unknown(crate::chain(&error)),
+        Err(error) => return Anonymous::Unknown(chain(&error)),
     };
     let kind = GroupVersionKind::gvk(&suffix.login_group(), VERSION, credential::KIND);
     let resource = ApiResource::from_gvk_with_plural(&kind, credential::PLURAL);
@@ -294,7 +300,7 @@ async fn anonymous(cluster: &Cluster, suffix: &ApiGroupSuffix) -> Anonymous {
         Ok(_) => Anonymous::Admitted,
         Err(ClusterError::Refused { status, .. }) if status.code == 401 => Anonymous::Refused,
         Err(ClusterError::Refused { .. }) => Anonymous::Admitted,
-        Err(error) => Anonymous::Unknown(crate::chain(&error)),
+        Err(error) => Anonymous::Unknown(chain(&error)),
     }
 }
 

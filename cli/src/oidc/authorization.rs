@@ -9,6 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::hex::hex;
+
 /// Random bytes that one attempt needs.
 pub(crate) const RANDOM_BYTES: usize = 64;
 
@@ -136,10 +138,6 @@ pub(crate) fn authorize_url(
     query.extend_pairs(&client.extra_parameters);
     drop(query);
     url
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -16,9 +16,14 @@ use super::authorization::Attempt;
 pub(crate) use listener::{Arrival, CallbackListener};
 
 /// Where it comes back to.
-pub(crate) const PATH: &str = "/callback";
+const PATH: &str = "/callback";
 /// Most bytes of a form.
 const MAX_FORM: usize = 1 << 20;
+
+/// The same as an issuer is told it, where this port is listened on.
+pub(crate) fn redirect_uri(port: u16) -> String {
+    format!("http://127.0.0.1:{port}{PATH}")
+}
 
 /// What matters of a request.
 #[derive(Clone, Copy, Debug)]

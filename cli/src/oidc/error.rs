@@ -13,7 +13,8 @@ use url::Url;
 
 use super::callback::Denied;
 use super::identity_providers::ChoiceError;
-use crate::audit_id::audit_id;
+use crate::after_colon;
+use crate::audit_id::{audit_hint, audit_id};
 
 /// What was being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(crate) enum OidcError {
     #[error(
         "failed to {step}: {url} answered {status}; {}{}",
         remedy::of_status(*status),
-        audit_hint(audit_id.as_deref())
+        audit_hint("issuer", audit_id.as_deref())
     )]
     Status {
         step: Step,
@@ -77,7 +78,7 @@ pub(crate) enum OidcError {
         "failed to {step}: {url} refused with \"{code}\"{}{}{}",
         after_colon(description),
         remedy::of_code(code),
-        audit_hint(audit_id.as_deref())
+        audit_hint("issuer", audit_id.as_deref())
     )]
     Refused {
         step: Step,
@@ -204,21 +205,6 @@ impl From<TokenError> for OidcError {
             | TokenError::ClockUnset => Self::Clock(error),
             error => Self::IdToken(error),
         }
-    }
-}
-
-fn audit_hint(audit_id: Option<&str>) -> String {
-    match audit_id {
-        Some(id) => format!(" (the issuer's administrator finds the reason under Audit-ID {id})"),
-        None => String::new(),
-    }
-}
-
-fn after_colon(text: &str) -> String {
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!(": {text}")
     }
 }
 

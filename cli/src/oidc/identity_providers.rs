@@ -117,7 +117,7 @@ pub(crate) fn choose_flow(
 }
 
 /// As the Supervisor wrote it, but visible and short.
-fn json(value: &impl Serialize) -> String {
+pub(crate) fn json(value: &(impl Serialize + ?Sized)) -> String {
     foreign(&serde_json::to_string(value).unwrap_or_default())
 }
 

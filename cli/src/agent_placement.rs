@@ -1,13 +1,42 @@
-//! From controller-manager pods to values of the chart. No I/O.
+//! Where the agent belongs: from controller-manager pods to values of the chart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use haulout_api::controller_manager::{
-    CONTROL_PLANE_LABEL, NoneRuns, RunAs, SigningFile, SigningFiles, SigningFilesError, choose,
-    is_controller_manager, is_running, node_name, signing_files,
+    CONTROL_PLANE_LABEL, LABEL_SELECTORS, NAMESPACE, NoneRuns, RunAs, SigningFile, SigningFiles,
+    SigningFilesError, choose, is_controller_manager, is_running, node_name, signing_files,
 };
 use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+
+use crate::cluster::{Cluster, ClusterError};
+
+/// What tells where the agent belongs.
+pub(crate) struct ControlPlane {
+    /// Those of kube-controller-manager; one that has several labels is there several times.
+    pods: Vec<Pod>,
+    nodes: Vec<Node>,
+}
+
+impl ControlPlane {
+    pub(crate) async fn read(cluster: &Cluster) -> Result<Self, ClusterError> {
+        let api: Api<Pod> = Api::namespaced(cluster.client(), NAMESPACE);
+        let what = "the pods of kube-controller-manager";
+        let mut pods = Vec::new();
+        for selector in LABEL_SELECTORS {
+            pods.extend(cluster.list(what, &api, selector).await?);
+        }
+        let nodes: Api<Node> = Api::all(cluster.client());
+        let nodes = cluster.list("the nodes", &nodes, "").await?;
+        Ok(Self { pods, nodes })
+    }
+
+    /// What to place, if all running controller-managers agree.
+    pub(crate) fn agent_values(&self) -> Result<AgentValues, PlacementError> {
+        AgentValues::decide(&self.pods, &self.nodes)
+    }
+}
 
 /// Presets of the chart: name, certificate, key, and the user and group that can read the key.
 const PRESETS: [(&str, &str, &str, RunAs); 2] = [
@@ -69,7 +98,7 @@ pub(crate) enum PlacementError {
 
 impl AgentValues {
     /// What to place, if all running controller-managers agree.
-    pub(crate) fn decide(pods: &[Pod], nodes: &[Node]) -> Result<Self, PlacementError> {
+    fn decide(pods: &[Pod], nodes: &[Node]) -> Result<Self, PlacementError> {
         choose(distinct(pods), nodes).map_err(PlacementError::NoneRuns)?;
         let mut found: Vec<(SigningFiles, String, String)> = Vec::new();
         for pod in distinct(pods).filter(|pod| is_running(pod)) {
