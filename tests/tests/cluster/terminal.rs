@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_operate::clock::Clock;
 use haulout_tests::cluster::{Credential, Kubectl, Profile, StackOptions};
-use haulout_tests::supervisor::{Behaviour, PASSWORD, Supervisor};
+use haulout_tests::supervisor::{Behaviour, IdentityProvider, PASSWORD, Supervisor};
 use haulout_tests::terminal::{Ended, Terminal};
 use serde_json::{Value, json};
 use url::Url;
@@ -65,6 +65,19 @@ impl Person {
         let command = self.kubectl.on_terminal();
         let command = command.args(["auth", "whoami", "-o", "json"]);
         Terminal::run(command, user).await.unwrap()
+    }
+
+    /// The same as bob with this password, who is asked for both.
+    async fn log_in_by(&self, password: &str) -> Ended {
+        let keys = format!("{password}\n");
+        let ended = self
+            .whoami(async |terminal| {
+                terminal.answer("Username: ", "bob\n").await?;
+                terminal.answer_unseen("Password: ", &keys).await
+            })
+            .await;
+        assert!(ended.leaves_sane_terminal);
+        ended
     }
 }
 
@@ -133,27 +146,25 @@ async fn c097_kubectl_lets_its_plugin_ask_for_a_code_once() {
 #[ignore = "run by cargo xtask test"]
 async fn c098_kubectl_lets_its_plugin_ask_for_a_password_once() {
     let (running, supervisor) = start().await;
-    let ldap = [
-        "--upstream-identity-provider-name=my-ldap",
-        "--upstream-identity-provider-type=ldap",
-        "--upstream-identity-provider-flow=cli_password",
-    ];
-    let bob = Person::new(&running, &supervisor, "bob", &ldap);
-    let log_in = async |password: &str| {
-        let keys = format!("{password}\n");
-        let user = async |terminal: &mut Terminal| {
-            terminal.answer("Username: ", "bob\n").await?;
-            terminal.answer_unseen("Password: ", &keys).await
-        };
-        let ended = bob.whoami(user).await;
-        assert!(ended.leaves_sane_terminal);
-        ended
-    };
-    let refused = log_in("wrong").await;
-    let reason = "login failed with code \"access_denied\": Username/password not accepted.";
-    assert!(!refused.status.success());
-    assert!(refused.shown.contains(reason), "{}", refused.shown);
-    assert_eq!(username(&log_in(PASSWORD).await), "bob");
-    needs_no_answer(&bob, "bob").await;
-    assert_eq!(supervisor.calls().codes, 1);
+    for type_ in ["ldap", "activedirectory", "oidc"] {
+        supervisor.behaviour().identity_providers = vec![IdentityProvider {
+            name: "corp",
+            type_,
+            flows: vec!["browser_authcode", IdentityProvider::PASSWORD_FLOW],
+        }];
+        let flags = [
+            "--upstream-identity-provider-name=corp",
+            &format!("--upstream-identity-provider-type={type_}"),
+            "--upstream-identity-provider-flow=cli_password",
+        ];
+        let bob = Person::new(&running, &supervisor, type_, &flags);
+        let before = supervisor.calls().codes;
+        let refused = bob.log_in_by("wrong").await;
+        let reason = "login failed with code \"access_denied\": Username/password not accepted.";
+        assert!(!refused.status.success());
+        assert!(refused.shown.contains(reason), "{}", refused.shown);
+        assert_eq!(username(&bob.log_in_by(PASSWORD).await), "bob");
+        needs_no_answer(&bob, "bob").await;
+        assert_eq!(supervisor.calls().codes, before + 1, "{type_}");
+    }
 }

@@ -515,14 +515,12 @@ async fn c040_addresses_without_encryption_are_refused_before_anything_is_asked(
         "issuer must be an https URL, but had scheme \"http\" instead",
     );
     assert_eq!(site.supervisor.calls(), Calls::default());
-    // The issuer's document is read, and then nothing else asked, of it or of a browser.
-    for (endpoint, name) in [
-        ("authorization_endpoint", "ENDPOINT_A"),
-        ("token_endpoint", "ENDPOINT_T"),
-    ] {
-        site.supervisor.behaviour().discovery = json!({endpoint: format!("{plain}/{name}")});
+    // An endpoint of the issuer: its document is read, and nothing else asked, of it or of a browser.
+    for endpoint in ["authorization_endpoint", "token_endpoint"] {
+        site.supervisor.behaviour().discovery = json!({endpoint: plain});
         let outcome = site.run(&[]).await;
-        assert_fails(&outcome, 1, "must be an https URL");
+        let expected = format!("{endpoint} must be an https URL, but had scheme \"http\" instead");
+        assert_fails(&outcome, 1, &expected);
         assert!(!outcome.stderr.contains("Log in by"), "{}", outcome.stderr);
     }
     let asked = Calls {
