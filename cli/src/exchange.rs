@@ -1,5 +1,6 @@
 //! Exchanges a token for a client certificate: one anonymous `TokenCredentialRequest`.
 
+mod clock;
 mod error;
 mod parameters;
 
@@ -108,13 +109,14 @@ pub(crate) async fn exchange(
 ) -> Result<ClusterCredential, ExchangeError> {
     let work = async {
         let client = client(parameters)?;
-        match attempt(&client, parameters, token, console).await {
+        let attempt = async || attempt(&client, parameters, token, now, console).await;
+        match attempt().await {
             Err(error) => {
                 let Some(pause) = error.pause_before_retry() else {
                     return Err(error);
                 };
                 tokio::time::sleep(pause).await;
-                attempt(&client, parameters, token, console).await
+                attempt().await
             }
             done => done,
         }
@@ -172,6 +174,7 @@ async fn attempt(
     client: &Client,
     parameters: &Parameters,
     token: &SecretString,
+    now: SystemTime,
     console: &Console<'_>,
 ) -> Result<ClusterCredential, ExchangeError> {
     let request = Request::new(
@@ -199,11 +202,19 @@ async fn attempt(
             BodyError::Transport(error) => ExchangeError::from_transport(error, parameters),
             BodyError::TooLong(_) => ExchangeError::TooLong,
         })?;
-    if status.is_success() {
-        credential(&body, &headers)
-    } else {
-        Err(refusal(status, &headers, &body, parameters))
+    if !status.is_success() {
+        return Err(refusal(status, &headers, &body, parameters));
     }
+    let mut credential = credential(&body, &headers)?;
+    if let Some(behind) = clock::behind(&headers, now) {
+        console.say(format_args!(
+            "Warning: this computer's clock is {} s behind the cluster's; set it right",
+            behind.as_secs()
+        ));
+        let end = &mut credential.expiration_timestamp.0;
+        *end = clock::earlier(*end, behind);
+    }
+    Ok(credential)
 }
 
 /// Where logins go, below the path of `endpoint`.

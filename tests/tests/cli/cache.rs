@@ -182,3 +182,20 @@ fn other_endpoint_is_another_entry() {
     machine.login(&two, &[]).credential();
     assert_eq!((one.received().len(), two.received().len()), (1, 1));
 }
+
+/// By the computer's own clock, which is all that the cache and kubectl have.
+#[test]
+fn a_clock_that_is_behind_makes_no_certificate_last_longer() {
+    let mut machine = Machine::new();
+    machine.now = NOW - 900;
+    let server = two_answers();
+    let outcome = machine.login(&server, &[]);
+    let status = &outcome.credential()["status"];
+    // 15 minutes before the certificate's own end.
+    assert_eq!(status["expirationTimestamp"], "2026-11-18T10:56:40Z");
+    let warning = "Warning: this computer's clock is 900 s behind the cluster's; set it right\n";
+    assert_eq!(outcome.stderr, warning);
+    machine.now += 280;
+    machine.login(&server, &[]).credential();
+    assert_eq!(server.received().len(), 2, "its real end is near");
+}

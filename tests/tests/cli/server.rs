@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum_server::tls_rustls::RustlsConfig;
 use base64::Engine;
@@ -16,6 +16,9 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::SupportedProtocolVersion;
 use rustls_pki_types::PrivateKeyDer;
 use serde_json::Value;
+
+/// [`NOW`](crate::NOW).
+const DATE: &str = "Wed, 18 Nov 2026 11:06:40 GMT";
 
 /// One request as it arrived.
 pub(crate) struct Received {
@@ -185,8 +188,11 @@ async fn respond(
         headers,
         body,
     };
-    let answer = (shared.respond)(&received);
+    let mut answer = (shared.respond)(&received);
     shared.received.lock().unwrap().push(received);
+    // The time of the tests, not this computer's.
+    let date = HeaderValue::from_static(DATE);
+    answer.headers_mut().entry("date").or_insert(date);
     answer
 }
 
