@@ -69,10 +69,10 @@ pub(crate) enum CacheError {
 impl CacheError {
     /// Tells of it: to everybody where the user has named a place that does not do, and would wonder why each login is the first;
     /// else to those who want to know what is going on.
-    pub(crate) fn report(&self, console: &Console<'_>) {
+    pub(crate) fn report(&self, asked: bool, console: &Console<'_>) {
         match self {
             Self::Keyring(_) | Self::NoCache { .. } | Self::Name { .. } => console.warn_of(self),
-            _ => console.debug_error(self),
+            _ => console.report(self, asked),
         }
     }
 }

@@ -82,7 +82,6 @@ impl Cluster {
 
     /// Runs the credential plugin of the kubeconfig, if it has one.
     pub(crate) fn connect(config: Config) -> Result<Self, ClusterError> {
-        check_server(&config)?;
         let client = connect(config.clone())?;
         Ok(Self { client, config })
     }

@@ -80,6 +80,14 @@ impl<'a> Console<'a> {
         self.debug(|| crate::chain(error));
     }
 
+    /// Tells a fault that is no reason to fail, to those who want to know, or have `asked` for this kind alone.
+    pub(crate) fn report(&self, error: &dyn std::error::Error, asked: bool) {
+        match asked {
+            true => self.say(format_args!("Debug: {}", crate::chain(error))),
+            false => self.debug_error(error),
+        }
+    }
+
     /// Tells a fault that is no reason to fail, to everybody.
     pub(crate) fn warn_of(&self, error: &dyn std::error::Error) {
         self.say(format_args!("Warning: {}", crate::chain(error)));

@@ -86,7 +86,7 @@ impl CredentialCache {
         let found = self.get(key, now);
         match &found {
             Ok(found) => console.debug(|| self.told(found.as_ref())),
-            Err(error) => error.report(console),
+            Err(error) => error.report(false, console),
         }
         found.ok().flatten()
     }
@@ -103,7 +103,7 @@ impl CredentialCache {
             Ok(()) => {
                 console.debug(|| format!("credential cache {}: written", self.path().display()))
             }
-            Err(error) => error.report(console),
+            Err(error) => error.report(false, console),
         }
     }
 

@@ -79,7 +79,7 @@ fn renew(
         .and_then(|lock| match lock {
             Ok(lock) => Some(lock),
             Err(error) => {
-                caches.report(&error, console);
+                console.report(&error, caches.debug_sessions);
                 None
             }
         });
@@ -202,19 +202,8 @@ impl Caches {
     }
 
     fn or_report<T>(&self, result: Result<T, CacheError>, console: &Console<'_>) -> Option<T> {
-        let told = result.map_err(|error| match error {
-            CacheError::Keyring(_) | CacheError::NoCache { .. } | CacheError::Name { .. } => {
-                error.report(console)
-            }
-            error => self.report(&error, console),
-        });
+        let asked = self.debug_sessions;
+        let told = result.map_err(|error| error.report(asked, console));
         told.ok()
-    }
-
-    fn report(&self, error: &dyn std::error::Error, console: &Console<'_>) {
-        match self.debug_sessions {
-            true => console.say(format_args!("Debug: {}", crate::chain(error))),
-            false => console.debug_error(error),
-        }
     }
 }

@@ -26,17 +26,21 @@ pub(crate) enum Name {
 
 impl Name {
     fn new(given: &str) -> Self {
-        let mut bytes = given.bytes();
-        let is_name = bytes
-            .next()
-            .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-            && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if is_name {
+        if is_name(given) {
             Self::Given(given.to_owned())
         } else {
             Self::NoName
         }
     }
+}
+
+/// Whether it can be the name of a variable.
+pub(crate) fn is_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 impl fmt::Display for Name {

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use super::login::{Flow, name_and_value};
 use super::{Verbosity, boolean};
 use crate::get_kubeconfig::Mode;
+use crate::secret_variable::is_name;
 use crate::session_cache::session_place;
 
 #[derive(Debug, Subcommand)]
@@ -257,9 +258,7 @@ pub(crate) struct OidcFlags {
 
 /// The name of a variable, or nothing. What is none may be a token, and is not repeated.
 fn variable(text: &str) -> Result<String, &'static str> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let is_name = text.chars().all(is_part) && !text.starts_with(|c: char| c.is_ascii_digit());
-    match is_name {
+    match text.is_empty() || is_name(text) {
         true => Ok(text.to_owned()),
         false => Err("give the name of an environment variable, without a $"),
     }
