@@ -19,25 +19,12 @@ const NO_CANDIDATES: &str = "could not find a healthy kube-controller-manager po
                              expected behavior for some cluster types, including most cloud provider clusters (e.g. GKE, AKS, EKS)";
 
 impl Running {
-    async fn issuer(&self, name: &str) -> Value {
-        let get = [
-            "get",
-            "credentialissuer",
-            name,
-            "--ignore-not-found",
-            "-o",
-            "json",
-        ];
-        let text = self.cluster.kubectl().run(get).await.unwrap();
-        serde_json::from_str(&text).unwrap_or_default()
-    }
-
     /// The strategy for signing with the cluster's key, once it has this reason and its message holds this text.
     async fn strategy(&self, reason: &str, text: &str) -> Value {
         let mut last = Value::Null;
         let found = tokio::time::timeout(Duration::from_secs(60), async {
             loop {
-                last = self.issuer(NAME).await["status"]["strategies"].clone();
+                last = self.credential_issuer(NAME).await["status"]["strategies"].clone();
                 let message = last[0]["message"].as_str().unwrap_or_default();
                 if last[0]["reason"] == reason && message.contains(text) {
                     return;
@@ -107,7 +94,7 @@ async fn cluster_the_credential_issuer_of_kubeadm_tells_whether_people_can_log_i
 }
 
 async fn it_is_labelled_and_owned(running: &Running) {
-    let issuer = running.issuer(NAME).await;
+    let issuer = running.credential_issuer(NAME).await;
     let login = "v1alpha1.login.concierge.pinniped.dev";
     let uid =
         running.kubectl_as_admin(["get", "apiservice", login, "-o", "jsonpath={.metadata.uid}"]);
@@ -140,9 +127,9 @@ async fn nothing_is_written_without_need(running: &Running) {
             patch,
         ])
         .await;
-    let before = running.issuer(NAME).await;
+    let before = running.credential_issuer(NAME).await;
     tokio::time::sleep(A_FEW_LOOKS).await;
-    assert_eq!(running.issuer(NAME).await, before);
+    assert_eq!(running.credential_issuer(NAME).await, before);
     assert_eq!(before["spec"]["impersonationProxy"]["mode"], "auto");
 }
 
@@ -177,7 +164,7 @@ async fn a_broken_cluster_info_is_told_and_healed(running: &Running) {
 }
 
 async fn it_is_made_again(running: &Running) {
-    let old = running.issuer(NAME).await["metadata"]["uid"].clone();
+    let old = running.credential_issuer(NAME).await["metadata"]["uid"].clone();
     running
         .kubectl_as_admin(["delete", "credentialissuer", NAME])
         .await;
@@ -186,7 +173,7 @@ async fn it_is_made_again(running: &Running) {
         strategy["frontend"]["tokenCredentialRequestInfo"],
         running.info()
     );
-    let issuer = running.issuer(NAME).await;
+    let issuer = running.credential_issuer(NAME).await;
     assert_ne!(issuer["metadata"]["uid"], old);
     assert_eq!(issuer["spec"]["impersonationProxy"]["mode"], "disabled");
 }
@@ -242,7 +229,7 @@ async fn cluster_the_credential_issuer_of_talos_judges_the_signing_key() {
     let token = running.long_lived_token().await;
     until("another CA signs", async || {
         running.post(&logins::body(&token)).await;
-        let strategies = &running.issuer(NAME).await["status"]["strategies"];
+        let strategies = &running.credential_issuer(NAME).await["status"]["strategies"];
         strategies[0]["reason"] == "ErrorDuringSetup"
     })
     .await;
@@ -295,7 +282,7 @@ async fn cluster_the_credential_issuer_is_as_configured_and_one_of_two_webhooks_
     let strategy = running.strategy("FetchedKey", "").await;
     assert_eq!(strategy["message"], "key was fetched successfully");
     assert_eq!(strategy["frontend"]["tokenCredentialRequestInfo"], info);
-    let before = running.issuer(NAME).await;
+    let before = running.credential_issuer(NAME).await;
     assert_eq!(before["metadata"]["labels"], json!({"team": "access"}));
     let wanted = json!({"mode": "auto", "service": {"type": "None"}});
     assert_eq!(before["spec"]["impersonationProxy"], wanted);
@@ -313,14 +300,14 @@ async fn cluster_the_credential_issuer_is_as_configured_and_one_of_two_webhooks_
         ])
         .await;
     until("the specification is put back", async || {
-        let issuer = running.issuer(NAME).await;
+        let issuer = running.credential_issuer(NAME).await;
         issuer["spec"]["impersonationProxy"] == wanted
             && issuer["metadata"]["labels"]["team"] == "access"
     })
     .await;
 
     let replica = running.stack.start_replica(&running.cluster).await.unwrap();
-    let before = running.issuer(NAME).await;
+    let before = running.credential_issuer(NAME).await;
     running.stack.webhook().kill();
     until("the other leads", async || {
         let (_, metrics) = running
@@ -332,7 +319,7 @@ async fn cluster_the_credential_issuer_is_as_configured_and_one_of_two_webhooks_
     .await;
     // It has found the same, and so it has written nothing.
     tokio::time::sleep(A_FEW_LOOKS).await;
-    assert_eq!(running.issuer(NAME).await, before);
+    assert_eq!(running.credential_issuer(NAME).await, before);
 }
 
 /// With the DaemonSet that the real controller-manager tends, on a node that only exists on paper.

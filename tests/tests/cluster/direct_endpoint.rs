@@ -42,18 +42,9 @@ impl Running {
     /// The third strategy, once it has this reason and its message holds this text.
     async fn direct_strategy(&self, reason: &str, text: &str) -> Value {
         let mut last = Value::Null;
-        let get = [
-            "get",
-            "credentialissuer",
-            "haulout",
-            "--ignore-not-found",
-            "-o",
-            "json",
-        ];
         let found = tokio::time::timeout(LIMIT, async {
             loop {
-                let issuer = self.cluster.kubectl().run(get).await.unwrap();
-                let issuer: Value = serde_json::from_str(&issuer).unwrap_or_default();
+                let issuer = self.credential_issuer("haulout").await;
                 last = issuer["status"]["strategies"].clone();
                 let message = last[2]["message"].as_str().unwrap_or_default();
                 if last[2]["reason"] == reason && message.contains(text) {

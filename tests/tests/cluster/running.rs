@@ -64,6 +64,20 @@ impl Running {
         review["status"]["userInfo"].clone()
     }
 
+    /// A `CredentialIssuer`; null where there is none.
+    pub(crate) async fn credential_issuer(&self, name: &str) -> Value {
+        let get = [
+            "get",
+            "credentialissuer",
+            name,
+            "--ignore-not-found",
+            "-o",
+            "json",
+        ];
+        let text = self.cluster.kubectl().run(get).await.unwrap();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
     /// Makes a `JWTAuthenticator` for this issuer's tokens with this audience, and waits until it is `Ready`.
     pub(crate) async fn trust(
         &self,

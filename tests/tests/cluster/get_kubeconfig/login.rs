@@ -36,16 +36,7 @@ async fn cluster_users_log_in_by_the_kubeconfig_that_an_administrator_got() {
 impl Running {
     /// How many strategies the CredentialIssuer has.
     async fn strategies(&self) -> usize {
-        let get = [
-            "get",
-            "credentialissuer",
-            "haulout",
-            "--ignore-not-found",
-            "-o",
-            "json",
-        ];
-        let issuer = self.cluster.kubectl().run(get).await.unwrap();
-        let issuer: Value = serde_json::from_str(&issuer).unwrap_or_default();
+        let issuer = self.credential_issuer("haulout").await;
         issuer["status"]["strategies"]
             .as_array()
             .map_or(0, Vec::len)
