@@ -212,6 +212,23 @@ fn put(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    /// A tag is what its owner, or whoever has broken in there, makes of it.
+    #[test]
+    fn the_workflow_names_what_it_uses_by_commit() {
+        let workflow = include_str!("../../../.github/workflows/release.yml");
+        let uses = workflow
+            .lines()
+            .filter_map(|line| line.split_once("uses: "));
+        let names: Vec<_> = uses.map(|(_, name)| name).collect();
+        assert!(!names.is_empty());
+        for name in names {
+            let (_, commit) = name.split_once('@').unwrap_or_default();
+            let commit = commit.split(' ').next().unwrap_or_default();
+            let is_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(is_commit, "{name}");
+        }
+    }
+
     #[tokio::test]
     async fn a_program_that_needs_shared_libraries_is_not_released_for_linux() {
         let folder = tempfile::tempdir().unwrap();
