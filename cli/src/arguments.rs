@@ -108,7 +108,7 @@ pub(crate) struct MigrateFlags {
 #[derive(Args, Debug)]
 pub(crate) struct DoctorFlags {
     /// Environment variable with a token of yours: looks who accepts it, and logs in with it [default: the one that the
-    /// kubeconfig's user logs in with, if that is by login static].
+    /// kubeconfig's user logs in with, if it is at hand].
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) token_env: Option<String>,
 

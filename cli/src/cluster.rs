@@ -295,8 +295,12 @@ fn credential_fault(error: &kube::Error) -> Option<String> {
         AuthError::AuthExecRun { out, .. } => {
             let told = String::from_utf8_lossy(&out.stderr);
             let told = told.trim();
-            let colon = if told.is_empty() { "" } else { ": " };
-            format!("its plugin ended with {}{colon}{told}", out.status)
+            let told = match told {
+                // One that may ask the user has this program's own standard error.
+                "" => "; if it said why, that is on stderr".to_owned(),
+                told => format!(": {told}"),
+            };
+            format!("its plugin ended with {}{told}", out.status)
         }
         AuthError::AuthExecParse(_) => "its plugin printed no ExecCredential".to_owned(),
         AuthError::AuthExecStart(error) => format!("its plugin cannot be started: {error}"),

@@ -13,6 +13,9 @@ mod step;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::time::SystemTime;
+
+use secrecy::SecretString;
 
 use crate::Environment;
 use crate::arguments::{Flow, OidcLogin};
@@ -28,6 +31,7 @@ use crate::terminal;
 pub(crate) use error::OidcLoginError;
 use session::Session;
 use settings::Settings;
+use step::Step;
 
 /// What the command takes from around it.
 pub(crate) struct Surroundings<'a> {
@@ -61,6 +65,21 @@ pub(crate) fn run(
         .write_all(line.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(OidcLoginError::Print)
+}
+
+/// The token that a login with these flags sends to the cluster now, if the session has it.
+pub(crate) fn token_of_session(
+    login: &OidcLogin,
+    environment: Environment<'_>,
+    now: SystemTime,
+) -> Option<SecretString> {
+    let settings = Settings::parse(login, environment).ok()?;
+    let cache = sessions(login, &settings, environment)?;
+    let tokens = cache.get(&settings.session_key(), now).ok()??;
+    match Step::next(tokens, settings.audience.as_deref(), now) {
+        Step::Use(id) => Some(id.token.into()),
+        Step::Exchange(_) | Step::Refresh(_) | Step::LogIn => None,
+    }
 }
 
 /// Gets a credential while all others of the session wait.
@@ -124,11 +143,22 @@ fn renew(
     Ok(credential)
 }
 
+/// Where sessions are kept. None of a program's own login is: its token is no person's, and costs one call.
+fn sessions(
+    login: &OidcLogin,
+    settings: &Settings,
+    environment: Environment<'_>,
+) -> Option<SessionCache> {
+    if settings.flow == Some(Flow::ClientCredentials) {
+        return None;
+    }
+    SessionCache::chosen(login.session_cache.as_deref(), environment, &settings.roots)
+}
+
 /// Where things are kept from one run to the next. What is wrong with them fails no login.
 struct Caches {
     credentials: Option<CredentialCache>,
     credential_key: String,
-    /// None of a program's own login: its token is no person's, and costs one call.
     sessions: Option<SessionCache>,
     debug_sessions: bool,
 }
@@ -144,13 +174,10 @@ impl Caches {
         let credential_key =
             credential_cache::login_key(surroundings.arguments, info.cluster.as_deref())
                 .map_err(OidcLoginError::Encode)?;
-        let sessions = login.session_cache.as_deref();
         Ok(Self {
             credentials: CredentialCache::chosen(login.credential_cache.as_deref(), environment),
             credential_key,
-            sessions: (settings.flow != Some(Flow::ClientCredentials))
-                .then(|| SessionCache::chosen(sessions, environment, &settings.roots))
-                .flatten(),
+            sessions: sessions(login, settings, environment),
             debug_sessions: login.switches.debug_session_cache,
         })
     }

@@ -34,7 +34,7 @@ pub(super) struct Observations {
     pub(super) advertised: Option<Result<Answer, Unreachable>>,
     /// The same login at the direct endpoint.
     pub(super) direct: Option<Result<Answer, Unreachable>>,
-    /// The same login where the kubeconfig's user logs in, if that is by `login static`.
+    /// The same login where the kubeconfig's user logs in, if that is by exchanging a token.
     pub(super) own: Option<OwnDoor>,
     pub(super) token: Option<Token>,
 }
@@ -163,6 +163,8 @@ pub(super) struct Authenticator<S> {
 /// A token that the user has.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
+    /// Whether it is the one that the kubeconfig's user logs in with.
+    pub(super) is_own: bool,
     /// What it says of itself; nobody has verified it.
     pub(super) claims: Result<Claims, ClaimsError>,
     /// A login with it by each authenticator that may take it, to the first that does: kind, name, and the answer.

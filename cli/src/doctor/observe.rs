@@ -23,7 +23,7 @@ use crate::exchange::{Parameters, Request};
 pub(super) async fn observe(
     config: Config,
     suffix: ApiGroupSuffix,
-    stanza: Option<&Stanza>,
+    stanza: Option<&Stanza<'_>>,
     given: Option<&SecretString>,
     clock: Clock,
 ) -> Result<Observations, ClusterError> {
@@ -52,7 +52,7 @@ pub(super) async fn observe(
     };
     if let Some(door) = door {
         observations
-            .look_behind(&door, config, stanza, given)
+            .look_behind(&door, config, stanza, given, clock)
             .await?;
     }
     Ok(observations)
@@ -63,8 +63,9 @@ impl Observations {
         &mut self,
         door: &Server,
         config: Config,
-        stanza: Option<&Stanza>,
+        stanza: Option<&Stanza<'_>>,
         given: Option<&SecretString>,
+        clock: Clock,
     ) -> Result<(), ClusterError> {
         self.login = Some(door.log_in_with_nothing(&self.suffix).await);
         let own_door = match stanza {
@@ -95,9 +96,11 @@ impl Observations {
                 // The authenticators are those that the API server named.
                 let door = door.filter(|_| self.verifies_server);
                 let candidates = self.candidates(token.expose_secret(), stanza);
-                Some(try_token(token.expose_secret(), door, &self.suffix, candidates).await)
+                let token = token.expose_secret();
+                Some(try_token(token, false, door, &self.suffix, candidates).await)
             }
-            (None, Some(stanza)) => match &stanza.token {
+            // After the plugin has run, which may have got one.
+            (None, Some(stanza)) => match stanza.token(clock.now()) {
                 Some(token) => {
                     let own = own_door.flatten().filter(|_| self.own_door_is_open());
                     let Parameters {
@@ -107,7 +110,8 @@ impl Observations {
                         ..
                     } = &stanza.parameters;
                     let only = vec![(*authenticator_kind, authenticator_name.clone())];
-                    Some(try_token(token.expose_secret(), own.as_ref(), suffix, only).await)
+                    let token = token.expose_secret();
+                    Some(try_token(token, true, own.as_ref(), suffix, only).await)
                 }
                 None => None,
             },
@@ -157,7 +161,7 @@ impl Observations {
     }
 
     /// Who may take a token: whoever says so of its claims, and whom the user's logins already show it.
-    fn candidates(&self, token: &str, stanza: Option<&Stanza>) -> Vec<(&'static str, String)> {
+    fn candidates(&self, token: &str, stanza: Option<&Stanza<'_>>) -> Vec<(&'static str, String)> {
         let claims = Claims::read(token);
         let objects = self.objects.iter();
         let jwt = objects.flat_map(|objects| objects.jwt.iter().flatten());
@@ -178,6 +182,7 @@ impl Observations {
 /// Logs in at `door` by one authenticator after the other, until one lets the token in.
 async fn try_token(
     token: &str,
+    is_own: bool,
     door: Option<&Server>,
     suffix: &ApiGroupSuffix,
     candidates: Vec<(&'static str, String)>,
@@ -200,6 +205,7 @@ async fn try_token(
         }
     }
     Token {
+        is_own,
         claims: Claims::read(token),
         logins,
     }

@@ -1,40 +1,52 @@
 //! What the kubeconfig's user logs in by.
 
+use std::time::SystemTime;
+
 use clap::Parser as _;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Environment;
 use crate::arguments::{Arguments, Command, Login};
 use crate::exchange::Parameters;
+use crate::login_oidc;
 
 /// What a user exchanges, and where.
-#[derive(Debug)]
-pub(super) struct Stanza {
+pub(super) struct Stanza<'a> {
     pub(super) parameters: Parameters,
-    /// `None` where it is not set here, or comes from an issuer.
-    pub(super) token: Option<SecretString>,
+    login: Login,
+    environment: Environment<'a>,
 }
 
-impl Stanza {
+impl<'a> Stanza<'a> {
     /// That of an exec stanza with these arguments, if it is one of `login static` or `login oidc` that exchanges a token.
-    pub(super) fn read(arguments: &[String], environment: Environment<'_>) -> Option<Self> {
+    pub(super) fn read(arguments: &[String], environment: Environment<'a>) -> Option<Self> {
         let arguments = ["haulout"]
             .into_iter()
             .chain(arguments.iter().map(String::as_str));
         let Command::Login(login) = Arguments::try_parse_from(arguments).ok()?.command else {
             return None;
         };
-        let (concierge, token) = match &login {
-            Login::Static(login) => (&login.concierge, login.given_token(environment).ok()),
-            Login::Oidc(login) => (&login.concierge, None),
+        let concierge = match &login {
+            Login::Static(login) => &login.concierge,
+            Login::Oidc(login) => &login.concierge,
         };
         if !concierge.enable_concierge {
             return None;
         }
         Some(Self {
             parameters: Parameters::parse(concierge).ok()?,
-            token: token.filter(|token| !token.expose_secret().is_empty()),
+            login,
+            environment,
         })
+    }
+
+    /// `None` where it is not set here, or would have to come from an issuer.
+    pub(super) fn token(&self, now: SystemTime) -> Option<SecretString> {
+        let token = match &self.login {
+            Login::Static(login) => login.given_token(self.environment).ok(),
+            Login::Oidc(login) => login_oidc::token_of_session(login, self.environment, now),
+        };
+        token.filter(|token| !token.expose_secret().is_empty())
     }
 }
 
@@ -71,7 +83,8 @@ mod tests {
         ];
         for (arguments, expected) in cases {
             let stanza = read(arguments, &exchange).unwrap();
-            let token = stanza.token.as_ref().map(ExposeSecret::expose_secret);
+            let token = stanza.token(SystemTime::UNIX_EPOCH);
+            let token = token.as_ref().map(ExposeSecret::expose_secret);
             assert_eq!(token, expected, "{arguments:?}");
             assert_eq!(stanza.parameters.endpoint.as_str(), "https://k/");
             assert_eq!(stanza.parameters.authenticator_kind, "WebhookAuthenticator");

@@ -4,7 +4,7 @@ mod diagnosis;
 mod faults;
 mod patient;
 
-use haulout_tests::cluster::{Credential, Profile, StackOptions, TOKEN_VARIABLE};
+use haulout_tests::cluster::{AUDIENCE, Credential, Profile, StackOptions, TOKEN_VARIABLE};
 use serde_json::json;
 
 use self::diagnosis::Diagnosis;
@@ -58,6 +58,9 @@ async fn node_doctor_names_each_fault_and_nothing_else() {
         let found = begun.elapsed().as_secs_f32();
         if fault.closes_the_login_path() {
             a_user_who_cannot_log_in_is_told_why(&patient).await;
+        }
+        if fault.check == "token" {
+            a_user_whose_token_is_refused_is_told_so(&patient).await;
         }
         patient.heal(fault, &diagnosis).await;
         patient.until_healthy(fault.name).await;
@@ -199,6 +202,26 @@ async fn a_user_who_cannot_log_in_is_told_why(patient: &Patient) {
     assert_eq!(diagnosis.failed(), ["login-path"], "{diagnosis:?}");
     assert_eq!(diagnosis.check("account").waits_for, "login-path");
     assert_eq!(diagnosis.check("webhook").waits_for, "login-path");
+}
+
+/// Whichever way his plugin has come by it.
+async fn a_user_whose_token_is_refused_is_told_so(patient: &Patient) {
+    for diagnosis in [
+        patient.examine_as_alice(&patient.token).await,
+        patient.examine_by_session().await,
+    ] {
+        assert_eq!(diagnosis.failed(), ["token"], "{diagnosis:?}");
+        let check = diagnosis.check("token");
+        for part in [
+            AUDIENCE,
+            "by JWTAuthenticator/test-issuer: authentication failed (Audit-ID ",
+        ] {
+            assert!(check.evidence.contains(part), "{check:?}");
+        }
+        assert!(check.remedy.contains("ask an administrator"), "{check:?}");
+        assert_eq!(diagnosis.check("account").waits_for, "token");
+        assert_eq!(diagnosis.check("webhook").waits_for, "token");
+    }
 }
 
 /// The program's clock is an argument of the library.

@@ -131,22 +131,31 @@ impl Installed {
 
     /// Path of a kubeconfig without secrets, whose plugin takes the token from [`TOKEN_VARIABLE`].
     pub(crate) fn kubeconfig(&self) -> PathBuf {
+        let token = format!("--token-env={TOKEN_VARIABLE}");
+        self.kubeconfig_by("alice", &["static", &token])
+    }
+
+    /// One whose user logs in by this way of `haulout login`, and exchanges the token.
+    pub(crate) fn kubeconfig_by(&self, user: &str, login: &[&str]) -> PathBuf {
         let ca = STANDARD.encode(std::fs::read(self.cluster.ca_certificate()).unwrap());
+        let exchange = [
+            "--credential-cache=",
+            "--enable-concierge",
+            "--concierge-authenticator-type=jwt",
+            &format!("--concierge-authenticator-name={AUTHENTICATOR}"),
+            &format!("--concierge-endpoint={}", self.cluster.server()),
+            &format!("--concierge-ca-bundle-data={ca}"),
+        ];
+        let arguments = [&["login"], login, &exchange].concat();
         let stanza = json!({
             "apiVersion": "client.authentication.k8s.io/v1",
             "command": Products::find().unwrap().program("haulout"),
-            "args": [
-                "login", "static", format!("--token-env={TOKEN_VARIABLE}"), "--credential-cache=",
-                "--enable-concierge", "--concierge-authenticator-type=jwt",
-                format!("--concierge-authenticator-name={AUTHENTICATOR}"),
-                format!("--concierge-endpoint={}", self.cluster.server()),
-                format!("--concierge-ca-bundle-data={ca}"),
-            ],
+            "args": arguments,
             "interactiveMode": "Never",
             "provideClusterInfo": false,
         });
         self.cluster
-            .kubeconfig("alice", &Credential::Exec(stanza))
+            .kubeconfig(user, &Credential::Exec(stanza))
             .unwrap()
     }
 

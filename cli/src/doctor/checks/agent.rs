@@ -84,7 +84,7 @@ pub(super) fn controller_manager(objects: &Objects) -> Outcome {
             );
         }
         let Some(pod) = managers.labelled.first() else {
-            if matches!(objects.deployment, Ok(None)) {
+            if objects.has_no_deployment() {
                 return absent(objects, "pod of kube-controller-manager");
             }
             let evidence =
@@ -176,7 +176,7 @@ pub(super) fn signing_key(objects: &Objects, done: &Done) -> Outcome {
 fn absent(objects: &Objects, what: &str) -> Outcome {
     if runs_as_process(objects) {
         Outcome::Unseen(AS_PROCESSES.to_owned())
-    } else if matches!(objects.deployment, Ok(None)) {
+    } else if objects.has_no_deployment() {
         Outcome::Waits(Name::Webhook)
     } else {
         Outcome::failed(

@@ -119,8 +119,7 @@ pub(super) fn account(seen: &Observations, done: &Done) -> Outcome {
         {
             Outcome::Waits(Name::LoginPath)
         }
-        // The plugin's token, as far as that can be known.
-        AccountFault::NoCredentials(_) if seen.token_is_out_of_time() => {
+        AccountFault::NoCredentials(_) if seen.own_token_is_refused() => {
             Outcome::Waits(Name::Token)
         }
         AccountFault::NoCredentials(why) => Outcome::failed(

@@ -31,10 +31,7 @@ pub(super) fn is_accepted(objects: &Objects) -> Outcome {
         let (Some(issuer), Some(strategy)) = (issuer, strategy) else {
             return Outcome::failed(
                 "there is no CredentialIssuer with a status, which the webhook that leads writes",
-                format!(
-                    "look for its error: `kubectl -n {} logs -l app.kubernetes.io/component=webhook --tail=50`",
-                    objects.namespace
-                ),
+                format!("look for its error: {}", objects.webhook_log(None)),
             );
         };
         let told = format!(
@@ -53,13 +50,20 @@ pub(super) fn is_accepted(objects: &Objects) -> Outcome {
                 told,
                 "run `haulout doctor` again in half a minute: a new webhook looks first",
             ),
-            (StrategyStatus::Error, StrategyReason::ErrorDuringSetup) => Outcome::failed(
-                told,
-                format!(
-                    "give the agent the pair that kube-controller-manager signs with, which `haulout agent-values` prints; the API \
-                     server's --client-ca-file has to hold it ({DOCS})"
-                ),
-            ),
+            (StrategyStatus::Error, StrategyReason::ErrorDuringSetup) => {
+                let pair = if objects.has_no_deployment() {
+                    "by its --ca-cert and --ca-key"
+                } else {
+                    "which `haulout agent-values` prints"
+                };
+                Outcome::failed(
+                    told,
+                    format!(
+                        "give the agent the pair that kube-controller-manager signs with, {pair}; the API server's \
+                         --client-ca-file has to hold it ({DOCS})"
+                    ),
+                )
+            }
             (StrategyStatus::Error, _) => {
                 Outcome::failed(told, format!("do what the message says ({DOCS})"))
             }

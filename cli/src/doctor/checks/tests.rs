@@ -226,6 +226,7 @@ fn healthy() -> Observations {
         direct: None,
         own: None,
         token: Some(Token {
+            is_own: false,
             claims: Ok(claims("https://i", "this-cluster")),
             logins: vec![token_login(Ok(credential))],
         }),

@@ -8,7 +8,9 @@ use super::api_server::describe;
 use super::authenticators::subject;
 use super::is_plain;
 use crate::doctor::claims::Claims;
-use crate::doctor::observations::{Authenticator, Body, Objects, Observations, Token, TokenLogin};
+use crate::doctor::observations::{
+    Answer, Authenticator, Body, Objects, Observations, Token, TokenLogin,
+};
 use crate::doctor::report::{Name, Outcome};
 
 /// What the webhook leaves a token that is not valid yet, in seconds.
@@ -32,12 +34,27 @@ impl Claims {
 }
 
 impl Observations {
-    pub(super) fn token_is_out_of_time(&self) -> bool {
-        let claims = self
-            .token
-            .as_ref()
-            .and_then(|token| token.claims.as_ref().ok());
-        claims.is_some_and(|claims| claims.out_of_time(self.now).is_some())
+    /// Whether the token of the kubeconfig's user is why it gets no credential.
+    pub(super) fn own_token_is_refused(&self) -> bool {
+        let Some(token) = self.token.as_ref().filter(|token| token.is_own) else {
+            return false;
+        };
+        let claims = token.claims.as_ref().ok();
+        let is_out_of_time = claims.is_some_and(|claims| claims.out_of_time(self.now).is_some());
+        is_out_of_time || (!token.logins.is_empty() && token.certificate().is_none())
+    }
+}
+
+impl Token {
+    /// The login that got a certificate, and how long that lives.
+    fn certificate(&self) -> Option<(&TokenLogin, &Timestamp)> {
+        self.logins.iter().find_map(|login| match &login.answer {
+            Ok(Answer {
+                body: Body::Credential { until },
+                ..
+            }) => Some((login, until)),
+            _ => None,
+        })
     }
 }
 
@@ -53,11 +70,10 @@ pub(super) fn logs_in(token: &Token, seen: &Observations, done: &Done) -> Outcom
             ),
         };
     }
-    if let Some(obstacle) = done.obstacle(&[Name::Account]) {
-        return Outcome::Waits(obstacle);
-    }
     let Some(objects) = &seen.objects else {
-        return Outcome::Waits(Name::Account);
+        return by_logins(token, None).unwrap_or_else(|| {
+            Outcome::Waits(done.obstacle(&[Name::Account]).unwrap_or(Name::Account))
+        });
     };
     if let Some(outcome) = by_objects(token, objects, seen) {
         return outcome;
@@ -78,37 +94,35 @@ pub(super) fn logs_in(token: &Token, seen: &Observations, done: &Done) -> Outcom
     {
         return Outcome::Waits(obstacle);
     }
-    let logged_in = token.logins.iter().find_map(|login| match &login.answer {
-        Ok(answer) => match &answer.body {
-            Body::Credential { until } => Some((login, until)),
-            _ => None,
-        },
-        Err(_) => None,
-    });
-    if let Some((login, until)) = logged_in {
-        return Outcome::ok(format!(
-            "the token logs in by {}; its certificate lives until {until}",
-            subject(login.kind, &login.authenticator)
-        ));
+    let is_broken = |login: &TokenLogin| {
+        let authenticator = subject(login.kind, &login.authenticator);
+        done.has_failed(Name::Authenticator, &authenticator)
+    };
+    let mut logins = token.logins.iter();
+    if token.certificate().is_none() && logins.len() > 0 && logins.all(is_broken) {
+        return Outcome::Waits(Name::Authenticator);
     }
-    let broken = token.logins.iter().all(|login| {
-        done.has_failed(
-            Name::Authenticator,
-            &subject(login.kind, &login.authenticator),
-        )
-    });
-    match token.logins.first() {
-        Some(_) if broken => Outcome::Waits(Name::Authenticator),
-        Some(login) => refused(login, token, objects),
-        None if !seen.verifies_server => Outcome::Unseen(
-            "a token is not sent to a server whose certificate is not checked".to_owned(),
-        ),
-        None => Outcome::Unseen(
+    by_logins(token, Some(objects)).unwrap_or_else(|| {
+        Outcome::Unseen(if seen.verifies_server {
             "it is not sent: no place is open that logins of this kubeconfig go to, or it is for a WebhookAuthenticator that the \
              kubeconfig does not name"
-                .to_owned(),
-        ),
+                .to_owned()
+        } else {
+            "a token is not sent to a server whose certificate is not checked".to_owned()
+        })
+    })
+}
+
+/// What the logins with a token have shown; `None` where there was none.
+fn by_logins(token: &Token, objects: Option<&Objects>) -> Option<Outcome> {
+    if let Some((login, until)) = token.certificate() {
+        return Some(Outcome::ok(format!(
+            "the token logs in by {}; its certificate lives until {until}",
+            subject(login.kind, &login.authenticator)
+        )));
     }
+    let first = token.logins.first()?;
+    Some(refused(first, token, objects))
 }
 
 /// What the authenticators alone decide about a token.
@@ -185,7 +199,7 @@ fn unfit(claims: &Claims, objects: &Objects, seen: &Observations) -> Option<Outc
     ))
 }
 
-fn refused(login: &TokenLogin, token: &Token, objects: &Objects) -> Outcome {
+fn refused(login: &TokenLogin, token: &Token, objects: Option<&Objects>) -> Outcome {
     let by = subject(login.kind, &login.authenticator);
     let what = match &token.claims {
         Ok(claims) => format!("the token ({claims})"),
@@ -198,13 +212,18 @@ fn refused(login: &TokenLogin, token: &Token, objects: &Objects) -> Outcome {
                 _ => answer.text(),
             };
             let id = answer.audit_id.as_deref().unwrap_or("AUDIT-ID");
+            let remedy = match objects {
+                Some(objects) => {
+                    let log = objects.webhook_log(Some(id));
+                    format!("look for the reason: {log} (docs/authenticators.md)")
+                }
+                None => "ask an administrator for the reason, by that Audit-ID; with an administrator's kubeconfig, `haulout \
+                         doctor --token-env VARIABLE` compares a token with the authenticators"
+                    .to_owned(),
+            };
             Outcome::failed(
                 format!("{what} does not log in by {by}: {said} (Audit-ID {id})"),
-                format!(
-                    "look for the reason: `kubectl -n {} logs -l app.kubernetes.io/component=webhook --tail=-1 | grep {id}` \
-                     (docs/authenticators.md)",
-                    objects.namespace
-                ),
+                remedy,
             )
         }
         Err(fault) => Outcome::failed(

@@ -23,11 +23,7 @@ pub(super) fn pods(objects: &Objects) -> Outcome {
                     "the webhook runs as a process: there is no Deployment {namespace}/{WEBHOOK}, and the API server reaches it"
                 ))
             } else {
-                Outcome::failed(
-                    format!("there is no Deployment {WEBHOOK} in namespace {namespace}"),
-                    "install Haulout (docs/install.md), or name its API group suffix by --api-group-suffix; if the webhook runs as a \
-                     process, start it, and look at its log (docs/processes.md)",
-                )
+                absent(objects)
             };
         };
         let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
@@ -57,8 +53,62 @@ pub(super) fn pods(objects: &Objects) -> Outcome {
 /// Whether the API server leads logins to something that is no pod of ours.
 pub(super) fn runs_as_process(objects: &Objects) -> bool {
     let service = objects.login_service.as_ref();
-    matches!(objects.deployment, Ok(None))
-        && service.is_ok_and(|service| fault("", service.as_ref()).is_none())
+    objects.has_no_deployment()
+        && service.is_ok_and(|service| fault("", service.as_ref(), objects).is_none())
+}
+
+impl Objects {
+    /// Whether the webhook is a process of a node, if it is there.
+    pub(super) fn has_no_deployment(&self) -> bool {
+        matches!(self.deployment, Ok(None))
+    }
+
+    /// The command that shows the webhook's log: the lines with this text, or the last ones.
+    pub(super) fn webhook_log(&self, text: Option<&str>) -> String {
+        let pods = format!(
+            "kubectl -n {} logs -l app.kubernetes.io/component=webhook",
+            self.namespace
+        );
+        match (self.has_no_deployment(), text) {
+            (false, Some(text)) => format!("`{pods} --tail=-1 | grep {text}`"),
+            (false, None) => format!("`{pods} --tail=50`"),
+            (true, Some(text)) => format!("`grep {text} WEBHOOK_LOG`"),
+            (true, None) => "`tail -n 50 WEBHOOK_LOG`".to_owned(),
+        }
+    }
+}
+
+/// What to say of a webhook that is neither pods nor a process that answers.
+fn absent(objects: &Objects) -> Outcome {
+    let namespace = &objects.namespace;
+    let evidence = format!("there is no Deployment {WEBHOOK} in namespace {namespace}");
+    let service = objects.login_service.as_ref().ok().and_then(Option::as_ref);
+    match service.filter(|service| target(service) == SERVICE) {
+        Some(service) => Outcome::failed(
+            format!(
+                "{evidence}, though APIService {} leads to Service {namespace}/{SERVICE}",
+                service.metadata.name.as_deref().unwrap_or_default()
+            ),
+            format!(
+                "make it again: `{UPGRADE}`, or apply what you installed once more; if the webhook runs as a process, start it, and \
+                 look at its log (docs/processes.md)"
+            ),
+        ),
+        None => Outcome::failed(
+            evidence,
+            "install Haulout (docs/install.md), or name its API group suffix by --api-group-suffix; if the webhook runs as a \
+             process, start it, and look at its log (docs/processes.md)",
+        ),
+    }
+}
+
+/// The Service that an APIService leads to.
+fn target(service: &APIService) -> &str {
+    let spec = service.spec.as_ref();
+    let target = spec.and_then(|spec| spec.service.as_ref());
+    target
+        .and_then(|target| target.name.as_deref())
+        .unwrap_or_default()
 }
 
 /// Where pods of this component are not ready: what to add to the evidence, and the remedy.
@@ -139,14 +189,14 @@ pub(super) fn api_services(objects: &Objects, seen: &Observations) -> Outcome {
     let login = format!("{VERSION}.{}", seen.suffix.login_group());
     let identity = format!("{VERSION}.{}", seen.suffix.identity_group());
     judged(&objects.login_service, |service| {
-        if let Some((evidence, remedy)) = fault(&login, service.as_ref()) {
+        if let Some((evidence, remedy)) = fault(&login, service.as_ref(), objects) {
             return Outcome::failed(evidence, remedy);
         }
         // `pinniped whoami` alone needs the other.
         match objects
             .identity_service
             .as_ref()
-            .map(|service| fault(&identity, service.as_ref()))
+            .map(|service| fault(&identity, service.as_ref(), objects))
         {
             Ok(Some((evidence, remedy))) => Outcome::warning(evidence, remedy),
             Ok(None) | Err(_) => Outcome::ok(format!(
@@ -157,18 +207,14 @@ pub(super) fn api_services(objects: &Objects, seen: &Observations) -> Outcome {
     })
 }
 
-fn fault(name: &str, service: Option<&APIService>) -> Option<(String, String)> {
+fn fault(name: &str, service: Option<&APIService>, objects: &Objects) -> Option<(String, String)> {
     let Some(service) = service else {
         return Some((
             format!("there is no APIService {name}"),
             format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
         ));
     };
-    let spec = service.spec.as_ref();
-    let target = spec.and_then(|spec| spec.service.as_ref());
-    let target = target
-        .and_then(|target| target.name.as_deref())
-        .unwrap_or_default();
+    let target = target(service);
     if target != SERVICE {
         return Some((
             format!("APIService {name} leads to Service \"{target}\", which is not Haulout's"),
@@ -183,14 +229,15 @@ fn fault(name: &str, service: Option<&APIService>) -> Option<(String, String)> {
         .and_then(|status| status.conditions.as_ref());
     let mut conditions = conditions.into_iter().flatten();
     let available = conditions.find(|condition| condition.type_ == "Available");
+    let spec = service.spec.as_ref();
     let has_ca = spec.is_some_and(|spec| spec.ca_bundle.is_some());
     match available {
         Some(condition) if condition.status == "True" => None,
         _ if !has_ca => Some((
             format!("APIService {name} has no caBundle, which the webhook that leads writes"),
             format!(
-                "look for its error: `kubectl -n haulout-system logs -l app.kubernetes.io/component=webhook --tail=50`; it \
-                 needs the right to patch apiservices/{name}"
+                "look for its error: {}; it needs the right to patch apiservices/{name}",
+                objects.webhook_log(None)
             ),
         )),
         Some(condition) => Some(unavailable(name, condition)),

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_operate::clock::Clock;
 use haulout_tests::cluster::{AUDIENCE, Component, Profile, TOKEN_VARIABLE};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::diagnosis::Diagnosis;
@@ -55,6 +56,37 @@ impl Patient {
     /// By alice, who has only her own kubeconfig, and this token.
     pub(super) async fn examine_as_alice(&self, token: &str) -> Diagnosis {
         Diagnosis::make(&self.installed.kubeconfig(), token, &[]).await
+    }
+
+    /// By alice, whose kubeconfig logs in by OIDC; her session has the token.
+    pub(super) async fn examine_by_session(&self) -> Diagnosis {
+        let folder = self.installed.cluster.folder();
+        let sessions = folder.join("sessions.yaml");
+        let issuer = self.installed.issuer.url();
+        let now = Timestamp::try_from(Clock::system().now()).unwrap();
+        let session = json!({
+            "key": {
+                "clientID": AUDIENCE, "issuer": issuer, "scopes": ["openid"],
+                "redirect_uri": "http://localhost:0/callback",
+            },
+            "creationTimestamp": now,
+            "lastUsedTimestamp": now,
+            "tokens": {"id": {"token": self.token, "expiryTimestamp": now + SignedDuration::from_hours(1)}},
+        });
+        let header = "apiVersion: config.supervisor.pinniped.dev/v1alpha1\nkind: SessionCache";
+        let cache = format!("{header}\nsessions: {}\n", json!([session]));
+        std::fs::write(&sessions, cache).unwrap();
+        let login = [
+            "oidc",
+            &format!("--issuer={issuer}"),
+            &format!("--client-id={AUDIENCE}"),
+            "--scopes=openid",
+            &format!("--session-cache={}", sessions.display()),
+            "--skip-browser",
+            "--skip-listen",
+        ];
+        let kubeconfig = self.installed.kubeconfig_by("alice-by-session", &login);
+        Diagnosis::make(&kubeconfig, &self.token, &[]).await
     }
 
     pub(super) fn expired_token(&self) -> String {

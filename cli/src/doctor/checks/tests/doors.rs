@@ -111,7 +111,6 @@ fn a_user_without_credentials_waits_for_what_keeps_him_from_them() {
     let report = with(|seen| spoil(seen, none()));
     report.has_only_failed(Name::Account, "ended with 1", "--context");
     report.wait(&OBJECTS, Name::Account);
-    report.wait(&[Name::Token], Name::Account);
 
     let report = with(|seen| {
         spoil(seen, none());

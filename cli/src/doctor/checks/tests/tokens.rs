@@ -65,6 +65,7 @@ fn authenticators_are_judged_as_the_webhook_does() {
 fn with_claims(claims: Claims) -> Report {
     with(|seen| {
         seen.token = Some(Token {
+            is_own: false,
             claims: Ok(claims),
             logins: Vec::new(),
         });
@@ -91,7 +92,11 @@ fn a_token_that_no_authenticator_takes_is_compared_with_all() {
     let report = with(|seen| {
         let claims = Claims::read("opaque");
         let logins = Vec::new();
-        seen.token = Some(Token { claims, logins });
+        seen.token = Some(Token {
+            is_own: false,
+            claims,
+            logins,
+        });
     });
     report.has_only_failed(Name::Token, "it is no JWT", "give the ID token");
 }
@@ -124,14 +129,61 @@ fn a_token_that_is_out_of_time_is_told_so() {
     report.wait(&[Name::Token], Name::Clock);
 
     // It is why the plugin has no credentials.
-    let report = with(|seen| {
-        seen.account = Some(Err(AccountFault::NoCredentials("refused".to_owned())));
-        seen.objects = None;
-        seen.advertised = None;
-        seen.token.as_mut().unwrap().claims = Ok(expired());
+    let report = without_credentials(|token| {
+        token.is_own = true;
+        token.claims = Ok(expired());
     });
     report.has_only_failed(Name::Token, "it expired", "new one");
     report.wait(&[Name::Account, Name::Webhook, Name::Signing], Name::Token);
+}
+
+/// A kubeconfig whose plugin failed, and a token.
+fn without_credentials(change: impl FnOnce(&mut Token)) -> Report {
+    with(|seen| {
+        seen.account = Some(Err(AccountFault::NoCredentials("refused".to_owned())));
+        seen.objects = None;
+        seen.advertised = None;
+        change(seen.token.as_mut().unwrap());
+    })
+}
+
+#[test]
+fn a_token_that_is_refused_is_why_a_plugin_has_no_credentials() {
+    let said = Answer {
+        status: 201,
+        body: Body::NoCredential("authentication failed".to_owned()),
+        audit_id: Some("d6e1".to_owned()),
+    };
+    let report = without_credentials(|token| {
+        token.is_own = true;
+        token.logins = vec![token_login(Ok(said.clone()))];
+    });
+    report.has_only_failed(
+        Name::Token,
+        "the token (issuer https://i, audience this-cluster) does not log in by JWTAuthenticator/company: authentication \
+         failed (Audit-ID d6e1)",
+        "ask an administrator for the reason, by that Audit-ID",
+    );
+    report.wait(&[Name::Account, Name::Webhook, Name::Signing], Name::Token);
+
+    // Another token says nothing of the plugin.
+    let report = without_credentials(|token| token.logins = vec![token_login(Ok(said))]);
+    let outcome = report.outcome(Name::Account);
+    assert!(matches!(outcome, Outcome::Failed(_)), "{report}");
+    let outcome = report.outcome(Name::Token);
+    assert!(matches!(outcome, Outcome::Failed(_)), "{report}");
+
+    // Nor is one to blame that logs in, or that was not tried.
+    let report = without_credentials(|token| token.is_own = true);
+    report.has_only_failed(Name::Account, "refused", "--context");
+    let outcome = report.outcome(Name::Token);
+    assert!(matches!(outcome, Outcome::Ok(_)), "{report}");
+    let report = without_credentials(|token| {
+        token.is_own = true;
+        token.logins.clear();
+    });
+    report.has_only_failed(Name::Account, "refused", "--context");
+    report.wait(&[Name::Token], Name::Account);
 }
 
 #[test]

@@ -178,6 +178,65 @@ fn programs_that_are_no_pods_are_not_missed() {
         service["status"]["conditions"][0]["status"] = json!("False");
         objects.login_service = Ok(Some(object(service)));
     });
-    report.has_only_failed(Name::Webhook, "there is no Deployment", "docs/processes.md");
+    report.has_only_failed(
+        Name::Webhook,
+        "there is no Deployment haulout-webhook in namespace haulout-system, though APIService login leads to Service \
+         haulout-system/haulout-api",
+        "if the webhook runs as a process, start it, and look at its log (docs/processes.md)",
+    );
     report.wait(&of_agents, Name::Webhook);
+
+    // Their logs and files are found elsewhere than those of pods.
+    let report = with_objects(|objects| {
+        processes(objects);
+        objects.issuer = Ok(None);
+    });
+    report.has_only_failed(
+        Name::Signing,
+        "no CredentialIssuer",
+        "`tail -n 50 WEBHOOK_LOG`",
+    );
+    let report = with_objects(|objects| {
+        processes(objects);
+        let strategy = signing("Error", "ErrorDuringSetup", "refused");
+        objects.issuer = Ok(issuer(&[strategy]));
+    });
+    report.has_only_failed(Name::Signing, "refused", "by its --ca-cert and --ca-key");
+    let report = with(|seen| {
+        processes(seen.objects.as_mut().unwrap());
+        let refused = Answer {
+            status: 201,
+            body: Body::NoCredential("authentication failed".to_owned()),
+            audit_id: Some("d6e1".to_owned()),
+        };
+        seen.token.as_mut().unwrap().logins = vec![token_login(Ok(refused))];
+    });
+    report.has_only_failed(
+        Name::Token,
+        "authentication failed",
+        "`grep d6e1 WEBHOOK_LOG`",
+    );
+}
+
+#[test]
+fn a_deployment_that_is_gone_is_made_again() {
+    let report = with_objects(|objects| {
+        objects.deployment = Ok(None);
+        let mut service = api_service("login");
+        service["status"]["conditions"][0]["status"] = json!("False");
+        objects.login_service = Ok(Some(object(service)));
+    });
+    report.has_only_failed(
+        Name::Webhook,
+        "though APIService login leads",
+        "make it again: `helm upgrade",
+    );
+    // One of somebody else's is no trace of ours.
+    let report = with_objects(|objects| {
+        objects.deployment = Ok(None);
+        let mut service = api_service("login");
+        service["spec"]["service"]["name"] = json!("pinniped-concierge-api");
+        objects.login_service = Ok(Some(object(service)));
+    });
+    report.has_only_failed(Name::Webhook, "there is no Deployment", "install Haulout");
 }
