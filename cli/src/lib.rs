@@ -17,6 +17,7 @@ mod completion;
 mod console;
 mod credential_cache;
 mod doctor;
+mod document;
 mod exchange;
 mod exec_credential;
 mod get_kubeconfig;
@@ -258,7 +259,6 @@ fn is_about_stray_word(error: &clap::Error) -> bool {
     }
 }
 
-/// What a message ends with where there is more to say.
 /// The command that is written much as the stray word is, if there is one.
 fn suggested_command(error: &clap::Error) -> Option<&str> {
     match error.get(ContextKind::SuggestedSubcommand)? {
@@ -268,6 +268,7 @@ fn suggested_command(error: &clap::Error) -> Option<&str> {
     }
 }
 
+/// What a message ends with where there is more to say.
 fn after_colon(text: &str) -> String {
     if text.is_empty() {
         String::new()

@@ -13,8 +13,9 @@ use kube::config::KubeconfigError;
 use super::strategy::Mode;
 use crate::ca::{CaError, CaFault};
 use crate::cluster::ClusterError;
+use crate::document::EncodeError;
 use crate::exchange::ParameterError;
-use crate::kubeconfig_file::{EncodeError, OutputError};
+use crate::kubeconfig_file::OutputError;
 use crate::kubeconfig_source::KubeconfigFault;
 use crate::oidc::OidcError;
 
@@ -220,7 +221,6 @@ pub(crate) enum GetKubeconfigError {
         flow: String,
         offered: String,
     },
-
     #[error(
         "the identity provider \"{name}\" offers no flow that `haulout login oidc` knows, only {}; a newer haulout may, or name \
          another identity provider",
@@ -231,6 +231,7 @@ pub(crate) enum GetKubeconfigError {
         "--upstream-identity-provider-flow=\"{0}\" is no flow that `haulout login oidc` knows; name browser_authcode or cli_password"
     )]
     UnknownFlow(String),
+
     // The result.
     #[error("the kubeconfig would not work: invalid Concierge parameters")]
     Parameters(#[source] ParameterError),
