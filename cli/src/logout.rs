@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::SystemTime;
 
 use haulout_https::TrustRoots;
@@ -18,7 +19,7 @@ use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
 use crate::oidc::{IssuerClient, OidcError, provider};
 use crate::secret_variable::{VariableError, secret_of};
-use crate::session_cache::{SessionCache, SessionKey, Tokens};
+use crate::session_cache::{self, SessionCache, SessionKey, Tokens};
 
 const NO_SESSION: &str = "No session; all credentials are forgotten.";
 
@@ -65,12 +66,18 @@ pub(crate) fn run(
     let secret = secret.transpose()?;
     let credentials = flags.credential_cache.as_deref();
     if let Some(cache) = CredentialCache::chosen(credentials, environment) {
+        if credentials.is_some() {
+            warn_if_missing("credential", cache.path(), console);
+        }
         cache.clear()?;
     }
     let sessions = flags.session_cache.as_deref();
     let Some(cache) = SessionCache::chosen(sessions, environment, &roots) else {
         return writeln!(stdout, "{NO_SESSION}").map_err(LogoutError::Print);
     };
+    if sessions.is_some_and(session_cache::is_file) {
+        warn_if_missing("session", cache.path(), console);
+    }
     let issuer = flags.issuer.as_deref();
     let found = listed(&cache, issuer, now)?;
     // Nobody gets new tokens for one of them meanwhile.
@@ -117,6 +124,16 @@ pub(crate) fn run(
     match left {
         0 => Ok(()),
         left => Err(LogoutError::NotRevoked(left)),
+    }
+}
+
+/// Tells of a file that was named and is not there: another one may be meant.
+fn warn_if_missing(name: &str, path: &Path, console: &Console<'_>) {
+    if matches!(path.try_exists(), Ok(false)) {
+        console.say(format_args!(
+            "Warning: there is no {name} cache {}",
+            path.display()
+        ));
     }
 }
 

@@ -166,3 +166,30 @@ async fn session_cache_is_named_as_at_login() {
     let outcome = site.log_out(&["--session-cache="]).await;
     assert!(outcome.stdout.contains("has revoked"), "{}", outcome.stdout);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_is_named_and_not_there_is_warned_of() {
+    let site = Site::new(Behaviour::default()).await;
+    let home = site.machine.home.path();
+    let (nope, gone) = (home.join("nope"), home.join("gone.yaml"));
+    let flags = [
+        format!("--session-cache={}", nope.display()),
+        format!("--credential-cache={}", gone.display()),
+    ];
+    let outcome = site.log_out(&[&flags[0], &flags[1]]).await;
+    let expected = format!(
+        "Warning: there is no credential cache {}\nWarning: there is no session cache {}\n",
+        gone.display(),
+        nope.display()
+    );
+    assert_eq!(outcome.stderr, expected);
+    assert!(!nope.exists() && !gone.exists());
+    // Those that nobody has named, or that are no files.
+    for flags in [
+        &[][..],
+        &["--session-cache=", "--credential-cache="],
+        &["--session-cache=none", "--credential-cache=none"],
+    ] {
+        assert_eq!(site.log_out(flags).await.stderr, "", "{flags:?}");
+    }
+}
