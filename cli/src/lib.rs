@@ -20,6 +20,7 @@ mod doctor;
 mod document;
 mod exchange;
 mod exec_credential;
+mod exec_stanza;
 mod get_kubeconfig;
 mod go_duration;
 mod hex;

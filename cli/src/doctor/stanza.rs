@@ -1,11 +1,11 @@
 //! What the kubeconfig's user logs in by.
 
-use clap::Parser as _;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Environment;
-use crate::arguments::{Arguments, Command, Login};
+use crate::arguments::Login;
 use crate::exchange::Parameters;
+use crate::exec_stanza::login_of;
 
 /// What a user exchanges, and where.
 #[derive(Debug)]
@@ -18,12 +18,7 @@ pub(super) struct Stanza {
 impl Stanza {
     /// That of an exec stanza with these arguments, if it is one of `login static` or `login oidc` that exchanges a token.
     pub(super) fn read(arguments: &[String], environment: Environment<'_>) -> Option<Self> {
-        let arguments = ["haulout"]
-            .into_iter()
-            .chain(arguments.iter().map(String::as_str));
-        let Command::Login(login) = Arguments::try_parse_from(arguments).ok()?.command else {
-            return None;
-        };
+        let login = login_of(arguments)?;
         let (concierge, token) = match &login {
             Login::Static(login) => (&login.concierge, login.given_token(environment).ok()),
             Login::Oidc(login) => (&login.concierge, None),
