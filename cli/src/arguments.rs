@@ -10,7 +10,7 @@ mod whoami;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use haulout_api::group::DEFAULT_SUFFIX;
 
@@ -164,13 +164,23 @@ pub(crate) struct CaFlags {
 
 /// Flags of `logout`.
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("whose").args(["issuer", "kubeconfig", "context"]).multiple(true)))]
 pub(crate) struct LogoutFlags {
     /// Only the sessions of this issuer [default: all].
     #[arg(long, value_name = "URL")]
     pub(crate) issuer: Option<String>,
 
+    /// Kubeconfig whose user is logged out: its login oidc says what the other flags do not [default with --context: as kubectl,
+    /// $KUBECONFIG, then ~/.kube/config].
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig whose user is logged out [default with --kubeconfig: its current one].
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+
     /// Environment variable with the client's secret, for an issuer that gave it one.
-    #[arg(long, value_name = "VARIABLE", requires = "issuer")]
+    #[arg(long, value_name = "VARIABLE", requires = "whose")]
     pub(crate) client_secret_env: Option<String>,
 
     #[command(flatten)]
@@ -186,6 +196,17 @@ pub(crate) struct LogoutFlags {
 
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
+}
+
+impl LogoutFlags {
+    /// The context of a kubeconfig whose user is logged out, if one is named.
+    pub(crate) fn context(&self) -> Option<ClusterFlags> {
+        let is_named = self.kubeconfig.is_some() || self.context.is_some();
+        is_named.then(|| ClusterFlags {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+        })
+    }
 }
 
 /// What Go takes for a boolean, such as `T` or `0`, and more.

@@ -1,7 +1,8 @@
 //! CA certificates, as files or base64 name them, and nothing that may stand beside them in a file.
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -13,6 +14,9 @@ use crate::arguments::CaFlags;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
+
+/// Several times as much as all CAs that systems trust.
+const MAX_BYTES: u64 = 4 << 20;
 
 /// At least one CA certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +72,7 @@ impl CaBundle {
     ) -> Result<Option<Self>, CaError> {
         let mut all = None;
         for path in paths {
-            let pem = std::fs::read(path).map_err(|source| CaError::Read {
+            let pem = read(path).map_err(|source| CaError::Read {
                 flag,
                 path: path.clone(),
                 source,
@@ -140,6 +144,21 @@ impl CaBundle {
     }
 }
 
+/// Reads a file of CA certificates, or a pipe, as shells make for `<(...)`; a device that has no end is none.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut pem)?;
+    match pem.len() as u64 > MAX_BYTES {
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {} MiB", MAX_BYTES >> 20),
+        )),
+        false => Ok(pem),
+    }
+}
+
 /// Written anew: what was read may have had something else, such as a key, in the line that ends a certificate.
 fn to_pem(der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
@@ -206,6 +225,28 @@ mod tests {
         assert_eq!(CaBundle::from_base64("*"), Err(CaFault::NotBase64));
         assert_eq!(CaBundle::from_base64("Zm9v"), Err(CaFault::NotPem));
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_are_read_and_what_has_no_end_is_refused() {
+        let error = CaBundle::from_files("--ca-bundle", &["/dev/zero".into()]).unwrap_err();
+        let error = crate::chain(&error);
+        let expected = "could not read --ca-bundle: /dev/zero: it has more than 4 MiB";
+        assert_eq!(error, expected);
+
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let written = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::write(pipe, block("CERTIFICATE", "one"))
+        });
+        let ca = CaBundle::from_files("--ca-bundle", &[pipe]).unwrap();
+        written.join().unwrap().unwrap();
+        assert_eq!(ca.unwrap().certificates().len(), 1);
+    }
+
     #[test]
     fn certificates_of_all_flags_are_taken_together() {
         let folder = tempfile::tempdir().unwrap();

@@ -56,6 +56,11 @@ pub(crate) enum CacheError {
         path.display()
     )]
     Name { name: &'static str, path: PathBuf },
+    #[error(
+        "{} is no regular file, so it cannot be the {name} cache; name a file, or none to keep nothing",
+        path.display()
+    )]
+    NotRegular { name: &'static str, path: PathBuf },
     #[error("failed to encode the {0} cache")]
     Encode(&'static str, #[source] serde_saphyr::ser::Error),
     #[error("failed to write the {0} cache")]
@@ -71,7 +76,10 @@ impl CacheError {
     /// else to those who want to know what is going on.
     pub(crate) fn report(&self, asked: bool, console: &Console<'_>) {
         match self {
-            Self::Keyring(_) | Self::NoCache { .. } | Self::Name { .. } => console.warn_of(self),
+            Self::Keyring(_)
+            | Self::NoCache { .. }
+            | Self::Name { .. }
+            | Self::NotRegular { .. } => console.warn_of(self),
             _ => console.report(self, asked),
         }
     }
@@ -268,22 +276,36 @@ impl<C: Contents> CacheFile<C> {
 
     /// What the file holds; `None` where that is not ours.
     fn read(&self) -> Result<Option<C>, CacheError> {
-        let mut bytes = Vec::new();
-        match File::open(&self.path) {
-            Ok(file) => file
-                .take(self.max_bytes)
-                .read_to_end(&mut bytes)
-                .map_err(|error| CacheError::Read(C::NAME, error))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Some(C::default()));
-            }
-            Err(error) => return Err(CacheError::Read(C::NAME, error)),
+        let Some(file) = self.open()? else {
+            return Ok(Some(C::default()));
         };
+        let mut bytes = Vec::new();
+        file.take(self.max_bytes)
+            .read_to_end(&mut bytes)
+            .map_err(|error| CacheError::Read(C::NAME, error))?;
         Ok(std::str::from_utf8(&bytes)
             .ok()
             .and_then(|text| serde_saphyr::from_str::<Document<C>>(text).ok())
             .filter(|document| document.api_version == API_VERSION && document.kind == C::KIND)
             .map(|document| document.contents))
+    }
+
+    /// The file, if it is there. Nobody is waited for: a pipe has no end before its writer has one, and a device may have none.
+    fn open(&self) -> Result<Option<File>, CacheError> {
+        let failed = |error| CacheError::Read(C::NAME, error);
+        let file = match without_waiting(OpenOptions::new().read(true)).open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        let kind = file.metadata().map_err(failed)?.file_type();
+        // To read a folder fails at once.
+        match kind.is_file() || kind.is_dir() {
+            true => Ok(Some(file)),
+            false => Err(CacheError::NotRegular {
+                name: C::NAME,
+                path: self.path.clone(),
+            }),
+        }
     }
 
     fn replace(&self, contents: C) -> Result<(), CacheError> {
@@ -347,6 +369,16 @@ pub(crate) fn create_private_folder(folder: &Path) -> io::Result<()> {
 pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+/// Opens a pipe without anybody at its other end.
+fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        options,
+        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+    );
     options
 }
 

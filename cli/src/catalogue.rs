@@ -19,9 +19,9 @@ use crate::arguments::CatalogueFlags;
 use crate::ca::{CaBundle, CaError};
 use crate::cluster::{Cluster, ClusterError, block_on};
 use crate::console::Console;
+use crate::document::EncodeError;
 use crate::kubeconfig_file::{
-    EncodeError, Entry, INSTALL_HINT, Output, OutputError, Plugin, own_path, plugin_command,
-    to_yaml,
+    Entry, INSTALL_HINT, Output, OutputError, Plugin, own_path, plugin_command, to_yaml,
 };
 
 use clusters::{ChoiceError, ClustersError};

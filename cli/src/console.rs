@@ -88,9 +88,13 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// Tells a fault that is no reason to fail, to everybody.
+    /// Tells a fault that is no reason to fail, to everybody, once.
     pub(crate) fn warn_of(&self, error: &dyn std::error::Error) {
-        self.say(format_args!("Warning: {}", crate::chain(error)));
+        let text = crate::chain(error);
+        if !self.warnings.borrow().contains(&text) {
+            self.say(format_args!("Warning: {text}"));
+            self.warnings.borrow_mut().push(text);
+        }
     }
 
     /// Shows the `Warning` headers of an answer (RFC 7234, 5.5), each text once. A text that repeats one of `secrets`, which

@@ -21,6 +21,7 @@ use crate::Environment;
 use crate::arguments::{DoctorFlags, OutputFormat};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError};
+use crate::document::EncodeError;
 use crate::secret_variable::{VariableError, secret_of};
 
 /// Why no check could be made.
@@ -32,8 +33,8 @@ pub(crate) enum DoctorError {
     Token(#[from] VariableError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    #[error("failed to encode the result")]
-    Encode(#[source] serde_json::Error),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
@@ -63,7 +64,7 @@ pub(crate) fn run(
     let report = judge(&observations);
     let text = match flags.output {
         OutputFormat::Text => report.to_string(),
-        OutputFormat::Json => report.to_json().map_err(DoctorError::Encode)?,
+        OutputFormat::Json => report.to_json()?,
     };
     stdout
         .write_all(text.as_bytes())

@@ -173,6 +173,11 @@ async fn discover(
     }
     let authenticator = discovery.authenticator().await?;
     console.say(format_args!("discovered {authenticator}"));
+    if let Some(fault) = &authenticator.fault {
+        console.say(format_args!(
+            "Warning: {authenticator} does not work: {fault}; logins by it will fail until that is mended; `haulout doctor` says more"
+        ));
+    }
     let mut found = Found {
         concierge: Some(Concierge {
             suffix: given.suffix.to_string(),

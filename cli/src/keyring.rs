@@ -5,12 +5,12 @@
 //! hour, and that needs the keyring for few of them. Secrets go through pipes, never through arguments.
 
 use std::io::{self, Read as _, Write as _};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use haulout_https::foreign;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -131,8 +131,8 @@ impl Keyring {
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
-        speak(&mut child, input).map_err(failed)?;
-        let Some(answer) = read_within(&mut child, self.limit).map_err(failed)? else {
+        let answer = answer_within(&mut child, input, self.limit);
+        let Some(answer) = answer.map_err(failed)? else {
             // It is of no use any more, however that goes.
             drop(child.kill());
             drop(child.wait());
@@ -158,30 +158,31 @@ impl Keyring {
     }
 }
 
-/// Hands over the input. A program that does not read it says why by how it ends.
-fn speak(child: &mut Child, input: &str) -> io::Result<()> {
-    let Some(mut stdin) = child.stdin.take() else {
-        return Ok(());
+/// All that the program prints when it is handed the input; `None` where that takes longer.
+fn answer_within(child: &mut Child, input: &str, limit: Duration) -> io::Result<Option<String>> {
+    let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Ok(Some(String::new()));
     };
-    match stdin.write_all(input.as_bytes()) {
+    let input = SecretString::from(input);
+    let (done, answer) = mpsc::channel();
+    std::thread::spawn(move || {
+        let answer = speak(stdin, &input).and_then(|()| {
+            let mut text = String::new();
+            let read = stdout.take(MAX_BYTES).read_to_string(&mut text);
+            read.map(|_| text)
+        });
+        // Nobody waits any more where it took too long.
+        drop(done.send(answer));
+    });
+    answer.recv_timeout(limit).ok().transpose()
+}
+
+/// Hands over the input. A program that does not read it says why by how it ends.
+fn speak(mut stdin: ChildStdin, input: &SecretString) -> io::Result<()> {
+    match stdin.write_all(input.expose_secret().as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
-}
-
-/// All that the program prints; `None` where it goes on for longer.
-fn read_within(child: &mut Child, limit: Duration) -> io::Result<Option<String>> {
-    let Some(stdout) = child.stdout.take() else {
-        return Ok(Some(String::new()));
-    };
-    let (done, answer) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        let read = stdout.take(MAX_BYTES).read_to_string(&mut text);
-        // Nobody waits any more where it took too long.
-        drop(done.send(read.map(|_| text)));
-    });
-    answer.recv_timeout(limit).ok().transpose()
 }
 
 /// How a program ends that has said all. One that does not is ended.
@@ -206,6 +207,13 @@ mod tests {
 
     /// What becomes of a question to a program that does this. A good one is asked in the tests of logins.
     fn ask(script: &str) -> String {
+        fail(script, |keyring| {
+            keyring.get("https://login.example.com").map(drop)
+        })
+    }
+
+    /// How a keyring fails whose program does this.
+    fn fail(script: &str, act: impl FnOnce(&Keyring) -> Result<(), KeyringError>) -> String {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("docker-credential-x");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -216,8 +224,19 @@ mod tests {
             // Enough for a shell to start where much else runs.
             limit: Duration::from_secs(5),
         };
-        let error = keyring.get("https://login.example.com").unwrap_err();
-        error.to_string()
+        act(&keyring).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_a_program_that_does_not_listen() {
+        // More than a pipe holds.
+        let secret = "x".repeat(1 << 20);
+        let begun = Instant::now();
+        let error = fail("exec sleep 60", |keyring| {
+            keyring.put("https://login.example.com", &secret)
+        });
+        assert!(error.contains("store gave no answer"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

@@ -12,22 +12,13 @@ use kube::config::{
     NamedCluster, NamedContext,
 };
 
+use crate::document::{self, EncodeError};
 pub(crate) use output::{Output, OutputError};
 
 /// Version of `ExecCredential` that kubectl is to ask the plugin for.
 const EXEC_API_VERSION: &str = "client.authentication.k8s.io/v1";
 /// What kubectl says to users without the program.
 pub(crate) const INSTALL_HINT: &str = "haulout is not installed, or not in PATH; ask the administrators of this cluster where to get it";
-
-/// Why a kubeconfig could not be written as YAML.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to encode the kubeconfig")]
-pub(crate) enum EncodeError {
-    /// As a tree of values, whose keys are sorted.
-    Tree(#[source] serde_json::Error),
-    /// As text.
-    Yaml(#[source] Box<serde_saphyr::ser::Error>),
-}
 
 /// A cluster, a user of it, and the context that ties them.
 #[derive(Clone, Debug)]
@@ -92,11 +83,7 @@ pub(crate) fn to_yaml(entries: Vec<Entry>) -> Result<String, EncodeError> {
             ..NamedAuthInfo::default()
         });
     }
-    let tree = serde_json::to_value(kubeconfig).map_err(EncodeError::Tree)?;
-    // A long text stays in one line, so that whoever searches for a CA finds it.
-    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    serde_saphyr::to_string_with_options(&tree, options)
-        .map_err(|error| EncodeError::Yaml(Box::new(error)))
+    document::to_yaml(&kubeconfig)
 }
 
 /// Where this program was called: a link stays one, since what it leads to, such as the folder of a version, may not be there after

@@ -17,8 +17,10 @@ mod completion;
 mod console;
 mod credential_cache;
 mod doctor;
+mod document;
 mod exchange;
 mod exec_credential;
+mod exec_stanza;
 mod get_kubeconfig;
 mod go_duration;
 mod hex;
@@ -229,8 +231,13 @@ fn explain_usage(error: &clap::Error, stdout: &mut dyn Write, stderr: &mut dyn W
         (write!(stdout, "{}", error.render()), ExitCode::SUCCESS)
     } else if is_about_stray_word(error) {
         // It may be a token whose flag was forgotten, so it is not repeated.
-        let text = "unexpected argument without a flag; see haulout --help";
-        (writeln!(stderr, "Error: {text}"), ExitCode::from(USAGE))
+        let meant = suggested_command(error)
+            .map_or_else(String::new, |name| format!("did you mean {name}? or "));
+        let text = "unexpected argument without a flag;";
+        (
+            writeln!(stderr, "Error: {text} {meant}see haulout --help"),
+            ExitCode::from(USAGE),
+        )
     } else {
         (write!(stderr, "{}", error.render()), ExitCode::from(USAGE))
     };
@@ -250,6 +257,15 @@ fn is_about_stray_word(error: &clap::Error) -> bool {
             Some(ContextValue::String(argument)) if !argument.starts_with('-')
         ),
         _ => false,
+    }
+}
+
+/// The command that is written much as the stray word is, if there is one.
+fn suggested_command(error: &clap::Error) -> Option<&str> {
+    match error.get(ContextKind::SuggestedSubcommand)? {
+        ContextValue::String(name) => Some(name),
+        ContextValue::Strings(names) => names.last().map(String::as_str),
+        _ => None,
     }
 }
 

@@ -2,29 +2,37 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::SystemTime;
 
 use haulout_https::TrustRoots;
 use secrecy::SecretString;
 
 use crate::Environment;
-use crate::arguments::LogoutFlags;
+use crate::arguments::{CaFlags, LogoutFlags, OidcLogin};
 use crate::ca::{CaBundle, CaError};
 use crate::cache_file::CacheError;
 use crate::console::Console;
 use crate::credential_cache::CredentialCache;
+use crate::exec_stanza::{OidcStanza, StanzaError};
 use crate::login_lock::LoginLock;
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
 use crate::oidc::{IssuerClient, OidcError, provider};
 use crate::secret_variable::{VariableError, secret_of};
-use crate::session_cache::{SessionCache, SessionKey, Tokens};
+use crate::session_cache::{self, SessionCache, SessionKey, Tokens, Which};
 
 const NO_SESSION: &str = "No session; all credentials are forgotten.";
 
 /// Why something is left.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogoutError {
+    #[error(transparent)]
+    Stanza(#[from] StanzaError),
+    #[error(
+        "--issuer is not {0}, where the kubeconfig's user logs in; leave out --issuer, or --kubeconfig and --context"
+    )]
+    OtherIssuer(String),
     #[error(transparent)]
     Ca(#[from] CaError),
     #[error(transparent)]
@@ -35,7 +43,8 @@ pub(crate) enum LogoutError {
     ClientSecret(#[from] VariableError),
     #[error(
         "you are logged out here, but {0} of your sessions may go on at their issuers. A private CA is named by --ca-bundle or \
-         --ca-bundle-data, a client's secret by --client-secret-env, as in the kubeconfig: name them the next time"
+         --ca-bundle-data, a client's secret by --client-secret-env, as in the kubeconfig, or both by --kubeconfig itself: name \
+         them the next time"
     )]
     NotRevoked(usize),
     #[error("failed to print the result")]
@@ -45,11 +54,56 @@ pub(crate) enum LogoutError {
 impl LogoutError {
     /// Whether the command line is at fault.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::Ca(_))
+        match self {
+            Self::Stanza(error) => error.is_usage(),
+            Self::OtherIssuer(_) | Self::Ca(_) => true,
+            _ => false,
+        }
     }
 }
 
-/// Forgets all credentials, and the sessions of the named issuer or of all; has each issuer revoke their tokens before.
+/// What is forgotten, and how its issuers are spoken to.
+struct Wanted<'a> {
+    which: Which<'a>,
+    ca: &'a CaFlags,
+    client_secret_env: Option<&'a str>,
+    session_cache: Option<&'a str>,
+    credential_cache: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// What the flags say, and what the login of a kubeconfig says where they say nothing.
+    fn of(flags: &'a LogoutFlags, login: Option<&'a OidcLogin>) -> Result<Self, LogoutError> {
+        let has_ca = !flags.ca.ca_bundle.is_empty() || !flags.ca.ca_bundle_data.is_empty();
+        let which = match (&flags.issuer, login) {
+            (Some(issuer), Some(login)) if *issuer != login.issuer => {
+                return Err(LogoutError::OtherIssuer(login.issuer.clone()));
+            }
+            // The kubeconfig of somebody else may name a CA that would pose as the issuer of another session.
+            (_, Some(login)) if !has_ca => Which::OfLogin(&login.issuer),
+            (Some(issuer), _) => Which::OfIssuer(issuer),
+            (None, Some(login)) => Which::OfIssuer(&login.issuer),
+            (None, None) => Which::All,
+        };
+        let either = |flag: &'a Option<String>, of: fn(&OidcLogin) -> &Option<String>| {
+            let of_login = login.and_then(|login| of(login).as_deref());
+            flag.as_deref().or(of_login)
+        };
+        Ok(Self {
+            which,
+            ca: login.map_or(&flags.ca, |login| match has_ca {
+                true => &flags.ca,
+                false => &login.ca,
+            }),
+            client_secret_env: either(&flags.client_secret_env, |login| &login.client_secret_env),
+            session_cache: either(&flags.session_cache, |login| &login.session_cache),
+            credential_cache: either(&flags.credential_cache, |login| &login.credential_cache),
+        })
+    }
+}
+
+/// Forgets all credentials, and the sessions of the named issuer, or kubeconfig, or of all; has each issuer revoke their tokens
+/// before.
 ///
 /// An issuer that cannot be reached keeps nobody logged in here: it is told and the rest is done.
 pub(crate) fn run(
@@ -59,20 +113,33 @@ pub(crate) fn run(
     stdout: &mut dyn Write,
     console: &Console<'_>,
 ) -> Result<(), LogoutError> {
-    let roots = CaBundle::trust_roots(CaBundle::from_flags(&flags.ca)?.as_ref());
-    let variable = flags.client_secret_env.as_deref();
+    let stanza = flags.context();
+    let stanza = stanza.map(|context| OidcStanza::of(&context, environment));
+    let stanza = stanza.transpose()?;
+    let variable = |name: &str| match &stanza {
+        Some(stanza) => stanza.variable(name, environment),
+        None => environment(name),
+    };
+    let environment: Environment<'_> = &variable;
+    let wanted = Wanted::of(flags, stanza.as_ref().map(|stanza| &*stanza.login))?;
+    let roots = CaBundle::trust_roots(CaBundle::from_flags(wanted.ca)?.as_ref());
+    let variable = wanted.client_secret_env;
     let secret = variable.map(|variable| secret_of("--client-secret-env", variable, environment));
     let secret = secret.transpose()?;
-    let credentials = flags.credential_cache.as_deref();
-    if let Some(cache) = CredentialCache::chosen(credentials, environment) {
+    if let Some(cache) = CredentialCache::chosen(wanted.credential_cache, environment) {
+        if flags.credential_cache.is_some() {
+            warn_if_missing("credential", cache.path(), console);
+        }
         cache.clear()?;
     }
-    let sessions = flags.session_cache.as_deref();
-    let Some(cache) = SessionCache::chosen(sessions, environment, &roots) else {
+    let Some(cache) = SessionCache::chosen(wanted.session_cache, environment, &roots) else {
         return writeln!(stdout, "{NO_SESSION}").map_err(LogoutError::Print);
     };
-    let issuer = flags.issuer.as_deref();
-    let found = listed(&cache, issuer, now)?;
+    let sessions = flags.session_cache.as_deref();
+    if sessions.is_some_and(session_cache::is_file) {
+        warn_if_missing("session", cache.path(), console);
+    }
+    let found = listed(&cache, wanted.which, now)?;
     // Nobody gets new tokens for one of them meanwhile.
     let _locks: Vec<_> = found
         .iter()
@@ -82,7 +149,7 @@ pub(crate) fn run(
         .map(|session| LoginLock::wait(cache.path(), session, console))
         .map(|lock| lock.inspect_err(|error| console.warn_of(error)))
         .collect();
-    let ended = listed(&cache, issuer, now)?;
+    let ended = listed(&cache, wanted.which, now)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -107,7 +174,7 @@ pub(crate) fn run(
         };
         lines.push(crate::printable(&line));
     }
-    cache.remove(issuer)?;
+    cache.remove(wanted.which)?;
     if lines.is_empty() {
         lines.push(NO_SESSION.to_owned());
     }
@@ -120,13 +187,23 @@ pub(crate) fn run(
     }
 }
 
+/// Tells of a file that was named and is not there: another one may be meant.
+fn warn_if_missing(name: &str, path: &Path, console: &Console<'_>) {
+    if matches!(path.try_exists(), Ok(false)) {
+        console.say(format_args!(
+            "Warning: there is no {name} cache {}",
+            path.display()
+        ));
+    }
+}
+
 /// What a damaged file has kept is lost in any case.
 fn listed(
     cache: &SessionCache,
-    issuer: Option<&str>,
+    which: Which<'_>,
     now: SystemTime,
 ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
-    match cache.list(issuer, now) {
+    match cache.list(which, now) {
         Err(CacheError::Damaged(_)) => Ok(Vec::new()),
         listed => listed,
     }

@@ -82,6 +82,16 @@ pub(crate) struct RefreshToken {
     pub(crate) token: String,
 }
 
+/// Which sessions are meant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which<'a> {
+    All,
+    /// Those of this issuer.
+    OfIssuer(&'a str),
+    /// Those of this issuer that a login could go on with which trusts the same roots.
+    OfLogin(&'a str),
+}
+
 /// Where sessions are kept, for logins that trust these roots.
 ///
 /// A kubeconfig says which certificates an issuer's server may have. One that trusts others must not have the tokens of a
@@ -217,10 +227,10 @@ impl SessionCache {
         Ok(Some(tokens))
     }
 
-    /// The sessions of this issuer, or all, as far as they could still be used.
+    /// The sessions that are meant, as far as they could still be used.
     pub(crate) fn list(
         &self,
-        issuer: Option<&str>,
+        which: Which<'_>,
         now: SystemTime,
     ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
         let mut contents = match &self.keyring {
@@ -228,19 +238,30 @@ impl SessionCache {
             None => self.file.get()?,
         };
         contents.prune(now);
-        let meant = contents.sessions.into_iter().filter(is_of(issuer));
+        let meant = contents.sessions.into_iter().filter(self.is_meant(which));
         Ok(meant.map(|entry| (entry.key, entry.tokens)).collect())
     }
 
     /// Forgets them, and what writers that failed have left of any.
-    pub(crate) fn remove(&self, issuer: Option<&str>) -> Result<(), CacheError> {
-        let is_meant = is_of(issuer);
+    pub(crate) fn remove(&self, which: Which<'_>) -> Result<(), CacheError> {
+        let is_meant = self.is_meant(which);
         if let Some(keyring) = &self.keyring {
             return keyring.remove(is_meant);
         }
         self.file
             .change_existing(|contents| contents.sessions.retain(|entry| !is_meant(entry)))?;
         self.file.remove_remains()
+    }
+
+    fn is_meant(&self, which: Which<'_>) -> impl Fn(&Entry) -> bool {
+        move |entry| match which {
+            Which::All => true,
+            Which::OfIssuer(issuer) => entry.key.issuer == issuer,
+            Which::OfLogin(issuer) => {
+                let bound = entry.trusted_roots.as_ref();
+                entry.key.issuer == issuer && bound.is_none_or(|roots| *roots == self.roots)
+            }
+        }
     }
 
     /// Keeps the tokens of a session, and forgets what has expired of others.
@@ -273,10 +294,6 @@ impl SessionCache {
             Ok(())
         })
     }
-}
-
-fn is_of(issuer: Option<&str>) -> impl Fn(&Entry) -> bool {
-    move |entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer)
 }
 
 /// What these roots are called where a session is bound to them.

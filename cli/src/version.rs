@@ -6,14 +6,13 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 use crate::arguments::{VersionFlags, VersionFormat};
+use crate::document::{self, EncodeError};
 
 /// Why it was not told.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VersionError {
-    #[error("failed to encode the version")]
-    Json(#[source] serde_json::Error),
-    #[error("failed to encode the version")]
-    Yaml(#[source] serde_saphyr::ser::Error),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
@@ -66,13 +65,8 @@ pub(crate) fn run(flags: &VersionFlags, stdout: &mut dyn Write) -> Result<(), Ve
     let version = Version::of_this_build();
     let text = match flags.output {
         None => concat!("haulout ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
-        Some(VersionFormat::Json) => {
-            let json = serde_json::to_string_pretty(&version).map_err(VersionError::Json)?;
-            format!("{json}\n")
-        }
-        Some(VersionFormat::Yaml) => {
-            serde_saphyr::to_string(&version).map_err(VersionError::Yaml)?
-        }
+        Some(VersionFormat::Json) => document::to_json(&version)? + "\n",
+        Some(VersionFormat::Yaml) => document::to_yaml(&version)?,
     };
     stdout
         .write_all(text.as_bytes())

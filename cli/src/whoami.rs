@@ -15,6 +15,7 @@ use crate::arguments::{AnswerFormat, WhoAmIFlags};
 use crate::audit_id::audit_id;
 use crate::cluster::{Cluster, ClusterError, NamedCluster, call_error, shown_server};
 use crate::console::Console;
+use crate::document::{self, EncodeError};
 use crate::{Environment, after_colon, printable};
 
 /// Most bytes of an answer.
@@ -48,10 +49,10 @@ pub(crate) enum WhoAmIError {
     Refused { status: StatusCode, message: String },
     #[error("could not complete WhoAmIRequest: the answer is no WhoAmIRequest")]
     NotAnAnswer,
-    #[error("failed to encode the answer")]
-    Json(#[source] serde_json::Error),
-    #[error("failed to encode the answer")]
-    Yaml(#[source] serde_saphyr::ser::Error),
+    #[error("failed to encode the request")]
+    Request(#[source] serde_json::Error),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     #[error("failed to print the result")]
     Print(#[source] io::Error),
 }
@@ -120,12 +121,8 @@ pub(crate) fn run(
             let cluster = NamedCluster::of(&selected, environment);
             text(cluster.as_ref(), &request.status)
         }
-        AnswerFormat::Json => serde_json::to_string_pretty(&request).map_err(WhoAmIError::Json)?,
-        AnswerFormat::Yaml => {
-            // By way of a value, whose keys are sorted as Pinniped's are.
-            let value = serde_json::to_value(&request).map_err(WhoAmIError::Json)?;
-            serde_saphyr::to_string(&value).map_err(WhoAmIError::Yaml)?
-        }
+        AnswerFormat::Json => document::to_json(&request)?,
+        AnswerFormat::Yaml => document::to_yaml(&request)?,
     };
     stdout
         .write_all(text.as_bytes())
@@ -139,7 +136,7 @@ async fn ask(
     console: &Console<'_>,
 ) -> Result<WhoAmIRequestStatus, WhoAmIError> {
     let what = "who you are";
-    let body = serde_json::to_vec(request).map_err(WhoAmIError::Json)?;
+    let body = serde_json::to_vec(request).map_err(WhoAmIError::Request)?;
     let path = format!("/apis/{}/{PLURAL}", request.api_version);
     let call = Request::post(&path)
         .header(CONTENT_TYPE, "application/json")

@@ -260,3 +260,22 @@ proptest! {
         prop_assert!(matches!(file.get(), Err(CacheError::Damaged("note"))));
     }
 }
+
+/// It would wait for a writer, or read without end.
+#[test]
+fn pipes_and_devices_are_refused_at_once_and_stay() {
+    let Scratch { folder, file: _ } = scratch();
+    let pipe = folder.path().join("pipe.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let device = folder.path().join("zero.yaml");
+    std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+    for path in [pipe, device] {
+        let file = CacheFile::<Notes>::new(path);
+        for refused in [file.get().map(drop), note(&file, "a")] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, CacheError::NotRegular { .. }), "{error}");
+        }
+        assert!(!std::fs::metadata(file.path()).unwrap().is_file());
+    }
+}

@@ -30,9 +30,13 @@ pub(crate) enum SourceError {
     NoConfigMap,
 }
 
+/// What kubectl takes for the kind.
+const CONFIG_MAP: [&str; 3] = ["configmap", "configmaps", "cm"];
+
 impl Source {
     pub(super) fn parse(from: &str) -> Result<Self, SourceError> {
-        if let Some(rest) = from.strip_prefix("configmap/") {
+        let object = from.split_once('/');
+        if let Some((_, rest)) = object.filter(|(kind, _)| CONFIG_MAP.contains(kind)) {
             return match rest.split_once('/') {
                 Some((namespace, name)) if is_name(namespace) && is_name(name) => {
                     Ok(Self::ConfigMap {
@@ -88,7 +92,17 @@ mod tests {
                     name: "clusters".to_owned(),
                 }),
             ),
+            (
+                "configmaps/kube-public/clusters",
+                Source::parse("configmap/kube-public/clusters"),
+            ),
+            (
+                "cm/kube-public/clusters",
+                Source::parse("configmap/kube-public/clusters"),
+            ),
             ("clusters.yaml", file("clusters.yaml")),
+            ("cm", file("cm")),
+            ("secret/a/b", file("secret/a/b")),
             ("./configmap/a/b", file("./configmap/a/b")),
             ("-", Ok(Source::Stdin)),
             ("", Err(SourceError::Empty)),
@@ -96,6 +110,7 @@ mod tests {
             ("https://", Err(SourceError::NoUrl)),
             ("https://u:p@h/c", Err(SourceError::Password)),
             ("configmap/a", Err(SourceError::NoConfigMap)),
+            ("cm/a", Err(SourceError::NoConfigMap)),
             ("configmap/a/b/c", Err(SourceError::NoConfigMap)),
             ("configmap//b", Err(SourceError::NoConfigMap)),
             ("configmap/../b", Err(SourceError::NoConfigMap)),

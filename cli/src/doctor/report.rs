@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::document::{self, EncodeError};
 use crate::printable;
 
 /// All checks, in the order of a login.
@@ -113,14 +114,14 @@ impl Report {
     }
 
     /// One JSON object, on lines of its own.
-    pub(super) fn to_json(&self) -> Result<String, serde_json::Error> {
+    pub(super) fn to_json(&self) -> Result<String, EncodeError> {
         let wire = Wire {
             server: &self.server,
             api_group_suffix: &self.api_group_suffix,
             summary: self.summary(),
             checks: self.checks.iter().map(Check::wire).collect(),
         };
-        serde_json::to_string_pretty(&wire).map(|text| text + "\n")
+        document::to_json(&wire).map(|text| text + "\n")
     }
 
     fn summary(&self) -> Summary {

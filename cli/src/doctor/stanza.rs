@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use clap::Parser as _;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Environment;
-use crate::arguments::{Arguments, Command, Login};
+use crate::arguments::Login;
 use crate::exchange::Parameters;
+use crate::exec_stanza::login_of;
 use crate::login_oidc;
 
 /// What a user exchanges, and where.
@@ -20,12 +20,7 @@ pub(super) struct Stanza<'a> {
 impl<'a> Stanza<'a> {
     /// That of an exec stanza with these arguments, if it is one of `login static` or `login oidc` that exchanges a token.
     pub(super) fn read(arguments: &[String], environment: Environment<'a>) -> Option<Self> {
-        let arguments = ["haulout"]
-            .into_iter()
-            .chain(arguments.iter().map(String::as_str));
-        let Command::Login(login) = Arguments::try_parse_from(arguments).ok()?.command else {
-            return None;
-        };
+        let login = login_of(arguments)?;
         let concierge = match &login {
             Login::Static(login) => &login.concierge,
             Login::Oidc(login) => &login.concierge,

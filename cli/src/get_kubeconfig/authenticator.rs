@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use haulout_api::authenticator::{AuthenticatorPhase, AuthenticatorStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -51,6 +53,8 @@ pub(super) struct Authenticator {
     pub(super) name: String,
     /// `spec` of the object.
     pub(super) spec: Value,
+    /// Why nobody can log in by it.
+    pub(super) fault: Option<String>,
 }
 
 impl fmt::Display for Authenticator {
@@ -85,6 +89,18 @@ pub(super) struct CaSource {
     pub(super) key: String,
 }
 
+/// What the webhook has found wrong with an authenticator as it is now.
+pub(super) fn fault(status: &AuthenticatorStatus, generation: Option<i64>) -> Option<String> {
+    let is_current = |condition: &Condition| condition.observed_generation >= generation;
+    if status.phase != AuthenticatorPhase::Error || !status.conditions.iter().all(is_current) {
+        return None;
+    }
+    Some(match status.cause() {
+        Some(cause) => format!("{}: {}", cause.type_, cause.message),
+        None => "its phase is Error".to_owned(),
+    })
+}
+
 /// The only one that has this name, if one is asked for.
 pub(super) fn choose(
     mut found: Vec<Authenticator>,
@@ -105,6 +121,8 @@ pub(super) fn choose(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn found(names: &[(AuthenticatorKind, &str)]) -> Vec<Authenticator> {
@@ -112,6 +130,7 @@ mod tests {
             kind: *kind,
             name: (*name).to_owned(),
             spec: Value::Null,
+            fault: None,
         };
         names.iter().map(one).collect()
     }
@@ -161,6 +180,35 @@ mod tests {
             error.contains("JWTAuthenticator a, WebhookAuthenticator b"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn only_what_is_wrong_now_is_a_fault() {
+        let condition = |type_: &str, status: &str, generation: i64| {
+            json!({"type": type_, "status": status, "reason": "R", "message": "m",
+                   "lastTransitionTime": "2026-11-18T11:06:40Z", "observedGeneration": generation})
+        };
+        let (ready, cause) = (
+            condition("Ready", "False", 2),
+            condition("JWKSURLValid", "False", 2),
+        );
+        let unknown = condition("JWKSFetchValid", "Unknown", 2);
+        let stale = condition("JWKSURLValid", "False", 1);
+        for (phase, conditions, expected) in [
+            (
+                "Error",
+                vec![&ready, &unknown, &cause],
+                Some("JWKSURLValid: m"),
+            ),
+            ("Error", vec![&ready], Some("its phase is Error")),
+            ("Error", vec![&ready, &stale], None),
+            ("Ready", vec![&cause], None),
+            ("Pending", vec![], None),
+        ] {
+            let status = json!({"phase": phase, "conditions": conditions});
+            let status = serde_json::from_value(status).unwrap();
+            assert_eq!(fault(&status, Some(2)).as_deref(), expected, "{phase}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use haulout_api::authenticator::AuthenticatorStatus;
 use haulout_api::credential::login_path;
 use haulout_api::group::{ApiGroupSuffix, VERSION};
 use http::{Request, header};
@@ -9,10 +10,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::Api;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, Tls};
+use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, Tls, fault};
 use super::error::{CaLookupFault, GetKubeconfigError};
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
@@ -266,9 +268,12 @@ impl Discovery<'_> {
 }
 
 fn read_authenticator(kind: AuthenticatorKind, object: &DynamicObject) -> Authenticator {
+    let status = object.data.get("status");
+    let status = status.and_then(|status| AuthenticatorStatus::deserialize(status).ok());
     Authenticator {
         kind,
         name: object.metadata.name.clone().unwrap_or_default(),
         spec: object.data.get("spec").cloned().unwrap_or(Value::Null),
+        fault: status.and_then(|status| fault(&status, object.metadata.generation)),
     }
 }

@@ -13,8 +13,9 @@ use kube::config::KubeconfigError;
 use super::strategy::Mode;
 use crate::ca::{CaError, CaFault};
 use crate::cluster::ClusterError;
+use crate::document::EncodeError;
 use crate::exchange::ParameterError;
-use crate::kubeconfig_file::{EncodeError, OutputError};
+use crate::kubeconfig_file::OutputError;
 use crate::kubeconfig_source::KubeconfigFault;
 use crate::oidc::OidcError;
 
@@ -220,6 +221,16 @@ pub(crate) enum GetKubeconfigError {
         flow: String,
         offered: String,
     },
+    #[error(
+        "the identity provider \"{name}\" offers no flow that `haulout login oidc` knows, only {}; a newer haulout may, or name \
+         another identity provider",
+        foreign(offered)
+    )]
+    NoKnownFlow { name: String, offered: String },
+    #[error(
+        "--upstream-identity-provider-flow=\"{0}\" is no flow that `haulout login oidc` knows; name browser_authcode or cli_password"
+    )]
+    UnknownFlow(String),
 
     // The result.
     #[error("the kubeconfig would not work: invalid Concierge parameters")]
@@ -243,7 +254,11 @@ impl GetKubeconfigError {
     pub(crate) fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Suffix(_) | Self::BothStaticTokens | Self::Ca(_) | Self::AuthenticatorType(_)
+            Self::Suffix(_)
+                | Self::BothStaticTokens
+                | Self::Ca(_)
+                | Self::AuthenticatorType(_)
+                | Self::UnknownFlow(_)
         )
     }
 }

@@ -112,7 +112,8 @@ async fn upstream(
         name: flags.upstream_identity_provider_name.clone(),
         type_: flags.upstream_identity_provider_type.clone(),
         flow: flags.upstream_identity_provider_flow.clone(),
-    };
+    }
+    .checked()?;
     if !provider.is_supervisor() || given.is_whole() {
         return Ok(given);
     }

@@ -1,11 +1,13 @@
 //! The administrator's kubeconfig: what of it goes into that of the users.
 
+use std::path::Path;
+
 use kube::Config;
 use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
 use url::Url;
 
 use super::error::GetKubeconfigError;
-use crate::ca::CaBundle;
+use crate::ca::{self, CaBundle};
 use crate::kubeconfig_source;
 
 /// One context of a kubeconfig, without its user's credentials.
@@ -128,7 +130,7 @@ fn ca_bundle(name: &str, cluster: &Cluster) -> Result<Option<CaBundle>, GetKubec
     let Some(path) = path.filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
-    let pem = std::fs::read(path).map_err(|source| GetKubeconfigError::ReadClusterCa {
+    let pem = ca::read(Path::new(path)).map_err(|source| GetKubeconfigError::ReadClusterCa {
         cluster: name.to_owned(),
         path: path.into(),
         source,

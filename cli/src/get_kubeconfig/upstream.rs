@@ -1,8 +1,10 @@
 //! Which identity provider of a Supervisor users log in with.
 
+use clap::ValueEnum as _;
 use haulout_https::foreign;
 
 use super::error::GetKubeconfigError;
+use crate::arguments::Flow;
 use crate::oidc::identity_providers::{IdentityProvider, json};
 
 /// An identity provider and a flow of it; empty where the kubeconfig is to name none.
@@ -14,6 +16,14 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
+    /// Refuses a flow that `login oidc` would refuse in the kubeconfig.
+    pub(super) fn checked(self) -> Result<Self, GetKubeconfigError> {
+        match self.flow.is_empty() || is_known(&self.flow) {
+            true => Ok(self),
+            false => Err(GetKubeconfigError::UnknownFlow(self.flow)),
+        }
+    }
+
     /// Whether nothing is left to be found out.
     pub(super) fn is_whole(&self) -> bool {
         ![&self.name, &self.type_, &self.flow]
@@ -21,7 +31,8 @@ impl Upstream {
             .any(String::is_empty)
     }
 
-    /// Fills in what is not given from the Supervisor's list, where that leaves one choice. Of several flows it is the first.
+    /// Fills in what is not given from the Supervisor's list, where that leaves one choice. Of several flows it is the first
+    /// that `login oidc` knows.
     pub(super) fn complete(self, list: &[IdentityProvider]) -> Result<Self, GetKubeconfigError> {
         if list.is_empty() {
             return Ok(self);
@@ -43,13 +54,21 @@ impl Upstream {
                 return Err(GetKubeconfigError::SeveralIdentityProviders(json(list)));
             }
         };
-        let flow = match found.flows.first() {
+        let flows = &found.flows;
+        let flow = match flows.iter().find(|flow| is_known(flow)) {
+            _ if flows.is_empty() => self.flow,
             Some(first) if self.flow.is_empty() => first.clone(),
-            Some(_) if !found.flows.contains(&self.flow) => {
+            None if self.flow.is_empty() => {
+                return Err(GetKubeconfigError::NoKnownFlow {
+                    name: foreign(&found.name),
+                    offered: flows.join(", "),
+                });
+            }
+            _ if !flows.contains(&self.flow) => {
                 return Err(GetKubeconfigError::NoSuchFlow {
                     name: foreign(&found.name),
                     flow: self.flow,
-                    offered: found.flows.join(", "),
+                    offered: flows.join(", "),
                 });
             }
             _ => self.flow,
@@ -60,6 +79,11 @@ impl Upstream {
             flow,
         })
     }
+}
+
+/// Whether `login oidc` takes it.
+fn is_known(flow: &str) -> bool {
+    Flow::from_str(flow, false).is_ok()
 }
 
 #[cfg(test)]
@@ -91,6 +115,7 @@ mod tests {
             &["cli_password", "browser_authcode"],
         )][..];
         let old = &[provider("old", "oidc", &[])][..];
+        let newer = &[provider("newer", "oidc", &["by_mail", "cli_password"])][..];
         let several = &[
             provider("corp", "ldap", &["cli_password"]),
             provider("corp", "oidc", &["browser_authcode"]),
@@ -114,6 +139,8 @@ mod tests {
                 ["", "", "browser_authcode"],
                 ["ldap", "ldap", "browser_authcode"],
             ),
+            // One whose first flow nobody knows yet.
+            (newer, ["", "", ""], ["newer", "oidc", "cli_password"]),
             // No flows are listed.
             (old, ["", "", ""], ["old", "oidc", ""]),
             (
@@ -146,6 +173,7 @@ mod tests {
             provider("corp", "ldap", &["cli_password"]),
             provider("corp", "oidc", &["browser_authcode"]),
         ][..];
+        let newer = &[provider("newer", "oidc", &["by_mail"])][..];
         let multiple = "multiple Supervisor upstream identity providers were found";
         for (list, given, expected) in [
             (several, ["", "", ""], multiple),
@@ -170,6 +198,11 @@ mod tests {
                 ["", "", "browser_authcode"],
                 "the identity provider \"ldap\" does not offer",
             ),
+            (
+                newer,
+                ["", "", ""],
+                "the identity provider \"newer\" offers no flow that `haulout login oidc` knows, only by_mail;",
+            ),
         ] {
             let error = complete(list, given).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
@@ -179,6 +212,23 @@ mod tests {
                     "{error}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn flows_that_no_login_takes_are_refused() {
+        for (flow, expected) in [
+            ("", true),
+            ("browser_authcode", true),
+            ("cli_password", true),
+            ("CLI_PASSWORD", false),
+            ("by_mail", false),
+        ] {
+            let given = Upstream {
+                flow: flow.to_owned(),
+                ..Upstream::default()
+            };
+            assert_eq!(given.checked().is_ok(), expected, "{flow}");
         }
     }
 }

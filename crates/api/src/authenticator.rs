@@ -287,6 +287,15 @@ pub struct AuthenticatorStatus {
     pub phase: AuthenticatorPhase,
 }
 
+impl AuthenticatorStatus {
+    /// The first condition that does not hold, apart from the one that sums up the others.
+    pub fn cause(&self) -> Option<&Condition> {
+        self.conditions
+            .iter()
+            .find(|condition| condition.status == "False" && condition.type_ != "Ready")
+    }
+}
+
 /// Summary of an authenticator's conditions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AuthenticatorPhase {

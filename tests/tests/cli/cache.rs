@@ -199,3 +199,24 @@ fn a_clock_that_is_behind_makes_no_certificate_last_longer() {
     machine.login(&server, &[]).credential();
     assert_eq!(server.received().len(), 2, "its real end is near");
 }
+
+/// Reading it would last for ever.
+#[test]
+fn a_pipe_or_a_device_in_place_of_a_cache_is_warned_of_once() {
+    let server = two_answers();
+    let machine = Machine::new();
+    let pipe = machine.home.path().join("pipe.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let device = machine.home.path().join("zero.yaml");
+    std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+    for path in [pipe, device] {
+        let path = path.display();
+        let outcome = machine.login(&server, &[&format!("--credential-cache={path}")]);
+        outcome.credential();
+        let expected = format!(
+            "Warning: {path} is no regular file, so it cannot be the credential cache; name a file, or none to keep nothing\n"
+        );
+        assert_eq!(outcome.stderr, expected);
+    }
+}

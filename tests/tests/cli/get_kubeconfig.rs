@@ -1,6 +1,7 @@
 //! `haulout get kubeconfig` where no cluster has to be asked, against a stand-in for a Pinniped Supervisor. What a cluster says is
 //! tested in one.
 
+mod cluster;
 mod issuer;
 mod validation;
 

@@ -155,6 +155,28 @@ fn stray_token_is_not_repeated() {
 }
 
 #[test]
+fn the_word_that_was_meant_is_suggested() {
+    for (flags, expected) in [
+        (
+            &["whoiam"][..],
+            "did you mean whoami? or see haulout --help\n",
+        ),
+        (
+            &["get", "kubeconfg"],
+            "did you mean kubeconfig? or see haulout --help\n",
+        ),
+        (
+            &["login", "oidc", "--isuer=https://i"],
+            "a similar argument exists: '--issuer'",
+        ),
+    ] {
+        let outcome = Machine::new().run(flags);
+        let error = outcome.error(2);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn help_shows_a_first_login_in_at_most_five_lines() {
     for flag in ["-h", "--help", "help"] {
         let help = Machine::new().run(&[flag]).stdout;

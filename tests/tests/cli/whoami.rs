@@ -309,3 +309,18 @@ fn a_list_of_kubeconfigs_may_have_missing_files() {
         );
     }
 }
+
+/// A name may be whatever an issuer lets its users choose.
+#[test]
+fn names_steer_no_terminal_and_stay_the_same() {
+    let name = "alice\u{9b}2J\u{202e}\u{7f}";
+    for flag in ["--output=json", "--output=yaml"] {
+        let server = Server::start([answer(&[name])]);
+        let text = printed(ask(&server, &[flag]));
+        assert!(text.contains(r"alice\u009b2J\u202e\u007f"), "{text}");
+        assert!(text.is_ascii(), "{text}");
+        let object: Value = serde_saphyr::from_str(&text).unwrap();
+        let groups = &object["status"]["kubernetesUserInfo"]["user"]["groups"];
+        assert_eq!(groups, &json!([name]), "{flag}");
+    }
+}

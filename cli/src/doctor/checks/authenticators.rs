@@ -6,9 +6,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::doctor::observations::{Authenticator, Observations, Seen};
 use crate::doctor::report::{Name, Outcome};
 
-/// What summarises the others.
-const READY: &str = "Ready";
-
 /// One outcome for each authenticator, by its kind and name; one without for what is wrong with all.
 pub(super) fn all(seen: &Observations) -> Vec<(Option<String>, Outcome)> {
     let Some(objects) = &seen.objects else {
@@ -77,20 +74,16 @@ fn judge<S>(authenticator: &Authenticator<S>, described: &str, resource: &str) -
         _ if !conditions.iter().all(is_current) => pending(),
         AuthenticatorPhase::Pending => pending(),
         AuthenticatorPhase::Ready => Outcome::ok(described),
-        AuthenticatorPhase::Error => {
-            let is_cause =
-                |condition: &&Condition| condition.status == "False" && condition.type_ != READY;
-            match conditions.iter().find(is_cause) {
-                Some(cause) => Outcome::failed(
-                    format!("{described}: {}: {}", cause.type_, cause.message),
-                    remedy(cause, resource),
-                ),
-                None => Outcome::failed(
-                    format!("{described}: its phase is Error"),
-                    format!("`kubectl describe {resource}`"),
-                ),
-            }
-        }
+        AuthenticatorPhase::Error => match authenticator.status.cause() {
+            Some(cause) => Outcome::failed(
+                format!("{described}: {}: {}", cause.type_, cause.message),
+                remedy(cause, resource),
+            ),
+            None => Outcome::failed(
+                format!("{described}: its phase is Error"),
+                format!("`kubectl describe {resource}`"),
+            ),
+        },
     }
 }
 

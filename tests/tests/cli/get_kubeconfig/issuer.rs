@@ -287,6 +287,17 @@ async fn c111_nobody_is_asked_where_all_three_are_given() {
     assert_eq!(site.supervisor.calls().identity_providers, 0);
 }
 
+/// A kubeconfig that has it would let nobody log in.
+#[tokio::test]
+async fn a_flow_that_no_login_takes_is_a_wrong_call() {
+    let site = Site::new(Behaviour::default()).await;
+    let outcome = site
+        .run(&["--upstream-identity-provider-flow=by_mail"])
+        .await;
+    let expected = "Error: --upstream-identity-provider-flow=\"by_mail\" is no flow that";
+    assert!(outcome.error(2).starts_with(expected), "{}", outcome.stderr);
+}
+
 #[tokio::test]
 async fn c112_an_old_supervisor_is_not_asked_for_username_and_groups() {
     let flag = "--upstream-identity-provider-type=ldap";

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use haulout_tests::supervisor::Behaviour;
+use serde_json::{Value, json};
 
 use super::{Outcome, Site, assert_fails};
 
@@ -165,4 +166,179 @@ async fn session_cache_is_named_as_at_login() {
     assert!(outcome.stdout.contains("No session"), "{}", outcome.stdout);
     let outcome = site.log_out(&["--session-cache="]).await;
     assert!(outcome.stdout.contains("has revoked"), "{}", outcome.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_is_named_and_not_there_is_warned_of() {
+    let site = Site::new(Behaviour::default()).await;
+    let home = site.machine.home.path();
+    let (nope, gone) = (home.join("nope"), home.join("gone.yaml"));
+    let flags = [
+        format!("--session-cache={}", nope.display()),
+        format!("--credential-cache={}", gone.display()),
+    ];
+    let outcome = site.log_out(&[&flags[0], &flags[1]]).await;
+    let expected = format!(
+        "Warning: there is no credential cache {}\nWarning: there is no session cache {}\n",
+        gone.display(),
+        nope.display()
+    );
+    assert_eq!(outcome.stderr, expected);
+    assert!(!nope.exists() && !gone.exists());
+    // Those that nobody has named, or that are no files.
+    for flags in [
+        &[][..],
+        &["--session-cache=", "--credential-cache="],
+        &["--session-cache=none", "--credential-cache=none"],
+    ] {
+        assert_eq!(site.log_out(flags).await.stderr, "", "{flags:?}");
+    }
+}
+
+impl Site {
+    /// A kubeconfig whose contexts are these users of one cluster; the first is the current one.
+    fn kubeconfig(&self, users: &[(&str, Value)]) -> String {
+        let contexts = users
+            .iter()
+            .map(|(name, _)| json!({"name": name, "context": {"cluster": "c", "user": name}}));
+        let contexts: Vec<_> = contexts.collect();
+        let named: Vec<_> = users
+            .iter()
+            .map(|(name, user)| json!({"name": name, "user": user}))
+            .collect();
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": users[0].0,
+            "clusters": [{"name": "c", "cluster": {"server": "https://k.example.com"}}],
+            "contexts": contexts, "users": named,
+        });
+        let path = self.machine.home.path().join("kubeconfig");
+        std::fs::write(&path, config.to_string()).unwrap();
+        format!("--kubeconfig={}", path.display())
+    }
+}
+
+fn exec(command: &str, arguments: &[String], variables: &Value) -> Value {
+    let version = "client.authentication.k8s.io/v1";
+    json!({"exec": {"apiVersion": version, "command": command, "args": arguments, "env": variables}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_says_where_its_user_is_logged_in_and_how() {
+    let mut site = Site::new(Behaviour::default()).await;
+    let home = site.machine.home.path();
+    let caches = ["sessions", "credentials"].map(|name| home.join(format!("{name}-too.yaml")));
+    let caches = [
+        format!("--session-cache={}", caches[0].display()),
+        format!("--credential-cache={}", caches[1].display()),
+    ];
+    let named = [CLUSTER[0], &caches[0], &caches[1]];
+    let secret = "--client-secret-env=SECRET";
+    let arguments = site.flags(&[&named[..], &[secret]].concat());
+    // What the stanza sets counts before what the user has.
+    site.machine.set("SECRET", "another one");
+    let set = json!([{"name": "SECRET", "value": "the secret"}]);
+    let kubeconfig = site.kubeconfig(&[
+        ("here", exec("haulout", &arguments, &set)),
+        ("pinniped", exec("pinniped", &arguments, &json!(null))),
+    ]);
+    for (round, flags) in [
+        vec![kubeconfig.as_str()],
+        vec![kubeconfig.as_str(), "--context=here"],
+        vec![kubeconfig.as_str(), "--context=pinniped"],
+        vec!["--context=here"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        if round == 2 {
+            site.machine.variables.remove("SECRET");
+            let mut with_context = vec!["logout"];
+            with_context.extend(&flags);
+            let outcome = site.run_flags(&with_context).await;
+            let expected = "--client-secret-env variable \"SECRET\" is not set";
+            assert_fails(&outcome, 1, expected);
+            site.machine.set("SECRET", "the secret");
+        }
+        if round == 3 {
+            site.machine.variables.remove("SECRET");
+            let path = kubeconfig.split_once('=').unwrap().1;
+            site.machine.set("KUBECONFIG", path);
+        }
+        site.wait(1);
+        site.supervisor.behaviour().revokes_for = None;
+        site.log_in(&named).await.credential();
+        site.supervisor.behaviour().revokes_for = Some("the secret");
+        let all = [&["logout"][..], &flags].concat();
+        let outcome = site.run_flags(&all).await;
+        assert_eq!(outcome.stderr, "", "{flags:?}");
+        assert!(outcome.stdout.contains("has revoked"), "{}", outcome.stdout);
+    }
+    assert_eq!(site.supervisor.calls().revocations, 8);
+    assert!(!site.sessions_file().exists());
+}
+
+/// Its CA could pose as the issuer of a session that it has nothing to do with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_that_trusts_others_ends_no_session() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    let mut arguments = site.flags(CLUSTER);
+    arguments.retain(|flag| !flag.starts_with("--ca-bundle"));
+    let kubeconfig = site.kubeconfig(&[("c", exec("haulout", &arguments, &json!([])))]);
+    let outcome = site.run_flags(&["logout", &kubeconfig]).await;
+    assert_eq!(
+        outcome.stdout,
+        "No session; all credentials are forgotten.\n"
+    );
+    assert_eq!(
+        (outcome.code, outcome.stderr),
+        (ExitCode::SUCCESS, String::new())
+    );
+    let sessions = std::fs::read_to_string(site.sessions_file()).unwrap();
+    assert!(sessions.contains("refresh"), "{sessions}");
+    // Whoever names the CA himself answers for it.
+    let outcome = site.log_out(&[&kubeconfig]).await;
+    assert!(outcome.stdout.contains("has revoked"), "{}", outcome.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_without_such_a_login_is_a_wrong_call() {
+    let site = Site::new(Behaviour::default()).await;
+    let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+    let token = words("login static --token-env=T");
+    let eks = words("eks get-token --cluster-name=c");
+    let kubeconfig = site.kubeconfig(&[
+        ("oidc", exec("haulout", &site.flags(&[]), &json!([]))),
+        ("static", exec("haulout", &token, &json!([]))),
+        ("aws", exec("aws", &eks, &json!([]))),
+        ("bare", json!({"token": "very-secret"})),
+    ]);
+    let no_login = "does not log in by `haulout login oidc`, so there is no session of his; name another context";
+    for (flags, code, expected) in [
+        (&["--context=static"][..], 2, no_login),
+        (&["--context=aws"], 2, no_login),
+        (&["--context=bare"], 2, no_login),
+        (
+            &["--context=nowhere"],
+            1,
+            "the kubeconfig has no context \"nowhere\"",
+        ),
+        (
+            &["--kubeconfig=/nowhere"],
+            1,
+            "failed to use the kubeconfig",
+        ),
+        (
+            &["--issuer=https://other.example.com"],
+            2,
+            "where the kubeconfig's user logs in; leave out --issuer",
+        ),
+    ] {
+        let all = [&["logout", &kubeconfig][..], flags].concat();
+        let outcome = match flags[0].starts_with("--kubeconfig") {
+            true => site.run_flags(&["logout", flags[0]]).await,
+            false => site.run_flags(&all).await,
+        };
+        assert_fails(&outcome, code, expected);
+    }
 }
