@@ -33,6 +33,7 @@ mod login_static;
 mod logout;
 mod migrate;
 mod oidc;
+mod private_file;
 mod protection;
 mod secret_variable;
 mod session_cache;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use kube::config::{Kubeconfig, NamedAuthInfo};
 use tempfile::NamedTempFile;
 
+use crate::private_file::{self, folder};
+
 /// Why a kubeconfig did not get where it should.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
@@ -98,21 +100,11 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         // A pipe or a terminal cannot be replaced.
         return std::fs::write(path, text);
     }
-    let mut new = NamedTempFile::new_in(folder(path))?;
-    new.write_all(text.as_bytes())?;
+    let new = NamedTempFile::new_in(folder(path))?;
     if let Some(old) = old {
         new.as_file().set_permissions(old.permissions())?;
     }
-    new.as_file().sync_all()?;
-    new.persist(path)?;
-    Ok(())
-}
-
-fn folder(path: &Path) -> &Path {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or_else(|| Path::new("."))
+    private_file::replace(path, new, text)
 }
 
 #[cfg(test)]
