@@ -1,7 +1,6 @@
 //! Reading a cluster with the rights of whoever runs the command.
 
 use std::fmt::Debug;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::arguments::ClusterFlags;
 use crate::kubeconfig_source::KubeconfigFault;
+use crate::runtime::{RuntimeError, block_on};
 use crate::{Environment, kubeconfig_source};
 
 /// How long one call may take.
@@ -26,8 +26,8 @@ const PAGE: u32 = 500;
 /// Why the cluster could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClusterError {
-    #[error("failed to set up input and output")]
-    Runtime(#[source] io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("failed to use the kubeconfig{}; name another by --kubeconfig or --context", named(path.as_deref()))]
     Kubeconfig {
         path: Option<PathBuf>,
@@ -78,6 +78,7 @@ impl Cluster {
         work: impl AsyncFnOnce(Config) -> Result<T, E>,
     ) -> Result<T, E> {
         block_on(async { work(read(flags, environment).await?).await })
+            .map_err(ClusterError::Runtime)?
     }
 
     /// Runs the credential plugin of the kubeconfig, if it has one.
@@ -146,19 +147,6 @@ impl Cluster {
             other => other.map(Some),
         }
     }
-}
-
-/// Runs `work`, which may call HTTPS servers.
-pub(crate) fn block_on<T, E: From<ClusterError>>(
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    // A second call finds it installed, which is as good.
-    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ClusterError::Runtime)?;
-    runtime.block_on(work)
 }
 
 /// A cluster as the kubeconfig has it.
@@ -336,7 +324,7 @@ mod tests {
         // Now, and in a call whose credential has ended.
         for error in [
             kube::Error::Auth(fault),
-            kube::Error::Service(Box::new(io::Error::other(AuthError::MissingCommand))),
+            kube::Error::Service(Box::new(std::io::Error::other(AuthError::MissingCommand))),
         ] {
             let told = credential_fault(&error).unwrap();
             assert!(!told.contains("very-secret"), "{told}");

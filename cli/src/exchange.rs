@@ -146,8 +146,6 @@ fn client(parameters: &Parameters) -> Result<Client, ExchangeError> {
 
 /// The client of whoever logs in: it trusts this system's roots, and has no limits of time yet.
 pub(crate) fn client_builder() -> ClientBuilder {
-    // A second call finds it installed, which is as good.
-    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     Client::builder()
         .user_agent(concat!("haulout/", env!("CARGO_PKG_VERSION")))
         .https_only(true)

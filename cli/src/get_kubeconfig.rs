@@ -23,11 +23,12 @@ use secrecy::ExposeSecret as _;
 
 use crate::arguments::{KubeconfigFlags, StaticFlags};
 use crate::ca::CaBundle;
-use crate::cluster::{Cluster, block_on};
+use crate::cluster::Cluster;
 use crate::console::Console;
 use crate::kubeconfig_file::{
     Entry, INSTALL_HINT, Output, Plugin, own_path, plugin_command, to_yaml,
 };
+use crate::runtime::block_on;
 use crate::{Environment, kubeconfig_source};
 
 use authenticator::{AuthenticatorKind, JwtSpec};
@@ -85,7 +86,7 @@ pub(crate) fn run(
             }
         };
         make(source, found, flags, given, console).await
-    })?;
+    })??;
     Ok(output.write(&text)?)
 }
 

@@ -35,6 +35,7 @@ mod migrate;
 mod oidc;
 mod private_file;
 mod protection;
+mod runtime;
 mod secret_variable;
 mod session_cache;
 mod standard_output;

@@ -22,6 +22,7 @@ use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
 use crate::login_lock::LoginLock;
+use crate::runtime::block_on;
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
 use crate::terminal;
 
@@ -87,12 +88,8 @@ fn renew(
         console.debug(|| "another haulout has just logged in to the same session".to_owned());
         return Ok(credential);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(OidcLoginError::Runtime)?;
     let is_interactive = info.is_interactive && terminal::is_interactive();
-    let credential = runtime.block_on(async {
+    let credential = block_on(async {
         let mut session = Session {
             settings,
             caches,
@@ -112,9 +109,7 @@ fn renew(
             () = terminal::interrupted(), if is_interactive => Err(OidcLoginError::Interrupted),
             credential = login => credential,
         }
-    });
-    // A question that nobody has answered is asked no more.
-    runtime.shutdown_background();
+    })?;
     if matches!(credential, Err(OidcLoginError::Interrupted)) {
         // The cursor stands behind a question.
         console.tell("");

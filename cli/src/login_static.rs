@@ -13,6 +13,7 @@ use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exchange::{self, ExchangeError, ParameterError, Parameters};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
+use crate::runtime::{RuntimeError, block_on};
 use crate::secret_variable::VariableError;
 
 /// Why there is no credential.
@@ -26,6 +27,8 @@ pub(crate) enum LoginError {
     Parameters(#[source] ParameterError),
     #[error("could not complete Concierge credential exchange")]
     Exchange(#[source] ExchangeError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("failed to encode the credential")]
     Encode(#[source] serde_json::Error),
     #[error("failed to print the result")]
@@ -67,12 +70,9 @@ pub(crate) fn run(
     let info = ExecInfo::of(surroundings.environment);
     let credential = match parameters {
         Some(parameters) => cached_or(login, surroundings, &token, &info, console, || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(ExchangeError::Runtime)?;
             let now = surroundings.now;
-            runtime.block_on(exchange::exchange(&parameters, &token, now, console))
+            block_on(exchange::exchange(&parameters, &token, now, console))?
+                .map_err(LoginError::Exchange)
         })?,
         None => {
             console.debug(exchange::told_off);
@@ -97,7 +97,7 @@ fn cached_or(
     token: &SecretString,
     info: &ExecInfo,
     console: &Console<'_>,
-    exchange: impl FnOnce() -> Result<ClusterCredential, ExchangeError>,
+    exchange: impl FnOnce() -> Result<ClusterCredential, LoginError>,
 ) -> Result<CredentialStatus, LoginError> {
     let Surroundings {
         arguments,
@@ -107,7 +107,7 @@ fn cached_or(
     let cache = CredentialCache::chosen(login.credential_cache.as_deref(), environment);
     let Some(cache) = cache else {
         console.debug(credential_cache::told_off);
-        return exchange().map(Into::into).map_err(LoginError::Exchange);
+        return exchange().map(Into::into);
     };
     let key = credential_cache::static_login_key(
         arguments,
@@ -118,7 +118,7 @@ fn cached_or(
     if let Some(credential) = cache.look_up(&key, now, console) {
         return Ok(credential);
     }
-    let credential = exchange().map_err(LoginError::Exchange)?.into();
+    let credential = exchange()?.into();
     cache.keep(&key, &credential, now, console);
     Ok(credential)
 }

@@ -17,6 +17,7 @@ use crate::login_lock::LoginLock;
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
 use crate::oidc::{IssuerClient, OidcError, provider};
+use crate::runtime::{RuntimeError, block_on};
 use crate::secret_variable::{VariableError, secret_of};
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
 
@@ -29,8 +30,8 @@ pub(crate) enum LogoutError {
     Ca(#[from] CaError),
     #[error(transparent)]
     Cache(#[from] CacheError),
-    #[error("failed to set up input and output")]
-    Runtime(#[source] io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error(transparent)]
     ClientSecret(#[from] VariableError),
     #[error(
@@ -83,14 +84,10 @@ pub(crate) fn run(
         .map(|lock| lock.inspect_err(|error| console.warn_of(error)))
         .collect();
     let ended = listed(&cache, issuer, now)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(LogoutError::Runtime)?;
     let (mut lines, mut left) = (Vec::new(), 0);
     for (key, tokens) in &ended {
         let issuer = &key.issuer;
-        let line = match runtime.block_on(revoke(key, tokens, &roots, secret.as_ref(), console)) {
+        let line = match block_on(revoke(key, tokens, &roots, secret.as_ref(), console))? {
             Ok(Revoked::Yes) => format!("Logged out of {issuer}, which has revoked the session."),
             Ok(Revoked::NothingToRevoke) => format!("Logged out of {issuer}."),
             Ok(Revoked::NotOffered) => format!(

@@ -17,6 +17,7 @@ use crate::exchange::ParameterError;
 use crate::kubeconfig_file::{EncodeError, OutputError};
 use crate::kubeconfig_source::KubeconfigFault;
 use crate::oidc::OidcError;
+use crate::runtime::RuntimeError;
 
 /// Why `get kubeconfig` printed none.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,8 @@ pub(crate) enum GetKubeconfigError {
     Config(#[source] Box<KubeconfigError>),
     #[error("could not configure Kubernetes client")]
     Client(#[source] Box<ClusterError>),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
 
     // The CredentialIssuer.
     #[error(

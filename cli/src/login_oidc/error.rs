@@ -5,6 +5,7 @@ use std::io;
 use crate::ca::CaError;
 use crate::exchange::{ExchangeError, ParameterError};
 use crate::oidc::OidcError;
+use crate::runtime::RuntimeError;
 use crate::secret_variable::VariableError;
 
 /// Why `login oidc` printed none.
@@ -65,8 +66,8 @@ pub(crate) enum OidcLoginError {
     NoAuthorizationEndpoint,
     #[error("could not complete Concierge credential exchange")]
     Exchange(#[source] ExchangeError),
-    #[error("failed to set up input and output")]
-    Runtime(#[source] io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("failed to choose random numbers for a login; the system has none")]
     Random,
     #[error("failed to encode the credential")]
