@@ -8,6 +8,7 @@ mod authenticator;
 mod discovery;
 mod error;
 mod issuer;
+mod issuer_ca;
 mod placement;
 mod source;
 mod stanza;

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use haulout_api::group::SuffixError;
-use haulout_https::{causes, foreign};
-use http::StatusCode;
+use haulout_https::foreign;
 use kube::config::KubeconfigError;
 
+use super::issuer_ca::CaLookupFault;
 use super::strategy::Mode;
+use super::validation::AttemptFault;
 use crate::ca::{CaError, CaFault};
 use crate::cluster::ClusterError;
 use crate::exchange::ParameterError;
@@ -271,59 +272,6 @@ fn remedy(error: &ClusterError, flags: &str) -> String {
         }
         _ => "see whether kubectl reaches the cluster with this kubeconfig".to_owned(),
     }
-}
-
-/// Why a JWTAuthenticator's CA was not found.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CaLookupFault {
-    #[error("spec.tls.certificateAuthorityData is invalid")]
-    Data(#[source] CaFault),
-    #[error(
-        "spec.tls.certificateAuthorityDataSource.kind \"{}\" is not supported; there are Secret and ConfigMap",
-        foreign(.0)
-    )]
-    Kind(String),
-    #[error("could not read {object}")]
-    Read {
-        object: String,
-        source: Box<ClusterError>,
-    },
-    #[error("there is no {0}")]
-    Missing(String),
-    #[error("{object} has no key \"{key}\"")]
-    NoKey { object: String, key: String },
-    #[error("{object} has nothing under \"{key}\"")]
-    Empty { object: String, key: String },
-    #[error("what {object} has under \"{key}\" cannot be used")]
-    NoCertificates {
-        object: String,
-        key: String,
-        #[source]
-        fault: CaFault,
-    },
-    #[error("there is no APIService {0}, which would tell the namespace")]
-    NoApiService(String),
-    #[error("APIService {0} leads to no Service, which would tell the namespace")]
-    NoNamespace(String),
-}
-
-/// Why one call of the cluster was no good.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AttemptFault {
-    #[error("the request cannot be made")]
-    Request(#[source] http::Error),
-    #[error("no answer within 10 s")]
-    TimedOut,
-    /// The cause alone: what stands before it says that there was a call.
-    #[error("{}", innermost(.0))]
-    Call(Box<kube::Error>),
-    #[error("it answered {0}")]
-    Status(StatusCode),
-}
-
-fn innermost(error: &kube::Error) -> String {
-    let cause = causes(error).last();
-    cause.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]
