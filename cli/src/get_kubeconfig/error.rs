@@ -2,7 +2,6 @@
 //! look for it.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use haulout_api::group::SuffixError;
@@ -10,6 +9,7 @@ use haulout_https::foreign;
 use kube::config::KubeconfigError;
 
 use super::issuer_ca::CaLookupFault;
+use super::source::SourceError;
 use super::strategy::Mode;
 use super::validation::AttemptFault;
 use crate::ca::{CaError, CaFault};
@@ -38,44 +38,8 @@ pub(crate) enum GetKubeconfigError {
     // The administrator's kubeconfig.
     #[error("could not load --kubeconfig")]
     ReadKubeconfig(#[source] KubeconfigFault),
-    #[error(
-        "could not load --kubeconfig/--kubeconfig-context: the kubeconfig has no current-context; choose one by \
-         --kubeconfig-context"
-    )]
-    NoCurrentContext,
-    #[error("could not load --kubeconfig/--kubeconfig-context: no such context \"{0}\"")]
-    NoContext(String),
-    #[error("could not load --kubeconfig/--kubeconfig-context: no such cluster \"{0}\"")]
-    NoCluster(String),
-    #[error("could not load --kubeconfig/--kubeconfig-context: no such user \"{0}\"")]
-    NoUser(String),
-    #[error("could not load --kubeconfig: cluster \"{0}\" has no server")]
-    NoServer(String),
-    /// What it is may hold a password.
-    #[error(
-        "could not load --kubeconfig: {0} of cluster \"{1}\" is no URL; write it as https://HOST:PORT"
-    )]
-    NoUrl(&'static str, String),
-    #[error(
-        "could not load --kubeconfig: cluster \"{0}\" has insecure-skip-tls-verify, so that anybody could answer in its place, \
-         now and to your users; put its CA into certificate-authority-data and take insecure-skip-tls-verify out"
-    )]
-    Insecure(String),
-    #[error(
-        "could not load --kubeconfig: the CA of cluster \"{cluster}\" cannot be read from {}",
-        path.display()
-    )]
-    ReadClusterCa {
-        cluster: String,
-        path: PathBuf,
-        source: io::Error,
-    },
-    #[error("could not load --kubeconfig: the CA of cluster \"{cluster}\" cannot be used")]
-    ClusterCa {
-        cluster: String,
-        #[source]
-        fault: CaFault,
-    },
+    #[error(transparent)]
+    Source(#[from] SourceError),
     #[error("could not configure Kubernetes client")]
     Config(#[source] Box<KubeconfigError>),
     #[error("could not configure Kubernetes client")]
