@@ -3,6 +3,7 @@
 //! In this order: the credential cache, which needs nothing else; the lock of the session, under which only one program goes
 //! on; both caches again, for what another got meanwhile; the issuer; the exchange at the cluster.
 
+mod browser;
 mod error;
 mod flow;
 mod issuer;
