@@ -48,7 +48,7 @@ mod whoami;
 use std::cell::RefCell;
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -66,6 +66,7 @@ use login_oidc::OidcLoginError;
 use login_static::LoginError;
 use logout::LogoutError;
 use migrate::MigrateError;
+use standard_output::PrintError;
 use talos::patch::PatchError;
 use version::VersionError;
 use whoami::WhoAmIError;
@@ -109,8 +110,8 @@ enum CommandError {
     WhoAmI(#[from] WhoAmIError),
     #[error(transparent)]
     Version(#[from] VersionError),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl CommandError {
@@ -212,7 +213,7 @@ pub fn run(
         }
         Command::Completion(flags) => completion::run(flags.shell, stdout)
             .map(done)
-            .map_err(CommandError::Print),
+            .map_err(Into::into),
         Command::Version(flags) => version::run(&flags, stdout).map(done).map_err(Into::into),
     };
     match result {
@@ -314,7 +315,7 @@ mod tests {
             &arguments.map(OsString::from),
             &|_| None,
             SystemTime::UNIX_EPOCH,
-            &mut io::empty(),
+            &mut std::io::empty(),
             &mut stdout,
             &mut stderr,
         );

@@ -25,6 +25,7 @@ use crate::exec_credential::{CredentialStatus, ExecInfo};
 use crate::login_lock::LoginLock;
 use crate::runtime::block_on;
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
+use crate::standard_output::print;
 use crate::terminal;
 
 pub(crate) use error::OidcLoginError;
@@ -59,10 +60,7 @@ pub(crate) fn run(
     let line = credential
         .to_exec_credential(info.version)
         .map_err(OidcLoginError::Encode)?;
-    stdout
-        .write_all(line.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(OidcLoginError::Print)
+    Ok(print(stdout, &line)?)
 }
 
 /// Gets a credential while all others of the session wait.

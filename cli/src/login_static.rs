@@ -1,7 +1,7 @@
 //! `haulout login static`: a token that the user has already becomes a credential for kubectl.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::SystemTime;
 
 use haulout_api::credential::ClusterCredential;
@@ -15,6 +15,7 @@ use crate::exchange::{self, ExchangeError, ParameterError, Parameters};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
 use crate::runtime::{RuntimeError, block_on};
 use crate::secret_variable::VariableError;
+use crate::standard_output::{PrintError, print};
 
 /// Why there is no credential.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +32,8 @@ pub(crate) enum LoginError {
     Runtime(#[from] RuntimeError),
     #[error("failed to encode the credential")]
     Encode(#[source] serde_json::Error),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl LoginError {
@@ -82,10 +83,7 @@ pub(crate) fn run(
     let line = credential
         .to_exec_credential(info.version)
         .map_err(LoginError::Encode)?;
-    stdout
-        .write_all(line.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(LoginError::Print)
+    Ok(print(stdout, &line)?)
 }
 
 /// The cached credential, else that of `exchange`, which is then cached.

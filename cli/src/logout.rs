@@ -1,7 +1,7 @@
 //! `haulout logout`: forgets what logins have left behind, here and at their issuers.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::SystemTime;
 
 use haulout_https::TrustRoots;
@@ -20,6 +20,7 @@ use crate::oidc::{IssuerClient, OidcError, provider};
 use crate::runtime::{RuntimeError, block_on};
 use crate::secret_variable::{VariableError, secret_of};
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
+use crate::standard_output::{PrintError, print};
 
 const NO_SESSION: &str = "No session; all credentials are forgotten.";
 
@@ -39,8 +40,8 @@ pub(crate) enum LogoutError {
          --ca-bundle-data, a client's secret by --client-secret-env, as in the kubeconfig: name them the next time"
     )]
     NotRevoked(usize),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl LogoutError {
@@ -70,7 +71,7 @@ pub(crate) fn run(
     }
     let sessions = flags.session_cache.as_deref();
     let Some(cache) = SessionCache::chosen(sessions, environment, &roots) else {
-        return writeln!(stdout, "{NO_SESSION}").map_err(LogoutError::Print);
+        return Ok(print(stdout, format!("{NO_SESSION}\n"))?);
     };
     let issuer = flags.issuer.as_deref();
     let found = listed(&cache, issuer, now)?;
@@ -109,7 +110,7 @@ pub(crate) fn run(
         lines.push(NO_SESSION.to_owned());
     }
     for line in lines {
-        writeln!(stdout, "{line}").map_err(LogoutError::Print)?;
+        print(stdout, format!("{line}\n"))?;
     }
     match left {
         0 => Ok(()),

@@ -1,11 +1,12 @@
 //! `haulout version`: which build this is.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 use crate::arguments::{VersionFlags, VersionFormat};
+use crate::standard_output::{PrintError, print};
 
 /// Why it was not told.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +15,8 @@ pub(crate) enum VersionError {
     Json(#[source] serde_json::Error),
     #[error("failed to encode the version")]
     Yaml(#[source] serde_saphyr::ser::Error),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 /// What is known of a build, in the fields of Kubernetes' `version.Info`, which Pinniped's CLI prints.
@@ -74,10 +75,7 @@ pub(crate) fn run(flags: &VersionFlags, stdout: &mut dyn Write) -> Result<(), Ve
             serde_saphyr::to_string(&version).map_err(VersionError::Yaml)?
         }
     };
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(VersionError::Print)
+    Ok(print(stdout, &text)?)
 }
 
 /// Seconds since 1970, as reproducible builds are given them, for people.

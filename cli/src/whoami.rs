@@ -1,6 +1,6 @@
 //! `haulout whoami`: who the API server takes the kubeconfig's user for.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use haulout_api::group::{ApiGroupSuffix, SuffixError, VERSION};
@@ -15,6 +15,7 @@ use crate::arguments::{AnswerFormat, WhoAmIFlags};
 use crate::audit_id::audit_id;
 use crate::cluster::{Cluster, ClusterError, NamedCluster, call_error, shown_server};
 use crate::console::Console;
+use crate::standard_output::{PrintError, print};
 use crate::{Environment, after_colon, printable};
 
 /// Most bytes of an answer.
@@ -52,8 +53,8 @@ pub(crate) enum WhoAmIError {
     Json(#[source] serde_json::Error),
     #[error("failed to encode the answer")]
     Yaml(#[source] serde_saphyr::ser::Error),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl WhoAmIError {
@@ -127,10 +128,7 @@ pub(crate) fn run(
             serde_saphyr::to_string(&value).map_err(WhoAmIError::Yaml)?
         }
     };
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(WhoAmIError::Print)
+    Ok(print(stdout, &text)?)
 }
 
 async fn ask(

@@ -7,6 +7,7 @@ use kube::config::{Kubeconfig, NamedAuthInfo};
 use tempfile::NamedTempFile;
 
 use crate::private_file::{self, folder};
+use crate::standard_output::{PrintError, print};
 
 /// Why a kubeconfig did not get where it should.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +19,8 @@ pub(crate) enum OutputError {
         .0.display()
     )]
     Foreign(PathBuf),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 /// Standard output, or a file that is replaced as a whole.
@@ -58,10 +59,7 @@ impl<'a> Output<'a> {
 
     pub(crate) fn write(self, text: &str) -> Result<(), OutputError> {
         match self {
-            Self::Stdout(stdout) => stdout
-                .write_all(text.as_bytes())
-                .and_then(|()| stdout.flush())
-                .map_err(OutputError::Print),
+            Self::Stdout(stdout) => Ok(print(stdout, text)?),
             Self::File(path) => {
                 replace(&path, text).map_err(|source| OutputError::Write { path, source })
             }

@@ -7,6 +7,7 @@ use crate::exchange::{ExchangeError, ParameterError};
 use crate::oidc::OidcError;
 use crate::runtime::RuntimeError;
 use crate::secret_variable::VariableError;
+use crate::standard_output::PrintError;
 
 /// Why `login oidc` printed none.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +73,8 @@ pub(crate) enum OidcLoginError {
     Random,
     #[error("failed to encode the credential")]
     Encode(#[source] serde_json::Error),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl From<OidcError> for OidcLoginError {
