@@ -31,6 +31,7 @@ mod login_lock;
 mod login_oidc;
 mod login_static;
 mod logout;
+mod message;
 mod migrate;
 mod oidc;
 mod private_file;
@@ -46,7 +47,6 @@ mod version;
 mod whoami;
 
 use std::cell::RefCell;
-use std::error::Error;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -65,6 +65,7 @@ use get_kubeconfig::GetKubeconfigError;
 use login_oidc::OidcLoginError;
 use login_static::LoginError;
 use logout::LogoutError;
+use message::{after_colon, chain, printable};
 use migrate::MigrateError;
 use standard_output::PrintError;
 use talos::patch::PatchError;
@@ -256,59 +257,12 @@ fn is_about_stray_word(error: &clap::Error) -> bool {
     }
 }
 
-/// What a message ends with where there is more to say.
-fn after_colon(text: &str) -> String {
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!(": {text}")
-    }
-}
-
-/// The error and its causes in one line, as Go's wrapped errors read.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-/// Text that may be of others, as one line that cannot steer a terminal.
-fn printable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\'' | '\\' => line.push(c),
-            c if c.is_whitespace() => line.push(' '),
-            c => line.extend(c.escape_debug()),
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_stays_in_its_line_and_steers_no_terminal() {
-        let cases = [
-            (r#"it's "a\b" für 東京"#, r#"it's "a\b" für 東京"#),
-            ("a\nb\tc\r\u{2028}\u{85}d", "a b c   d"),
-            ("\u{1b}[2J\u{9b}\u{7f}", r"\u{1b}[2J\u{9b}\u{7f}"),
-            ("a\u{202e}b\u{200b}", r"a\u{202e}b\u{200b}"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(printable(text), expected);
-        }
-    }
-
-    #[test]
-    fn errors_are_printed_so() {
+    fn errors_steer_no_terminal() {
         let arguments = ["haulout", "agent-values", "--kubeconfig", "/\u{1b}[2J\n/x"];
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         run(
