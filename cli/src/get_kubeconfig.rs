@@ -16,8 +16,7 @@ mod strategy;
 mod upstream;
 mod validation;
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::Write;
 
 use haulout_api::group::ApiGroupSuffix;
 use secrecy::ExposeSecret as _;
@@ -59,7 +58,8 @@ pub(crate) fn run(
             &flags.concierge.concierge_ca_bundle,
         )?,
         oidc_ca: CaBundle::from_files("--oidc-ca-bundle", &flags.oidc.oidc_ca_bundle)?,
-        command: command(flags.pinniped_cli_path.as_deref(), own_path)?,
+        command: plugin_command(flags.pinniped_cli_path.as_deref(), own_path)
+            .map_err(GetKubeconfigError::OwnPath)?,
     };
     if matches!(given.statics, Some(Login::Token(_))) {
         console.say(format_args!(
@@ -255,14 +255,6 @@ fn static_login(flags: &StaticFlags) -> Result<Option<Login>, GetKubeconfigError
         (Some(token), None) => Ok(Some(Login::Token(token))),
         (None, variable) => Ok(variable.map(Login::TokenEnv)),
     }
-}
-
-/// What kubectl is to run: what is given, else this program by its path.
-fn command(
-    given: Option<&str>,
-    own: impl FnOnce() -> io::Result<PathBuf>,
-) -> Result<String, GetKubeconfigError> {
-    plugin_command(given, own).map_err(GetKubeconfigError::OwnPath)
 }
 
 #[cfg(test)]

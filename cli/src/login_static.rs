@@ -61,12 +61,7 @@ pub(crate) fn run(
     if login.token.is_empty() && login.token_env.is_empty() {
         return Err(LoginError::NoToken);
     }
-    let parameters = login
-        .concierge
-        .enable_concierge
-        .then(|| Parameters::parse(&login.concierge))
-        .transpose()
-        .map_err(LoginError::Parameters)?;
+    let parameters = Parameters::of_login(&login.concierge).map_err(LoginError::Parameters)?;
     let token = login.given_token(surroundings.environment)?;
     let info = ExecInfo::of(surroundings.environment);
     let credential = match parameters {
