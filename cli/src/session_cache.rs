@@ -107,14 +107,13 @@ impl SessionCache {
             None => self.file.get()?,
         };
         contents.prune(now);
-        let sessions = contents.sessions.into_iter();
-        let meant = sessions.filter(|entry| entry.is_of(issuer));
+        let meant = contents.sessions.into_iter().filter(is_of(issuer));
         Ok(meant.map(|entry| (entry.key, entry.tokens)).collect())
     }
 
     /// Forgets them, and what writers that failed have left of any.
     pub(crate) fn remove(&self, issuer: Option<&str>) -> Result<(), CacheError> {
-        let is_meant = |entry: &Entry| entry.is_of(issuer);
+        let is_meant = is_of(issuer);
         if let Some(keyring) = &self.keyring {
             return keyring.remove(is_meant);
         }
@@ -149,6 +148,10 @@ impl SessionCache {
             Ok(())
         })
     }
+}
+
+fn is_of(issuer: Option<&str>) -> impl Fn(&Entry) -> bool {
+    move |entry| issuer.is_none_or(|issuer| entry.key.issuer == issuer)
 }
 
 /// What these roots are called where a session is bound to them.

@@ -81,9 +81,4 @@ impl Entry {
     pub(super) fn last_used(&self) -> SystemTime {
         self.last_used_timestamp.0.into()
     }
-
-    /// Whether it is one of this issuer, or of any.
-    pub(super) fn is_of(&self, issuer: Option<&str>) -> bool {
-        issuer.is_none_or(|issuer| self.key.issuer == issuer)
-    }
 }
