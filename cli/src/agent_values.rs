@@ -2,7 +2,7 @@
 
 mod advertise;
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -13,6 +13,7 @@ use crate::Environment;
 use crate::agent_placement::{ControlPlane, PlacementError};
 use crate::arguments::ClusterFlags;
 use crate::cluster::{Cluster, ClusterError};
+use crate::standard_output::{PrintError, print};
 
 /// Why no values were printed.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +22,8 @@ pub(crate) enum AgentValuesError {
     Cluster(#[from] ClusterError),
     #[error(transparent)]
     Placement(#[from] PlacementError),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 /// Prints them, as YAML for `helm install -f -`.
@@ -35,9 +36,7 @@ pub(crate) fn run(
         let values = ControlPlane::read(cluster).await?.agent_values()?;
         Ok::<_, AgentValuesError>((values, read_advertise(cluster).await))
     })?;
-    write!(stdout, "{values}{advertise}")
-        .and_then(|()| stdout.flush())
-        .map_err(AgentValuesError::Print)
+    Ok(print(stdout, format!("{values}{advertise}"))?)
 }
 
 /// Whoever may not read cluster-info is told nothing of it: the agent's place does not depend on it.

@@ -1,5 +1,6 @@
 //! What the program takes on its command line; flags are those of Pinniped's CLI, so that its exec stanzas work.
 
+mod flag_kind;
 mod get;
 mod kubeconfig;
 mod login;
@@ -9,7 +10,6 @@ mod whoami;
 
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use haulout_api::group::DEFAULT_SUFFIX;
@@ -207,9 +207,4 @@ impl LogoutFlags {
             context: self.context.clone(),
         })
     }
-}
-
-/// What Go takes for a boolean, such as `T` or `0`, and more.
-fn boolean() -> BoolishValueParser {
-    BoolishValueParser::new()
 }

@@ -17,12 +17,13 @@ use url::Url;
 use crate::Environment;
 use crate::arguments::CatalogueFlags;
 use crate::ca::{CaBundle, CaError};
-use crate::cluster::{Cluster, ClusterError, block_on};
+use crate::cluster::{Cluster, ClusterError};
 use crate::console::Console;
 use crate::document::EncodeError;
 use crate::kubeconfig_file::{
     Entry, INSTALL_HINT, Output, OutputError, Plugin, own_path, plugin_command, to_yaml,
 };
+use crate::runtime::{RuntimeError, block_on};
 
 use clusters::{ChoiceError, ClustersError};
 use source::{Source, SourceError};
@@ -54,6 +55,8 @@ pub(crate) enum CatalogueError {
     NoKey(String),
     #[error("failed to get the catalogue")]
     Get(#[source] Box<CallError>),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("failed to set up the client for the catalogue")]
     Client(#[source] Box<ClientError>),
     #[error(
@@ -136,7 +139,7 @@ fn read(
         Source::Url(url) => {
             let ca = CaBundle::from_files("--ca-bundle", &flags.ca_bundle);
             let roots = CaBundle::trust_roots(ca.map_err(CatalogueError::Ca)?.as_ref());
-            block_on(get(&roots, url))
+            block_on(get(&roots, url))?
         }
         Source::ConfigMap { namespace, name } => {
             Cluster::with(&flags.reader, environment, async |cluster| {

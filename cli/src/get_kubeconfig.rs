@@ -8,6 +8,7 @@ mod authenticator;
 mod discovery;
 mod error;
 mod issuer;
+mod issuer_ca;
 mod placement;
 mod source;
 mod stanza;
@@ -15,19 +16,19 @@ mod strategy;
 mod upstream;
 mod validation;
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::Write;
 
 use haulout_api::group::ApiGroupSuffix;
 use secrecy::ExposeSecret as _;
 
 use crate::arguments::{KubeconfigFlags, StaticFlags};
 use crate::ca::CaBundle;
-use crate::cluster::{Cluster, block_on};
+use crate::cluster::Cluster;
 use crate::console::Console;
 use crate::kubeconfig_file::{
     Entry, INSTALL_HINT, Output, Plugin, own_path, plugin_command, to_yaml,
 };
+use crate::runtime::block_on;
 use crate::{Environment, kubeconfig_source};
 
 use authenticator::{AuthenticatorKind, JwtSpec};
@@ -57,7 +58,8 @@ pub(crate) fn run(
             &flags.concierge.concierge_ca_bundle,
         )?,
         oidc_ca: CaBundle::from_files("--oidc-ca-bundle", &flags.oidc.oidc_ca_bundle)?,
-        command: command(flags.pinniped_cli_path.as_deref(), own_path)?,
+        command: plugin_command(flags.pinniped_cli_path.as_deref(), own_path)
+            .map_err(GetKubeconfigError::OwnPath)?,
     };
     if matches!(given.statics, Some(Login::Token(_))) {
         console.say(format_args!(
@@ -85,7 +87,7 @@ pub(crate) fn run(
             }
         };
         make(source, found, flags, given, console).await
-    })?;
+    })??;
     Ok(output.write(&text)?)
 }
 
@@ -258,14 +260,6 @@ fn static_login(flags: &StaticFlags) -> Result<Option<Login>, GetKubeconfigError
         (Some(token), None) => Ok(Some(Login::Token(token))),
         (None, variable) => Ok(variable.map(Login::TokenEnv)),
     }
-}
-
-/// What kubectl is to run: what is given, else this program by its path.
-fn command(
-    given: Option<&str>,
-    own: impl FnOnce() -> io::Result<PathBuf>,
-) -> Result<String, GetKubeconfigError> {
-    plugin_command(given, own).map_err(GetKubeconfigError::OwnPath)
 }
 
 #[cfg(test)]

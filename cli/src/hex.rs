@@ -6,7 +6,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The SHA-256 of a text.
-pub(crate) fn sha256_hex(text: &str) -> String {
-    hex(digest(&SHA256, text.as_bytes()).as_ref())
+/// The SHA-256 of this.
+pub(crate) fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
+    hex(digest(&SHA256, bytes.as_ref()).as_ref())
+}
+
+/// Its first half, which is enough for a name.
+pub(crate) fn short_sha256_hex(bytes: &[u8]) -> String {
+    let mut hash = sha256_hex(bytes);
+    hash.truncate(32);
+    hash
 }

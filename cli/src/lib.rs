@@ -33,9 +33,12 @@ mod login_lock;
 mod login_oidc;
 mod login_static;
 mod logout;
+mod message;
 mod migrate;
 mod oidc;
+mod private_file;
 mod protection;
+mod runtime;
 mod secret_variable;
 mod session_cache;
 mod standard_output;
@@ -46,9 +49,8 @@ mod version;
 mod whoami;
 
 use std::cell::RefCell;
-use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -65,7 +67,9 @@ use get_kubeconfig::GetKubeconfigError;
 use login_oidc::OidcLoginError;
 use login_static::LoginError;
 use logout::LogoutError;
+use message::{after_colon, chain, printable};
 use migrate::MigrateError;
+use standard_output::PrintError;
 use talos::patch::PatchError;
 use version::VersionError;
 use whoami::WhoAmIError;
@@ -109,8 +113,8 @@ enum CommandError {
     WhoAmI(#[from] WhoAmIError),
     #[error(transparent)]
     Version(#[from] VersionError),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl CommandError {
@@ -212,7 +216,7 @@ pub fn run(
         }
         Command::Completion(flags) => completion::run(flags.shell, stdout)
             .map(done)
-            .map_err(CommandError::Print),
+            .map_err(Into::into),
         Command::Version(flags) => version::run(&flags, stdout).map(done).map_err(Into::into),
     };
     match result {
@@ -269,66 +273,19 @@ fn suggested_command(error: &clap::Error) -> Option<&str> {
     }
 }
 
-/// What a message ends with where there is more to say.
-fn after_colon(text: &str) -> String {
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!(": {text}")
-    }
-}
-
-/// The error and its causes in one line, as Go's wrapped errors read.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-/// Text that may be of others, as one line that cannot steer a terminal.
-fn printable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\'' | '\\' => line.push(c),
-            c if c.is_whitespace() => line.push(' '),
-            c => line.extend(c.escape_debug()),
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_stays_in_its_line_and_steers_no_terminal() {
-        let cases = [
-            (r#"it's "a\b" für 東京"#, r#"it's "a\b" für 東京"#),
-            ("a\nb\tc\r\u{2028}\u{85}d", "a b c   d"),
-            ("\u{1b}[2J\u{9b}\u{7f}", r"\u{1b}[2J\u{9b}\u{7f}"),
-            ("a\u{202e}b\u{200b}", r"a\u{202e}b\u{200b}"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(printable(text), expected);
-        }
-    }
-
-    #[test]
-    fn errors_are_printed_so() {
+    fn errors_steer_no_terminal() {
         let arguments = ["haulout", "agent-values", "--kubeconfig", "/\u{1b}[2J\n/x"];
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         run(
             &arguments.map(OsString::from),
             &|_| None,
             SystemTime::UNIX_EPOCH,
-            &mut io::empty(),
+            &mut std::io::empty(),
             &mut stdout,
             &mut stderr,
         );

@@ -8,8 +8,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cache_file::{create_private_folder, private, with_extension};
 use crate::console::Console;
+use crate::private_file::{create_private_folder, folder, private, with_extension};
 use crate::standard_output;
 
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -39,9 +39,7 @@ impl LoginLock {
         session: &str,
         console: &Console<'_>,
     ) -> io::Result<Self> {
-        if let Some(folder) = cache.parent() {
-            create_private_folder(folder)?;
-        }
+        create_private_folder(folder(cache))?;
         let path = with_extension(cache, &format!("{session}.lock"));
         let file = private(OpenOptions::new().write(true).create(true)).open(&path)?;
         for tried in 0..tries {

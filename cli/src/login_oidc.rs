@@ -3,6 +3,7 @@
 //! In this order: the credential cache, which needs nothing else; the lock of the session, under which only one program goes
 //! on; both caches again, for what another got meanwhile; the issuer; the exchange at the cluster.
 
+mod browser;
 mod error;
 mod flow;
 mod issuer;
@@ -25,7 +26,9 @@ use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
 use crate::login_lock::LoginLock;
+use crate::runtime::block_on;
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
+use crate::standard_output::print;
 use crate::terminal;
 
 pub(crate) use error::OidcLoginError;
@@ -61,10 +64,7 @@ pub(crate) fn run(
     let line = credential
         .to_exec_credential(info.version)
         .map_err(OidcLoginError::Encode)?;
-    stdout
-        .write_all(line.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(OidcLoginError::Print)
+    Ok(print(stdout, &line)?)
 }
 
 /// The token that a login with these flags sends to the cluster now, if the session has it.
@@ -106,12 +106,8 @@ fn renew(
         console.debug(|| "another haulout has just logged in to the same session".to_owned());
         return Ok(credential);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(OidcLoginError::Runtime)?;
     let is_interactive = info.is_interactive && terminal::is_interactive();
-    let credential = runtime.block_on(async {
+    let credential = block_on(async {
         let mut session = Session {
             settings,
             caches,
@@ -131,9 +127,7 @@ fn renew(
             () = terminal::interrupted(), if is_interactive => Err(OidcLoginError::Interrupted),
             credential = login => credential,
         }
-    });
-    // A question that nobody has answered is asked no more.
-    runtime.shutdown_background();
+    })?;
     if matches!(credential, Err(OidcLoginError::Interrupted)) {
         // The cursor stands behind a question.
         console.tell("");

@@ -1,7 +1,7 @@
 //! `haulout login static`: a token that the user has already becomes a credential for kubectl.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::SystemTime;
 
 use haulout_api::credential::ClusterCredential;
@@ -13,7 +13,9 @@ use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exchange::{self, ExchangeError, ParameterError, Parameters};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
+use crate::runtime::{RuntimeError, block_on};
 use crate::secret_variable::VariableError;
+use crate::standard_output::{PrintError, print};
 
 /// Why there is no credential.
 #[derive(Debug, thiserror::Error)]
@@ -26,10 +28,12 @@ pub(crate) enum LoginError {
     Parameters(#[source] ParameterError),
     #[error("could not complete Concierge credential exchange")]
     Exchange(#[source] ExchangeError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("failed to encode the credential")]
     Encode(#[source] serde_json::Error),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl LoginError {
@@ -57,22 +61,14 @@ pub(crate) fn run(
     if login.token.is_empty() && login.token_env.is_empty() {
         return Err(LoginError::NoToken);
     }
-    let parameters = login
-        .concierge
-        .enable_concierge
-        .then(|| Parameters::parse(&login.concierge))
-        .transpose()
-        .map_err(LoginError::Parameters)?;
+    let parameters = Parameters::of_login(&login.concierge).map_err(LoginError::Parameters)?;
     let token = login.given_token(surroundings.environment)?;
     let info = ExecInfo::of(surroundings.environment);
     let credential = match parameters {
         Some(parameters) => cached_or(login, surroundings, &token, &info, console, || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(ExchangeError::Runtime)?;
             let now = surroundings.now;
-            runtime.block_on(exchange::exchange(&parameters, &token, now, console))
+            block_on(exchange::exchange(&parameters, &token, now, console))?
+                .map_err(LoginError::Exchange)
         })?,
         None => {
             console.debug(exchange::told_off);
@@ -82,10 +78,7 @@ pub(crate) fn run(
     let line = credential
         .to_exec_credential(info.version)
         .map_err(LoginError::Encode)?;
-    stdout
-        .write_all(line.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(LoginError::Print)
+    Ok(print(stdout, &line)?)
 }
 
 /// The cached credential, else that of `exchange`, which is then cached.
@@ -97,7 +90,7 @@ fn cached_or(
     token: &SecretString,
     info: &ExecInfo,
     console: &Console<'_>,
-    exchange: impl FnOnce() -> Result<ClusterCredential, ExchangeError>,
+    exchange: impl FnOnce() -> Result<ClusterCredential, LoginError>,
 ) -> Result<CredentialStatus, LoginError> {
     let Surroundings {
         arguments,
@@ -107,7 +100,7 @@ fn cached_or(
     let cache = CredentialCache::chosen(login.credential_cache.as_deref(), environment);
     let Some(cache) = cache else {
         console.debug(credential_cache::told_off);
-        return exchange().map(Into::into).map_err(LoginError::Exchange);
+        return exchange().map(Into::into);
     };
     let key = credential_cache::static_login_key(
         arguments,
@@ -118,7 +111,7 @@ fn cached_or(
     if let Some(credential) = cache.look_up(&key, now, console) {
         return Ok(credential);
     }
-    let credential = exchange().map_err(LoginError::Exchange)?.into();
+    let credential = exchange()?.into();
     cache.keep(&key, &credential, now, console);
     Ok(credential)
 }

@@ -1,7 +1,7 @@
 //! `haulout logout`: forgets what logins have left behind, here and at their issuers.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -19,8 +19,10 @@ use crate::login_lock::LoginLock;
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
 use crate::oidc::{IssuerClient, OidcError, provider};
+use crate::runtime::{RuntimeError, block_on};
 use crate::secret_variable::{VariableError, secret_of};
 use crate::session_cache::{self, SessionCache, SessionKey, Tokens, Which};
+use crate::standard_output::{PrintError, print};
 
 const NO_SESSION: &str = "No session; all credentials are forgotten.";
 
@@ -37,8 +39,8 @@ pub(crate) enum LogoutError {
     Ca(#[from] CaError),
     #[error(transparent)]
     Cache(#[from] CacheError),
-    #[error("failed to set up input and output")]
-    Runtime(#[source] io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error(transparent)]
     ClientSecret(#[from] VariableError),
     #[error(
@@ -47,8 +49,8 @@ pub(crate) enum LogoutError {
          them the next time"
     )]
     NotRevoked(usize),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl LogoutError {
@@ -133,7 +135,7 @@ pub(crate) fn run(
         cache.clear()?;
     }
     let Some(cache) = SessionCache::chosen(wanted.session_cache, environment, &roots) else {
-        return writeln!(stdout, "{NO_SESSION}").map_err(LogoutError::Print);
+        return Ok(print(stdout, format!("{NO_SESSION}\n"))?);
     };
     let sessions = flags.session_cache.as_deref();
     if sessions.is_some_and(session_cache::is_file) {
@@ -150,14 +152,10 @@ pub(crate) fn run(
         .map(|lock| lock.inspect_err(|error| console.warn_of(error)))
         .collect();
     let ended = listed(&cache, wanted.which, now)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(LogoutError::Runtime)?;
     let (mut lines, mut left) = (Vec::new(), 0);
     for (key, tokens) in &ended {
         let issuer = &key.issuer;
-        let line = match runtime.block_on(revoke(key, tokens, &roots, secret.as_ref(), console)) {
+        let line = match block_on(revoke(key, tokens, &roots, secret.as_ref(), console))? {
             Ok(Revoked::Yes) => format!("Logged out of {issuer}, which has revoked the session."),
             Ok(Revoked::NothingToRevoke) => format!("Logged out of {issuer}."),
             Ok(Revoked::NotOffered) => format!(
@@ -179,7 +177,7 @@ pub(crate) fn run(
         lines.push(NO_SESSION.to_owned());
     }
     for line in lines {
-        writeln!(stdout, "{line}").map_err(LogoutError::Print)?;
+        print(stdout, format!("{line}\n"))?;
     }
     match left {
         0 => Ok(()),

@@ -10,7 +10,7 @@ mod script;
 mod state;
 mod steps;
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use haulout_api::group::{ApiGroupSuffix, SuffixError};
 
@@ -22,6 +22,7 @@ use self::state::State;
 use crate::Environment;
 use crate::arguments::MigrateFlags;
 use crate::cluster::{Cluster, ClusterError};
+use crate::standard_output::{PrintError, print};
 
 /// Why there are no steps.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +59,8 @@ pub(crate) enum MigrateError {
     NotRecorded(ApiGroupSuffix),
     #[error("{0} of the findings block the migration; `haulout migrate --check` prints them")]
     Blocked(usize),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl MigrateError {
@@ -81,12 +82,7 @@ pub(crate) fn run(
         observe::observe(cluster, suffix.as_ref()).await
     })?;
     let tools = Tools::new(&flags.cluster);
-    let mut print = |text: &str| {
-        stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-            .map_err(MigrateError::Print)
-    };
+    let mut print = |text: &str| print(stdout, text).map_err(MigrateError::Print);
     match (&state.concierge, flags.back) {
         (Some(concierge), true) => print(&steps::back(&state, concierge, &tools)),
         (None, back) if state.login.is_ours() => match (state.is_recorded, back) {

@@ -30,7 +30,5 @@ const LIMITS: Limits = Limits {
 };
 
 fn https_client(roots: &TrustRoots) -> Result<HttpsClient, OidcError> {
-    // A second call finds it installed, which is as good.
-    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     HttpsClient::new(roots, LIMITS).map_err(OidcError::Client)
 }

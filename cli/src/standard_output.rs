@@ -3,6 +3,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+/// Why the result did not get to whoever asked for it.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to print the result")]
+pub(crate) struct PrintError(#[source] io::Error);
+
 /// How often it is looked whether somebody is left to read.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -14,6 +19,14 @@ pub fn take_stdout() -> Box<dyn Write> {
         return Box::new(io::LineWriter::new(own));
     }
     Box::new(io::stdout())
+}
+
+/// Prints a result, and leaves nothing of it for later.
+pub(crate) fn print(stdout: &mut dyn Write, text: impl AsRef<[u8]>) -> Result<(), PrintError> {
+    stdout
+        .write_all(text.as_ref())
+        .and_then(|()| stdout.flush())
+        .map_err(PrintError)
 }
 
 /// Ends when nobody is left to read the result, as when kubectl was killed; not where that cannot be known.

@@ -1,20 +1,21 @@
 //! `haulout version`: which build this is.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 use crate::arguments::{VersionFlags, VersionFormat};
 use crate::document::{self, EncodeError};
+use crate::standard_output::{PrintError, print};
 
 /// Why it was not told.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VersionError {
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 /// What is known of a build, in the fields of Kubernetes' `version.Info`, which Pinniped's CLI prints.
@@ -68,10 +69,7 @@ pub(crate) fn run(flags: &VersionFlags, stdout: &mut dyn Write) -> Result<(), Ve
         Some(VersionFormat::Json) => document::to_json(&version)? + "\n",
         Some(VersionFormat::Yaml) => document::to_yaml(&version)?,
     };
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(VersionError::Print)
+    Ok(print(stdout, &text)?)
 }
 
 /// Seconds since 1970, as reproducible builds are given them, for people.

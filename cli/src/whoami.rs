@@ -1,6 +1,6 @@
 //! `haulout whoami`: who the API server takes the kubeconfig's user for.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use haulout_api::group::{ApiGroupSuffix, SuffixError, VERSION};
@@ -16,6 +16,7 @@ use crate::audit_id::audit_id;
 use crate::cluster::{Cluster, ClusterError, NamedCluster, call_error, shown_server};
 use crate::console::Console;
 use crate::document::{self, EncodeError};
+use crate::standard_output::{PrintError, print};
 use crate::{Environment, after_colon, printable};
 
 /// Most bytes of an answer.
@@ -53,8 +54,8 @@ pub(crate) enum WhoAmIError {
     Request(#[source] serde_json::Error),
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl WhoAmIError {
@@ -124,10 +125,7 @@ pub(crate) fn run(
         AnswerFormat::Json => document::to_json(&request)?,
         AnswerFormat::Yaml => document::to_yaml(&request)?,
     };
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(WhoAmIError::Print)
+    Ok(print(stdout, &text)?)
 }
 
 async fn ask(

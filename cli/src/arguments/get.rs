@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Subcommand};
+use clap::{Args, Subcommand};
 use haulout_api::group::DEFAULT_SUFFIX;
 use secrecy::SecretString;
 
+use super::Verbosity;
+use super::flag_kind::FlagKind as _;
 use super::login::{Flow, name_and_value};
-use super::{Verbosity, boolean};
 use crate::get_kubeconfig::Mode;
 use crate::secret_variable::is_name;
 use crate::session_cache::session_place;
@@ -49,30 +50,15 @@ pub(crate) struct KubeconfigFlags {
     pub(crate) oidc: OidcFlags,
 
     /// Name of the Supervisor's identity provider to log in with [default: the only one].
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "NAME"
-    )]
+    #[arg(long, text(), value_name = "NAME")]
     pub(crate) upstream_identity_provider_name: String,
 
     /// Its type: oidc, ldap, activedirectory or github.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "TYPE"
-    )]
+    #[arg(long, text(), value_name = "TYPE")]
     pub(crate) upstream_identity_provider_type: String,
 
     /// Its flow: browser_authcode or cli_password [default: the first that it offers].
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "FLOW"
-    )]
+    #[arg(long, text(), value_name = "FLOW")]
     pub(crate) upstream_identity_provider_flow: String,
 
     /// File where the users' credentials are kept; empty for none [default: as login oidc].
@@ -92,8 +78,7 @@ pub(crate) struct KubeconfigFlags {
     pub(crate) timeout: Duration,
 
     /// Do not call the cluster as the kubeconfig's users will.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
+    #[arg(long, switch())]
     pub(crate) skip_validation: bool,
 
     #[command(flatten)]
@@ -116,35 +101,19 @@ pub(crate) struct StaticFlags {
 #[derive(Args, Debug)]
 pub(crate) struct DiscoveryFlags {
     /// Give the token itself to the API server, without an exchange for a certificate.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
+    #[arg(long, switch())]
     pub(crate) no_concierge: bool,
 
     /// Name of the CredentialIssuer [default: the only one].
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "NAME"
-    )]
+    #[arg(long, text(), value_name = "NAME")]
     pub(crate) concierge_credential_issuer: String,
 
     /// Kind of the authenticator, jwt or webhook [default: that of the only one].
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "TYPE"
-    )]
+    #[arg(long, text(), value_name = "TYPE")]
     pub(crate) concierge_authenticator_type: String,
 
     /// Name of the authenticator [default: the only one].
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "NAME"
-    )]
+    #[arg(long, text(), value_name = "NAME")]
     pub(crate) concierge_authenticator_name: String,
 
     /// API group suffix of the installation.
@@ -152,8 +121,7 @@ pub(crate) struct DiscoveryFlags {
     pub(crate) concierge_api_group_suffix: String,
 
     /// Do not wait for strategies of the CredentialIssuer that are pending.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
+    #[arg(long, switch())]
     pub(crate) concierge_skip_wait: bool,
 
     /// File with the endpoint's CA certificates, PEM, in place of what is found; may be repeated.
@@ -161,12 +129,7 @@ pub(crate) struct DiscoveryFlags {
     pub(crate) concierge_ca_bundle: Vec<PathBuf>,
 
     /// URL where tokens are exchanged, in place of what is found.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "URL"
-    )]
+    #[arg(long, text(), value_name = "URL")]
     pub(crate) concierge_endpoint: String,
 
     /// How users get to the cluster: TokenCredentialRequestAPI, ImpersonationProxy or Direct [default: the first of the
@@ -183,12 +146,7 @@ pub(crate) struct DiscoveryFlags {
 #[derive(Args, Debug)]
 pub(crate) struct OidcFlags {
     /// URL of the OIDC issuer [default: that of the JWTAuthenticator].
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "URL"
-    )]
+    #[arg(long, text(), value_name = "URL")]
     pub(crate) oidc_issuer: String,
 
     /// Client ID of the program at the issuer [default: pinniped-cli; at an issuer that is no Pinniped Supervisor, the audience].
@@ -218,23 +176,15 @@ pub(crate) struct OidcFlags {
     pub(crate) oidc_scopes: Option<Vec<String>>,
 
     /// Do not open a browser, only print the link.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
+    #[arg(long, switch())]
     pub(crate) oidc_skip_browser: bool,
 
     /// Do not listen for the browser; paste what it shows.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
+    #[arg(long, switch(), hide = true)]
     pub(crate) oidc_skip_listen: bool,
 
     /// File where the users' tokens are kept, or what else login oidc takes for it [default: as login oidc].
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "FILE",
-        value_parser = session_place
-    )]
+    #[arg(long, text(), value_name = "FILE", value_parser = session_place)]
     pub(crate) oidc_session_cache: String,
 
     /// File with the issuer's CA certificates, PEM [default: those of the JWTAuthenticator]; may be repeated.
@@ -242,17 +192,11 @@ pub(crate) struct OidcFlags {
     pub(crate) oidc_ca_bundle: Vec<PathBuf>,
 
     /// Say what is wrong with the session cache.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
+    #[arg(long, switch(), hide = true)]
     pub(crate) oidc_debug_session_cache: bool,
 
     /// Audience of the token that the cluster wants [default: that of the JWTAuthenticator].
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "AUDIENCE"
-    )]
+    #[arg(long, text(), value_name = "AUDIENCE")]
     pub(crate) oidc_request_audience: String,
 }
 

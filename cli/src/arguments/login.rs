@@ -1,10 +1,11 @@
 //! `login static` and `login oidc`, which stand in kubeconfigs.
 
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use haulout_api::group::DEFAULT_SUFFIX;
 use secrecy::SecretString;
 
-use super::{CaFlags, Verbosity, boolean};
+use super::flag_kind::FlagKind as _;
+use super::{CaFlags, Verbosity};
 use crate::Environment;
 use crate::secret_variable::{VariableError, secret_of};
 use crate::session_cache::session_place;
@@ -55,12 +56,7 @@ pub(crate) struct OidcLogin {
     pub(crate) switches: OidcSwitches,
 
     /// Audience of the token that the cluster wants, which the issuer exchanges its own for.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "AUDIENCE"
-    )]
+    #[arg(long, text(), value_name = "AUDIENCE")]
     pub(crate) request_audience: String,
 
     #[command(flatten)]
@@ -76,12 +72,7 @@ pub(crate) struct OidcLogin {
     pub(crate) credential_cache: Option<String>,
 
     /// Name of the Supervisor's identity provider to log in with.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "NAME"
-    )]
+    #[arg(long, text(), value_name = "NAME")]
     pub(crate) upstream_identity_provider_name: String,
 
     /// Its type: oidc, ldap, activedirectory or github.
@@ -89,12 +80,7 @@ pub(crate) struct OidcLogin {
     pub(crate) upstream_identity_provider_type: String,
 
     /// Its flow: browser_authcode or cli_password.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "FLOW"
-    )]
+    #[arg(long, text(), value_name = "FLOW")]
     pub(crate) upstream_identity_provider_flow: String,
 
     #[command(flatten)]
@@ -108,18 +94,15 @@ pub(crate) struct OidcLogin {
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct OidcSwitches {
     /// Do not open a browser, only print the link.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide_default_value = true, value_parser = boolean(), value_name = "BOOL")]
+    #[arg(long, switch())]
     pub(crate) skip_browser: bool,
 
     /// Do not listen for the browser; paste what it shows.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
+    #[arg(long, switch(), hide = true)]
     pub(crate) skip_listen: bool,
 
     /// Say what is wrong with the session cache.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false,
-          default_missing_value = "true", hide = true, value_parser = boolean(), value_name = "BOOL")]
+    #[arg(long, switch(), hide = true)]
     pub(crate) debug_session_cache: bool,
 }
 
@@ -153,16 +136,11 @@ pub(super) fn name_and_value(text: &str) -> Result<(String, String), &'static st
 #[derive(Args)]
 pub(crate) struct StaticLogin {
     /// The token. Other users of this machine can see it in the process list: prefer --token-env.
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, text())]
     pub(crate) token: String,
 
     /// Environment variable that holds the token; wins over --token.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "VARIABLE"
-    )]
+    #[arg(long, text(), value_name = "VARIABLE")]
     pub(crate) token_env: String,
 
     #[command(flatten)]
@@ -194,53 +172,23 @@ impl StaticLogin {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ConciergeFlags {
     /// Exchange the token for a client certificate; without this flag the token itself is the credential.
-    #[arg(
-        long,
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = false,
-        default_missing_value = "true",
-        hide_default_value = true,
-        value_parser = boolean(),
-        value_name = "BOOL"
-    )]
+    #[arg(long, switch())]
     pub(crate) enable_concierge: bool,
 
     /// Kind of the authenticator that knows the token's issuer: jwt or webhook.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "TYPE"
-    )]
+    #[arg(long, text(), value_name = "TYPE")]
     pub(crate) concierge_authenticator_type: String,
 
     /// Name of the authenticator.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "NAME"
-    )]
+    #[arg(long, text(), value_name = "NAME")]
     pub(crate) concierge_authenticator_name: String,
 
     /// URL where the token is exchanged: the Kubernetes API server's, or the direct endpoint's.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "URL"
-    )]
+    #[arg(long, text(), value_name = "URL")]
     pub(crate) concierge_endpoint: String,
 
     /// CA certificates that may sign the endpoint's certificate, as base64 of PEM; this system's roots if empty.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "BASE64"
-    )]
+    #[arg(long, text(), value_name = "BASE64")]
     pub(crate) concierge_ca_bundle_data: String,
 
     /// API group suffix that the cluster's installation uses.

@@ -1,7 +1,6 @@
 //! Why no credential came back, told so that the reader knows what to do.
 
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use haulout_api::credential::PLURAL;
@@ -93,8 +92,6 @@ pub(crate) enum ExchangeError {
     },
     #[error("could not login: failed to set up an HTTPS client")]
     Client(#[source] reqwest::Error),
-    #[error("could not login: failed to set up input and output")]
-    Runtime(#[source] io::Error),
 }
 
 impl ExchangeError {

@@ -37,6 +37,12 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
+    /// Those of a login; `None` where it is to exchange nothing.
+    pub(crate) fn of_login(flags: &ConciergeFlags) -> Result<Option<Self>, ParameterError> {
+        let parameters = flags.enable_concierge.then(|| Self::parse(flags));
+        parameters.transpose()
+    }
+
     pub(crate) fn parse(flags: &ConciergeFlags) -> Result<Self, ParameterError> {
         if flags.concierge_authenticator_name.is_empty() {
             return Err(ParameterError::NoAuthenticatorName);

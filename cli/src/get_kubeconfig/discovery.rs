@@ -6,19 +6,16 @@ use haulout_api::authenticator::AuthenticatorStatus;
 use haulout_api::credential::login_path;
 use haulout_api::group::{ApiGroupSuffix, VERSION};
 use http::{Request, header};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::Api;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::authenticator::{self, Authenticator, AuthenticatorKind, CaSource, Tls, fault};
-use super::error::{CaLookupFault, GetKubeconfigError};
+use super::authenticator::{self, Authenticator, AuthenticatorKind, fault};
+use super::error::GetKubeconfigError;
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
-use crate::ca::CaBundle;
 use crate::cluster::{Cluster, ClusterError, call, shown_server};
 use crate::console::Console;
 
@@ -166,93 +163,6 @@ impl Discovery<'_> {
             name: name.to_owned(),
         })?;
         Ok(read_authenticator(kind, &object))
-    }
-
-    /// The CA of the issuer's certificate, which a JWTAuthenticator names; `None` for a public one.
-    pub(super) async fn issuer_ca(
-        &self,
-        name: &str,
-        tls: Option<&Tls>,
-    ) -> Result<Option<CaBundle>, GetKubeconfigError> {
-        let Some(tls) = tls else {
-            return Ok(None);
-        };
-        let failed = |fault| GetKubeconfigError::IssuerCa {
-            authenticator: name.to_owned(),
-            fault,
-        };
-        if let Some(source) = &tls.certificate_authority_data_source {
-            return self.ca_from(source).await.map(Some).map_err(failed);
-        }
-        let data = &tls.certificate_authority_data;
-        let ca = (!data.is_empty()).then(|| CaBundle::from_base64(data));
-        ca.transpose()
-            .map_err(|fault| failed(CaLookupFault::Data(fault)))
-    }
-
-    async fn ca_from(&self, source: &CaSource) -> Result<CaBundle, CaLookupFault> {
-        let CaSource { kind, name, key } = source;
-        // Known before anything is asked for.
-        if kind != "Secret" && kind != "ConfigMap" {
-            return Err(CaLookupFault::Kind(kind.clone()));
-        }
-        let namespace = self.namespace().await?;
-        let object = || format!("{kind} {namespace}/{name}");
-        let unreadable = |source| CaLookupFault::Read {
-            object: object(),
-            source: Box::new(source),
-        };
-        let client = self.cluster.client();
-        let value = if kind == "Secret" {
-            let api: Api<Secret> = Api::namespaced(client, &namespace);
-            let secret = self
-                .cluster
-                .get("Secret", &api, name)
-                .await
-                .map_err(unreadable)?;
-            let secret = secret.ok_or_else(|| CaLookupFault::Missing(object()))?;
-            let value = secret.data.and_then(|mut data| data.remove(key));
-            value.map(|value| value.0)
-        } else {
-            let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
-            let map = self
-                .cluster
-                .get("ConfigMap", &api, name)
-                .await
-                .map_err(unreadable)?;
-            let map = map.ok_or_else(|| CaLookupFault::Missing(object()))?;
-            let value = map.data.and_then(|mut data| data.remove(key));
-            value.map(String::into_bytes)
-        };
-        let value = value.ok_or_else(|| CaLookupFault::NoKey {
-            object: object(),
-            key: key.clone(),
-        })?;
-        if value.is_empty() {
-            return Err(CaLookupFault::Empty {
-                object: object(),
-                key: key.clone(),
-            });
-        }
-        CaBundle::parse(&value).map_err(|fault| CaLookupFault::NoCertificates {
-            object: object(),
-            key: key.clone(),
-            fault,
-        })
-    }
-
-    /// The namespace of the installation: that of the Service behind its API.
-    async fn namespace(&self) -> Result<String, CaLookupFault> {
-        let name = format!("{VERSION}.{}", self.suffix.login_group());
-        let api: Api<APIService> = Api::all(self.cluster.client());
-        let service = self.cluster.get("APIService", &api, &name).await;
-        let service = service.map_err(|source| CaLookupFault::Read {
-            object: format!("APIService {name}"),
-            source: Box::new(source),
-        })?;
-        let service = service.ok_or_else(|| CaLookupFault::NoApiService(name.clone()))?;
-        let namespace = service.spec.and_then(|spec| spec.service?.namespace);
-        namespace.ok_or(CaLookupFault::NoNamespace(name))
     }
 
     fn server(&self) -> String {

@@ -2,15 +2,16 @@
 //! look for it.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use haulout_api::group::SuffixError;
-use haulout_https::{causes, foreign};
-use http::StatusCode;
+use haulout_https::foreign;
 use kube::config::KubeconfigError;
 
+use super::issuer_ca::CaLookupFault;
+use super::source::SourceError;
 use super::strategy::Mode;
+use super::validation::AttemptFault;
 use crate::ca::{CaError, CaFault};
 use crate::cluster::ClusterError;
 use crate::document::EncodeError;
@@ -18,6 +19,7 @@ use crate::exchange::ParameterError;
 use crate::kubeconfig_file::OutputError;
 use crate::kubeconfig_source::KubeconfigFault;
 use crate::oidc::OidcError;
+use crate::runtime::RuntimeError;
 
 /// Why `get kubeconfig` printed none.
 #[derive(Debug, thiserror::Error)]
@@ -37,48 +39,14 @@ pub(crate) enum GetKubeconfigError {
     // The administrator's kubeconfig.
     #[error("could not load --kubeconfig")]
     ReadKubeconfig(#[source] KubeconfigFault),
-    #[error(
-        "could not load --kubeconfig/--kubeconfig-context: the kubeconfig has no current-context; choose one by \
-         --kubeconfig-context"
-    )]
-    NoCurrentContext,
-    #[error("could not load --kubeconfig/--kubeconfig-context: no such context \"{0}\"")]
-    NoContext(String),
-    #[error("could not load --kubeconfig/--kubeconfig-context: no such cluster \"{0}\"")]
-    NoCluster(String),
-    #[error("could not load --kubeconfig/--kubeconfig-context: no such user \"{0}\"")]
-    NoUser(String),
-    #[error("could not load --kubeconfig: cluster \"{0}\" has no server")]
-    NoServer(String),
-    /// What it is may hold a password.
-    #[error(
-        "could not load --kubeconfig: {0} of cluster \"{1}\" is no URL; write it as https://HOST:PORT"
-    )]
-    NoUrl(&'static str, String),
-    #[error(
-        "could not load --kubeconfig: cluster \"{0}\" has insecure-skip-tls-verify, so that anybody could answer in its place, \
-         now and to your users; put its CA into certificate-authority-data and take insecure-skip-tls-verify out"
-    )]
-    Insecure(String),
-    #[error(
-        "could not load --kubeconfig: the CA of cluster \"{cluster}\" cannot be read from {}",
-        path.display()
-    )]
-    ReadClusterCa {
-        cluster: String,
-        path: PathBuf,
-        source: io::Error,
-    },
-    #[error("could not load --kubeconfig: the CA of cluster \"{cluster}\" cannot be used")]
-    ClusterCa {
-        cluster: String,
-        #[source]
-        fault: CaFault,
-    },
+    #[error(transparent)]
+    Source(#[from] SourceError),
     #[error("could not configure Kubernetes client")]
     Config(#[source] Box<KubeconfigError>),
     #[error("could not configure Kubernetes client")]
     Client(#[source] Box<ClusterError>),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
 
     // The CredentialIssuer.
     #[error(
@@ -283,59 +251,6 @@ fn remedy(error: &ClusterError, flags: &str) -> String {
         }
         _ => "see whether kubectl reaches the cluster with this kubeconfig".to_owned(),
     }
-}
-
-/// Why a JWTAuthenticator's CA was not found.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CaLookupFault {
-    #[error("spec.tls.certificateAuthorityData is invalid")]
-    Data(#[source] CaFault),
-    #[error(
-        "spec.tls.certificateAuthorityDataSource.kind \"{}\" is not supported; there are Secret and ConfigMap",
-        foreign(.0)
-    )]
-    Kind(String),
-    #[error("could not read {object}")]
-    Read {
-        object: String,
-        source: Box<ClusterError>,
-    },
-    #[error("there is no {0}")]
-    Missing(String),
-    #[error("{object} has no key \"{key}\"")]
-    NoKey { object: String, key: String },
-    #[error("{object} has nothing under \"{key}\"")]
-    Empty { object: String, key: String },
-    #[error("what {object} has under \"{key}\" cannot be used")]
-    NoCertificates {
-        object: String,
-        key: String,
-        #[source]
-        fault: CaFault,
-    },
-    #[error("there is no APIService {0}, which would tell the namespace")]
-    NoApiService(String),
-    #[error("APIService {0} leads to no Service, which would tell the namespace")]
-    NoNamespace(String),
-}
-
-/// Why one call of the cluster was no good.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AttemptFault {
-    #[error("the request cannot be made")]
-    Request(#[source] http::Error),
-    #[error("no answer within 10 s")]
-    TimedOut,
-    /// The cause alone: what stands before it says that there was a call.
-    #[error("{}", innermost(.0))]
-    Call(Box<kube::Error>),
-    #[error("it answered {0}")]
-    Status(StatusCode),
-}
-
-fn innermost(error: &kube::Error) -> String {
-    let cause = causes(error).last();
-    cause.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]

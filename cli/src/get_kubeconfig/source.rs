@@ -1,14 +1,58 @@
 //! The administrator's kubeconfig: what of it goes into that of the users.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use kube::Config;
 use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
 use url::Url;
 
 use super::error::GetKubeconfigError;
-use crate::ca::{self, CaBundle};
+use crate::ca::{self, CaBundle, CaFault};
 use crate::kubeconfig_source;
+
+/// Why it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error(
+        "could not load --kubeconfig/--kubeconfig-context: the kubeconfig has no current-context; choose one by \
+         --kubeconfig-context"
+    )]
+    NoCurrentContext,
+    #[error("could not load --kubeconfig/--kubeconfig-context: no such context \"{0}\"")]
+    NoContext(String),
+    #[error("could not load --kubeconfig/--kubeconfig-context: no such cluster \"{0}\"")]
+    NoCluster(String),
+    #[error("could not load --kubeconfig/--kubeconfig-context: no such user \"{0}\"")]
+    NoUser(String),
+    #[error("could not load --kubeconfig: cluster \"{0}\" has no server")]
+    NoServer(String),
+    /// What it is may hold a password.
+    #[error(
+        "could not load --kubeconfig: {0} of cluster \"{1}\" is no URL; write it as https://HOST:PORT"
+    )]
+    NoUrl(&'static str, String),
+    #[error(
+        "could not load --kubeconfig: cluster \"{0}\" has insecure-skip-tls-verify, so that anybody could answer in its place, \
+         now and to your users; put its CA into certificate-authority-data and take insecure-skip-tls-verify out"
+    )]
+    Insecure(String),
+    #[error(
+        "could not load --kubeconfig: the CA of cluster \"{cluster}\" cannot be read from {}",
+        path.display()
+    )]
+    ReadClusterCa {
+        cluster: String,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("could not load --kubeconfig: the CA of cluster \"{cluster}\" cannot be used")]
+    ClusterCa {
+        cluster: String,
+        #[source]
+        fault: CaFault,
+    },
+}
 
 /// One context of a kubeconfig, without its user's credentials.
 #[derive(Clone, Debug)]
@@ -27,35 +71,32 @@ pub(super) struct Source {
 
 impl Source {
     /// Takes the named context, or the current one.
-    pub(super) fn of(
-        kubeconfig: &Kubeconfig,
-        context: Option<&str>,
-    ) -> Result<Self, GetKubeconfigError> {
+    pub(super) fn of(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<Self, SourceError> {
         let context_name = context
             .filter(|name| !name.is_empty())
             .or(kubeconfig.current_context.as_deref())
-            .ok_or(GetKubeconfigError::NoCurrentContext)?;
+            .ok_or(SourceError::NoCurrentContext)?;
         let mut contexts = kubeconfig.contexts.iter();
         let context = contexts
             .find(|context| context.name == context_name)
             .and_then(|context| context.context.as_ref())
-            .ok_or_else(|| GetKubeconfigError::NoContext(context_name.to_owned()))?;
+            .ok_or_else(|| SourceError::NoContext(context_name.to_owned()))?;
         let mut clusters = kubeconfig.clusters.iter();
         let cluster = clusters
             .find(|cluster| cluster.name == context.cluster)
             .and_then(|cluster| cluster.cluster.as_ref())
-            .ok_or_else(|| GetKubeconfigError::NoCluster(context.cluster.clone()))?;
+            .ok_or_else(|| SourceError::NoCluster(context.cluster.clone()))?;
         let user_name = context.user.clone().unwrap_or_default();
         if !kubeconfig
             .auth_infos
             .iter()
             .any(|user| user.name == user_name)
         {
-            return Err(GetKubeconfigError::NoUser(user_name));
+            return Err(SourceError::NoUser(user_name));
         }
         let cluster_name = context.cluster.clone();
         if cluster.insecure_skip_tls_verify == Some(true) {
-            return Err(GetKubeconfigError::Insecure(cluster_name));
+            return Err(SourceError::Insecure(cluster_name));
         }
         let ca = ca_bundle(&cluster_name, cluster)?;
         let given = |field: &Option<String>, is_url: fn(&str) -> bool| {
@@ -63,10 +104,10 @@ impl Source {
             text.is_none_or(is_url)
         };
         if !given(&cluster.server, kubeconfig_source::is_server) {
-            return Err(GetKubeconfigError::NoUrl("server", cluster_name));
+            return Err(SourceError::NoUrl("server", cluster_name));
         }
         if !given(&cluster.proxy_url, kubeconfig_source::is_proxy) {
-            return Err(GetKubeconfigError::NoUrl("proxy-url", cluster_name));
+            return Err(SourceError::NoUrl("proxy-url", cluster_name));
         }
         let mut passwords_left_out = Vec::new();
         let mut without_password = |field, url: &Option<String>| {
@@ -77,9 +118,7 @@ impl Source {
         let server = without_password("server", &cluster.server);
         Ok(Self {
             cluster: Cluster {
-                server: Some(
-                    server.ok_or_else(|| GetKubeconfigError::NoServer(cluster_name.clone()))?,
-                ),
+                server: Some(server.ok_or_else(|| SourceError::NoServer(cluster_name.clone()))?),
                 certificate_authority_data: ca.as_ref().map(CaBundle::to_base64),
                 proxy_url: without_password("proxy-url", &cluster.proxy_url),
                 disable_compression: cluster.disable_compression,
@@ -117,11 +156,11 @@ impl Source {
 }
 
 /// The cluster's CA, from where it stands.
-fn ca_bundle(name: &str, cluster: &Cluster) -> Result<Option<CaBundle>, GetKubeconfigError> {
+fn ca_bundle(name: &str, cluster: &Cluster) -> Result<Option<CaBundle>, SourceError> {
     let data = cluster.certificate_authority_data.as_deref();
     if let Some(data) = data.filter(|data| !data.is_empty()) {
         let ca = CaBundle::from_base64(data);
-        return ca.map(Some).map_err(|fault| GetKubeconfigError::ClusterCa {
+        return ca.map(Some).map_err(|fault| SourceError::ClusterCa {
             cluster: name.to_owned(),
             fault,
         });
@@ -130,13 +169,13 @@ fn ca_bundle(name: &str, cluster: &Cluster) -> Result<Option<CaBundle>, GetKubec
     let Some(path) = path.filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
-    let pem = ca::read(Path::new(path)).map_err(|source| GetKubeconfigError::ReadClusterCa {
+    let pem = ca::read(Path::new(path)).map_err(|source| SourceError::ReadClusterCa {
         cluster: name.to_owned(),
         path: path.into(),
         source,
     })?;
     let ca = CaBundle::parse(&pem);
-    ca.map(Some).map_err(|fault| GetKubeconfigError::ClusterCa {
+    ca.map(Some).map_err(|fault| SourceError::ClusterCa {
         cluster: name.to_owned(),
         fault,
     })

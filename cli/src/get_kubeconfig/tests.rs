@@ -1,3 +1,6 @@
+use std::io;
+use std::path::PathBuf;
+
 use super::*;
 
 #[test]
@@ -29,16 +32,17 @@ fn c114_the_command_is_what_is_given_else_this_program() {
         (Some(""), "/usr/local/bin/haulout"),
         (None, "/usr/local/bin/haulout"),
     ] {
-        assert_eq!(command(given, own).unwrap(), expected);
+        assert_eq!(plugin_command(given, own).unwrap(), expected);
     }
     let unknown = || Err(io::ErrorKind::NotFound.into());
-    assert_eq!(command(Some("haulout"), unknown).unwrap(), "haulout");
-    let error = command(None, unknown).unwrap_err().to_string();
+    assert_eq!(plugin_command(Some("haulout"), unknown).unwrap(), "haulout");
+    let error = plugin_command(None, unknown).unwrap_err();
+    let error = GetKubeconfigError::OwnPath(error).to_string();
     assert!(error.contains("--pinniped-cli-path"), "{error}");
 }
 
 #[test]
 fn the_own_path_is_absolute() {
-    let own = command(None, std::env::current_exe).unwrap();
+    let own = plugin_command(None, std::env::current_exe).unwrap();
     assert!(std::path::Path::new(&own).is_absolute(), "{own}");
 }

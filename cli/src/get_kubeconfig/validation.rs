@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use http::Request;
+use haulout_https::causes;
+use http::{Request, StatusCode};
 use kube::client::Body;
 use kube::config::{Cluster as ClusterEntry, Context, Kubeconfig, NamedCluster, NamedContext};
 use kube::{Client, Config};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::error::{AttemptFault, GetKubeconfigError};
+use super::error::GetKubeconfigError;
 use crate::chain;
 use crate::cluster::Cluster;
 use crate::console::Console;
@@ -17,6 +18,25 @@ use crate::console::Console;
 const TRY: Duration = Duration::from_secs(10);
 /// How long it is waited until the next.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Why one call of the cluster was no good.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AttemptFault {
+    #[error("the request cannot be made")]
+    Request(#[source] http::Error),
+    #[error("no answer within {} s", TRY.as_secs())]
+    TimedOut,
+    /// The cause alone: what stands before it says that there was a call.
+    #[error("{}", innermost(.0))]
+    Call(Box<kube::Error>),
+    #[error("it answered {0}")]
+    Status(StatusCode),
+}
+
+fn innermost(error: &kube::Error) -> String {
+    let cause = causes(error).last();
+    cause.map_or_else(|| error.to_string(), ToString::to_string)
+}
 
 /// Calls the cluster without credentials, again and again until it answers.
 pub(super) async fn validate(

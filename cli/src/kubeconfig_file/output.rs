@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use kube::config::{Kubeconfig, NamedAuthInfo};
 use tempfile::NamedTempFile;
 
+use crate::private_file::{self, folder};
+use crate::standard_output::{PrintError, print};
+
 /// Why a kubeconfig did not get where it should.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
@@ -16,8 +19,8 @@ pub(crate) enum OutputError {
         .0.display()
     )]
     Foreign(PathBuf),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 /// Standard output, or a file that is replaced as a whole.
@@ -56,10 +59,7 @@ impl<'a> Output<'a> {
 
     pub(crate) fn write(self, text: &str) -> Result<(), OutputError> {
         match self {
-            Self::Stdout(stdout) => stdout
-                .write_all(text.as_bytes())
-                .and_then(|()| stdout.flush())
-                .map_err(OutputError::Print),
+            Self::Stdout(stdout) => Ok(print(stdout, text)?),
             Self::File(path) => {
                 replace(&path, text).map_err(|source| OutputError::Write { path, source })
             }
@@ -98,21 +98,11 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         // A pipe or a terminal cannot be replaced.
         return std::fs::write(path, text);
     }
-    let mut new = NamedTempFile::new_in(folder(path))?;
-    new.write_all(text.as_bytes())?;
+    let new = NamedTempFile::new_in(folder(path))?;
     if let Some(old) = old {
         new.as_file().set_permissions(old.permissions())?;
     }
-    new.as_file().sync_all()?;
-    new.persist(path)?;
-    Ok(())
-}
-
-fn folder(path: &Path) -> &Path {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or_else(|| Path::new("."))
+    private_file::replace(path, new, text)
 }
 
 #[cfg(test)]

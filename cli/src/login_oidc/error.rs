@@ -5,7 +5,9 @@ use std::io;
 use crate::ca::CaError;
 use crate::exchange::{ExchangeError, ParameterError};
 use crate::oidc::OidcError;
+use crate::runtime::RuntimeError;
 use crate::secret_variable::VariableError;
+use crate::standard_output::PrintError;
 
 /// Why `login oidc` printed none.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +67,14 @@ pub(crate) enum OidcLoginError {
     NoAuthorizationEndpoint,
     #[error("could not complete Concierge credential exchange")]
     Exchange(#[source] ExchangeError),
-    #[error("failed to set up input and output")]
-    Runtime(#[source] io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("failed to choose random numbers for a login; the system has none")]
     Random,
     #[error("failed to encode the credential")]
     Encode(#[source] serde_json::Error),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl From<OidcError> for OidcLoginError {

@@ -11,7 +11,7 @@ use url::Url;
 use super::error::OidcLoginError;
 use crate::clock::Clock;
 use crate::oidc::IssuerClient;
-use crate::oidc::authorization::{Attempt, Client};
+use crate::oidc::authorization::{Attempt, Client, RANDOM_BYTES};
 use crate::oidc::id_token::{self, Ties};
 use crate::oidc::provider::Provider;
 use crate::oidc::tokens::{TokenAnswer, TokenEndpoint};
@@ -77,6 +77,14 @@ impl Issuer<'_> {
     pub(super) fn authorization_endpoint(&self) -> Result<&Url, OidcLoginError> {
         let endpoint = self.provider.authorization_endpoint.as_ref();
         endpoint.ok_or(OidcLoginError::NoAuthorizationEndpoint)
+    }
+
+    /// What ties a login to its answer.
+    pub(super) fn attempt(&self) -> Result<Attempt, OidcLoginError> {
+        let mut random = [0; RANDOM_BYTES];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| OidcLoginError::Random)?;
+        let provider = &self.provider;
+        Ok(Attempt::new(&random).at(&provider.issuer, provider.names_itself))
     }
 
     /// The tokens for an authorization code.

@@ -38,12 +38,8 @@ impl Settings {
     ) -> Result<Self, OidcLoginError> {
         provider::https("issuer", &login.issuer)
             .map_err(|error| OidcLoginError::Issuer(Box::new(error)))?;
-        let concierge = login
-            .concierge
-            .enable_concierge
-            .then(|| Parameters::parse(&login.concierge))
-            .transpose()
-            .map_err(OidcLoginError::Parameters)?;
+        let concierge =
+            Parameters::of_login(&login.concierge).map_err(OidcLoginError::Parameters)?;
         let named = |name: &String| (!name.is_empty()).then(|| name.clone());
         let upstream = named(&login.upstream_identity_provider_name).map(|name| UpstreamProvider {
             name,

@@ -51,13 +51,7 @@ impl SessionKeyring {
         tokens: &Tokens,
         now: Time,
     ) -> Result<(), CacheError> {
-        let entry = Entry {
-            key: key.clone(),
-            creation_timestamp: now.clone(),
-            last_used_timestamp: now,
-            trusted_roots: Some(roots.to_owned()),
-            tokens: what_lasts(tokens),
-        };
+        let entry = Entry::new(key.clone(), roots, what_lasts(tokens), now);
         let text = serde_saphyr::to_string(&entry)
             .map_err(|error| CacheError::Encode(Sessions::NAME, error))?;
         Ok(self.0.put(&url(key, roots), &text)?)

@@ -183,8 +183,8 @@ fn c120_writing_keeps_the_age_and_the_others() {
     cache.put(&key(), &tokens(), at(NOW + 2)).unwrap();
     let entries = cache.file.get().unwrap().sessions;
     let of = |entry: &Entry| {
-        let age = time(&entry.creation_timestamp);
-        (entry.key.clone(), age, time(&entry.last_used_timestamp))
+        let age = SystemTime::from(entry.creation_timestamp.0);
+        (entry.key.clone(), age, entry.last_used())
     };
     let entries: Vec<_> = entries.iter().map(of).collect();
     let expected = [

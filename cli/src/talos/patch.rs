@@ -13,6 +13,7 @@ use super::text::render;
 use super::version::{Version, VersionError};
 use super::wishes::{Missing, Patch, Wishes};
 use crate::arguments::TalosPatchFlags;
+use crate::standard_output::{PrintError, print};
 
 /// What names stdin in place of a file.
 const STDIN: &str = "-";
@@ -52,8 +53,8 @@ pub(crate) enum PatchError {
     Refused,
     #[error("failed to write the patch as YAML")]
     Encode(#[source] Box<serde_saphyr::ser::Error>),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl PatchError {
@@ -98,10 +99,7 @@ pub(crate) fn run(
     };
     let text = render(&plan, &wishes.suffix);
     let text = text.map_err(|error| PatchError::Encode(Box::new(error)))?;
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(PatchError::Print)
+    Ok(print(stdout, &text)?)
 }
 
 fn wishes(flags: &TalosPatchFlags) -> Result<Wishes, PatchError> {
