@@ -53,12 +53,8 @@ pub(crate) fn run(
     let token = token.map(|name| secret_of("--token-env", name, environment));
     let token = token.transpose()?;
     let observations = Cluster::with_config(&flags.cluster, environment, async |config| {
-        let stanza = config
-            .auth_info
-            .exec
-            .as_ref()
-            .and_then(|exec| exec.args.as_deref());
-        let stanza = stanza.and_then(|arguments| Stanza::read(arguments, environment));
+        let exec = config.auth_info.exec.as_ref();
+        let stanza = exec.and_then(|exec| Stanza::read(exec, environment));
         observe(config, suffix, stanza.as_ref(), token.as_ref(), clock).await
     })?;
     let report = judge(&observations);

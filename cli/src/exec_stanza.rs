@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::Parser as _;
 use kube::config::ExecConfig;
@@ -11,15 +12,8 @@ use crate::Environment;
 use crate::arguments::{Arguments, ClusterFlags, Command, Login, OidcLogin};
 use crate::kubeconfig_source::{self, KubeconfigFault};
 
-/// The login that an exec stanza with these arguments is, if it is one.
-pub(crate) fn login_of(arguments: &[String]) -> Option<Login> {
-    let program = ["haulout"].into_iter();
-    let all = program.chain(arguments.iter().map(String::as_str));
-    match Arguments::try_parse_from(all).ok()?.command {
-        Command::Login(login) => Some(login),
-        _ => None,
-    }
-}
+/// What this program, or Pinniped's, is called where it is installed; krew calls it as a plugin of kubectl.
+const PROGRAMS: [&str; 3] = ["haulout", "kubectl-haulout", "pinniped"];
 
 /// Why a kubeconfig names no login at an issuer.
 #[derive(Debug, thiserror::Error)]
@@ -44,14 +38,36 @@ impl StanzaError {
     }
 }
 
-/// A login at an issuer, as it stands in a kubeconfig.
+/// A login, as it stands in a kubeconfig.
 #[derive(Debug)]
-pub(crate) struct OidcStanza {
-    pub(crate) login: Box<OidcLogin>,
+pub(crate) struct ExecStanza<L = Login> {
+    pub(crate) login: L,
     variables: HashMap<String, OsString>,
 }
 
-impl OidcStanza {
+impl ExecStanza {
+    /// `None` where another program is run, or another command.
+    pub(crate) fn read(exec: &ExecConfig) -> Option<Self> {
+        let program = Path::new(exec.command.as_deref()?).file_stem()?.to_str()?;
+        if !PROGRAMS.contains(&program) {
+            return None;
+        }
+        let arguments = [program].into_iter();
+        let arguments = arguments.chain(exec.args.iter().flatten().map(String::as_str));
+        let Command::Login(login) = Arguments::try_parse_from(arguments).ok()?.command else {
+            return None;
+        };
+        let variables = exec.env.iter().flatten();
+        let variables = variables
+            .filter_map(|entry| Some((entry.get("name")?.clone(), entry.get("value")?.into())));
+        Some(Self {
+            login,
+            variables: variables.collect(),
+        })
+    }
+}
+
+impl ExecStanza<Box<OidcLogin>> {
     /// That of the user of the context that the flags name.
     pub(crate) fn of(
         flags: &ClusterFlags,
@@ -69,23 +85,17 @@ impl OidcStanza {
         let mut users = file.auth_infos.iter();
         let user = users.find(|named| context.user.as_ref() == Some(&named.name));
         let exec = user.and_then(|named| named.auth_info.as_ref()?.exec.as_ref());
-        exec.and_then(Self::read)
-            .ok_or_else(|| StanzaError::NoOidcLogin(name.clone()))
+        match exec.and_then(ExecStanza::read) {
+            Some(ExecStanza {
+                login: Login::Oidc(login),
+                variables,
+            }) => Ok(Self { login, variables }),
+            _ => Err(StanzaError::NoOidcLogin(name.clone())),
+        }
     }
+}
 
-    fn read(exec: &ExecConfig) -> Option<Self> {
-        let Login::Oidc(login) = login_of(exec.args.as_deref()?)? else {
-            return None;
-        };
-        let variables = exec.env.iter().flatten();
-        let variables = variables
-            .filter_map(|entry| Some((entry.get("name")?.clone(), entry.get("value")?.into())));
-        Some(Self {
-            login,
-            variables: variables.collect(),
-        })
-    }
-
+impl<L> ExecStanza<L> {
     /// What the login finds in a variable: what the stanza sets it to, else what the user has.
     pub(crate) fn variable(&self, name: &str, environment: Environment<'_>) -> Option<OsString> {
         let set = self.variables.get(name).cloned();

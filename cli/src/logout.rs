@@ -14,7 +14,7 @@ use crate::ca::{CaBundle, CaError};
 use crate::cache_file::CacheError;
 use crate::console::Console;
 use crate::credential_cache::CredentialCache;
-use crate::exec_stanza::{OidcStanza, StanzaError};
+use crate::exec_stanza::{ExecStanza, StanzaError};
 use crate::login_lock::LoginLock;
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
@@ -116,7 +116,7 @@ pub(crate) fn run(
     console: &Console<'_>,
 ) -> Result<(), LogoutError> {
     let stanza = flags.context();
-    let stanza = stanza.map(|context| OidcStanza::of(&context, environment));
+    let stanza = stanza.map(|context| ExecStanza::of(&context, environment));
     let stanza = stanza.transpose()?;
     let variable = |name: &str| match &stanza {
         Some(stanza) => stanza.variable(name, environment),

@@ -11,6 +11,8 @@ mod tests;
 mod token;
 mod webhook;
 
+use haulout_api::group::is_dns1123_subdomain;
+
 use super::observations::{Objects, Observations, Seen, Unseen};
 use super::report::{Check, Name, Outcome, Report};
 
@@ -155,6 +157,15 @@ impl Done {
 fn is_plain(text: &str) -> bool {
     text.chars()
         .all(|c| c.is_ascii_alphanumeric() || "/._:-".contains(c))
+}
+
+/// The name of an object in a command. What is none does not come from an API server.
+fn in_command(name: &str) -> &str {
+    if is_dns1123_subdomain(name) {
+        name
+    } else {
+        "NAME"
+    }
 }
 
 /// Decides about what was seen.

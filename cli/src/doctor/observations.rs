@@ -18,7 +18,7 @@ pub(super) struct Observations {
     pub(super) server: String,
     /// Whether the kubeconfig has the API server's certificate checked.
     pub(super) verifies_server: bool,
-    /// By this computer's clock.
+    /// By this computer's clock, once the kubeconfig's plugin has ended.
     pub(super) now: Timestamp,
     /// `GET /version` without credentials; nothing else is looked at where it gets no answer.
     pub(super) version: Result<Answer, Unreachable>,
@@ -42,6 +42,8 @@ pub(super) struct Observations {
 /// Where the kubeconfig says that its user logs in.
 #[derive(Clone, Debug)]
 pub(super) struct OwnDoor {
+    /// Whether the user has no token to log in with there, and gets none from an issuer.
+    pub(super) lacks_token: bool,
     pub(super) endpoint: String,
     pub(super) answer: Result<Answer, Unreachable>,
 }
@@ -66,6 +68,8 @@ pub(super) enum Body {
     },
     /// A `TokenCredentialRequest` without.
     NoCredential(String),
+    /// What Kubernetes answers to `GET /version`.
+    Version,
     Other,
 }
 

@@ -27,7 +27,6 @@ pub(super) async fn observe(
     given: Option<&SecretString>,
     clock: Clock,
 ) -> Result<Observations, ClusterError> {
-    let now = || Timestamp::try_from(clock.now()).unwrap_or_default();
     let (door, version, date) = match Server::of_kubeconfig(&config).await {
         Ok(server) => match server.version().await {
             Ok((answer, date)) => (Some(server), Ok(answer), date),
@@ -38,8 +37,8 @@ pub(super) async fn observe(
     let mut observations = Observations {
         server: shown_server(&config.cluster_url),
         verifies_server: !config.accept_invalid_certs,
-        now: now(),
-        clock_difference: date.map(|date| now().as_second() - date.as_second()),
+        now: timestamp(clock),
+        clock_difference: date.map(|date| timestamp(clock).as_second() - date.as_second()),
         version,
         login: None,
         account: None,
@@ -58,6 +57,10 @@ pub(super) async fn observe(
     Ok(observations)
 }
 
+fn timestamp(clock: Clock) -> Timestamp {
+    Timestamp::try_from(clock.now()).unwrap_or_default()
+}
+
 impl Observations {
     async fn look_behind(
         &mut self,
@@ -69,7 +72,11 @@ impl Observations {
     ) -> Result<(), ClusterError> {
         self.login = Some(door.log_in_with_nothing(&self.suffix).await);
         let own_door = match stanza {
-            Some(stanza) => Some(self.knock_at_own_door(&stanza.parameters).await),
+            Some(stanza) => {
+                let lacks_token = stanza.lacks_token(clock.now());
+                self.knock_at_own_door(&stanza.parameters, lacks_token)
+                    .await
+            }
             None => None,
         };
         match account(config).await? {
@@ -87,9 +94,11 @@ impl Observations {
         } else {
             None
         };
+        // The plugin may have waited for somebody to log in.
+        self.now = timestamp(clock);
+        let own = own_door.filter(|_| self.own_door_is_open());
         self.token = match (given, stanza) {
             (Some(token), _) => {
-                let own = own_door.flatten().filter(|_| self.own_door_is_open());
                 let api_server = Some(door).filter(|_| self.login_path_is_open());
                 let direct = direct_door.filter(|_| self.direct_endpoint_is_open());
                 let door = own.as_ref().or(api_server).or(direct.as_ref());
@@ -102,7 +111,6 @@ impl Observations {
             // After the plugin has run, which may have got one.
             (None, Some(stanza)) => match stanza.token(clock.now()) {
                 Some(token) => {
-                    let own = own_door.flatten().filter(|_| self.own_door_is_open());
                     let Parameters {
                         suffix,
                         authenticator_kind,
@@ -120,7 +128,11 @@ impl Observations {
         Ok(())
     }
 
-    async fn knock_at_own_door(&mut self, parameters: &Parameters) -> Option<Server> {
+    async fn knock_at_own_door(
+        &mut self,
+        parameters: &Parameters,
+        lacks_token: bool,
+    ) -> Option<Server> {
         let (door, answer) = match Server::of_login(parameters) {
             Ok(door) => {
                 let answer = door.log_in_with_nothing(&parameters.suffix).await;
@@ -133,7 +145,11 @@ impl Observations {
             .as_str()
             .trim_end_matches('/')
             .to_owned();
-        self.own = Some(OwnDoor { endpoint, answer });
+        self.own = Some(OwnDoor {
+            lacks_token,
+            endpoint,
+            answer,
+        });
         door
     }
 

@@ -6,8 +6,8 @@ use haulout_api::controller_manager::{LABEL_SELECTORS, node_name, signing_files}
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 
 use self::cause::Cause;
-use super::webhook::{UPGRADE, runs_as_process};
-use super::{Done, judged};
+use super::webhook::runs_as_process;
+use super::{Done, in_command, judged};
 use crate::doctor::observations::{Objects, Seen};
 use crate::doctor::report::{Finding, Name, Outcome};
 use crate::installation::{AGENT, AGENT_NAMESPACE};
@@ -78,8 +78,9 @@ pub(super) fn controller_manager(objects: &Objects) -> Outcome {
                 ),
                 format!(
                     "set the label in the manifest of that static pod, on node {}; until it restarts: `kubectl -n kube-system \
-                     label pod {name} {first}`",
-                    node_name(pod).unwrap_or("NODE")
+                     label pod {} {first}`",
+                    node_name(pod).unwrap_or("NODE"),
+                    in_command(name)
                 ),
             );
         }
@@ -181,7 +182,7 @@ fn absent(objects: &Objects, what: &str) -> Outcome {
     } else {
         Outcome::failed(
             format!("there is no {what}, and agents run there"),
-            format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
+            objects.made_again(),
         )
     }
 }

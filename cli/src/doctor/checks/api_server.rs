@@ -1,7 +1,7 @@
 //! The API server, this computer's clock, and the kubeconfig's user.
 
 use super::Done;
-use crate::doctor::observations::{AccountFault, Observations, Unreachable};
+use crate::doctor::observations::{AccountFault, Answer, Body, Observations, Unreachable};
 use crate::doctor::report::{Name, Outcome};
 
 /// Clocks that differ by more than so many seconds are told of.
@@ -16,6 +16,18 @@ pub(super) const ROOT_CA: &str =
 pub(super) fn answers(seen: &Observations) -> Outcome {
     let server = &seen.server;
     let fault = match &seen.version {
+        Ok(answer) if !answer.may_be_api_servers() => {
+            return Outcome::failed(
+                format!(
+                    "something else than an API server answers GET {server}/version: {}",
+                    answer.status
+                ),
+                format!(
+                    "check that {server} is the API server; else look what stands before it: a login page of the network, a proxy, or \
+                     a load balancer that has no API server behind it"
+                ),
+            );
+        }
         Ok(_) if seen.verifies_server => {
             return Outcome::ok(format!(
                 "{server} answers, with a certificate of the kubeconfig's CA"
@@ -50,6 +62,21 @@ pub(super) fn answers(seen: &Observations) -> Outcome {
         }
     };
     Outcome::failed(format!("{server}: {}", describe(fault)), remedy)
+}
+
+impl Answer {
+    /// What stands before an API server may refuse callers without credentials in its own words.
+    fn may_be_api_servers(&self) -> bool {
+        matches!(self.body, Body::Status(_) | Body::Version) || [401, 403].contains(&self.status)
+    }
+}
+
+impl Observations {
+    /// Whether the kubeconfig's user has something to log in with, and no way to do so.
+    fn finds_both_doors_closed(&self) -> bool {
+        let has_token = self.own.as_ref().is_some_and(|own| !own.lacks_token);
+        has_token && !self.login_path_is_open() && !self.own_door_is_open()
+    }
 }
 
 /// What a server that gives no answer does.
@@ -114,12 +141,10 @@ pub(super) fn account(seen: &Observations, done: &Done) -> Outcome {
         AccountFault::NoCredentials(_) if done.failed(&[Name::Clock]).is_some() => {
             Outcome::Waits(Name::Clock)
         }
-        AccountFault::NoCredentials(_)
-            if !seen.login_path_is_open() && !seen.own_door_is_open() =>
-        {
+        AccountFault::NoCredentials(_) if seen.finds_both_doors_closed() => {
             Outcome::Waits(Name::LoginPath)
         }
-        AccountFault::NoCredentials(_) if seen.own_token_is_refused() => {
+        AccountFault::NoCredentials(_) if seen.own_token_does_not_log_in() => {
             Outcome::Waits(Name::Token)
         }
         AccountFault::NoCredentials(why) => Outcome::failed(

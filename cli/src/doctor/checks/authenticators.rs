@@ -3,6 +3,7 @@
 use haulout_api::authenticator::{AuthenticatorPhase, AuthenticatorStatus, JwtAuthenticatorSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::in_command;
 use crate::doctor::observations::{Authenticator, Observations, Seen};
 use crate::doctor::report::{Name, Outcome};
 
@@ -52,7 +53,7 @@ fn of_kind<S>(
     match seen {
         Ok(all) => outcomes.extend(all.iter().map(|authenticator| {
             let name = &authenticator.name;
-            let resource = format!("{}s.{group} {name}", kind.to_lowercase());
+            let resource = format!("{}s.{group} {}", kind.to_lowercase(), in_command(name));
             let outcome = judge(authenticator, &describe(&authenticator.spec), &resource);
             (Some(subject(kind, name)), outcome)
         })),

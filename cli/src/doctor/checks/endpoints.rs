@@ -7,7 +7,6 @@ use haulout_api::issuer::{
 use reqwest::Url;
 
 use super::api_server::{ROOT_CA, describe, out_of_time_remedy};
-use super::webhook::UPGRADE;
 use super::{is_plain, judged};
 use crate::doctor::observations::{Issuer, Objects, Observations, OwnDoor, Unreachable};
 use crate::doctor::report::{Name, Outcome};
@@ -64,7 +63,11 @@ pub(super) fn advertised(objects: &Objects, seen: &Observations) -> Outcome {
             return not_asked();
         }
         let set = match is_plain(&seen.server) {
-            true => format!("`{UPGRADE} --set advertise.server={}`", seen.server),
+            true => format!(
+                "`{} --set advertise.server={}`",
+                objects.upgrade(),
+                seen.server
+            ),
             false => "set advertise.server, a value of the chart, to the address that people use"
                 .to_owned(),
         };

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::Done;
 use super::api_server::describe;
 use super::authenticators::subject;
-use super::is_plain;
+use super::{in_command, is_plain};
 use crate::doctor::claims::Claims;
 use crate::doctor::observations::{
     Answer, Authenticator, Body, Objects, Observations, Token, TokenLogin,
@@ -22,7 +22,7 @@ impl Claims {
         self.issuer == spec.issuer && self.audiences.contains(&spec.audience)
     }
 
-    /// Why the token is not valid now, and whether a clock may be to blame.
+    /// Why the token is not valid now.
     fn out_of_time(&self, now: Timestamp) -> Option<String> {
         if let Some(expires) = self.expires.filter(|expires| *expires <= now) {
             return Some(format!("it expired at {expires}"));
@@ -34,8 +34,8 @@ impl Claims {
 }
 
 impl Observations {
-    /// Whether the token of the kubeconfig's user is why it gets no credential.
-    pub(super) fn own_token_is_refused(&self) -> bool {
+    /// Whether the token of the kubeconfig's user is known to get no certificate.
+    pub(super) fn own_token_does_not_log_in(&self) -> bool {
         let Some(token) = self.token.as_ref().filter(|token| token.is_own) else {
             return false;
         };
@@ -183,10 +183,10 @@ fn unfit(claims: &Claims, objects: &Objects, seen: &Observations) -> Option<Outc
     let change = match claims.audiences.first() {
         Some(audience) if is_plain(audience) => format!(
             "`kubectl patch {resource} {} --type=merge -p '{}'`",
-            first.name,
+            in_command(&first.name),
             serde_json::json!({ "spec": { "audience": audience } })
         ),
-        _ => format!("`kubectl edit {resource} {}`", first.name),
+        _ => format!("`kubectl edit {resource} {}`", in_command(&first.name)),
     };
     Some(Outcome::failed(
         format!(

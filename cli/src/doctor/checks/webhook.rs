@@ -9,10 +9,7 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{
 use super::judged;
 use crate::doctor::observations::{Objects, Observations};
 use crate::doctor::report::Outcome;
-use crate::installation::{SERVICE, WEBHOOK};
-
-pub(super) const UPGRADE: &str =
-    "helm upgrade haulout manifests/helm/haulout -n haulout-system --reset-then-reuse-values";
+use crate::installation::{RELEASE, SERVICE, WEBHOOK};
 
 pub(super) fn pods(objects: &Objects) -> Outcome {
     let namespace = &objects.namespace;
@@ -41,7 +38,7 @@ pub(super) fn pods(objects: &Objects) -> Outcome {
         }
         let pods = objects.webhook_pods.iter().flatten();
         let why = pods.filter(|pod| !is_ready(pod)).find_map(waiting);
-        let (why, remedy) = explained(why, namespace, "webhook");
+        let (why, remedy) = explained(objects, why, namespace, "webhook");
         match ready {
             0 => Outcome::failed(evidence + &why, remedy),
             ready if ready < wanted => Outcome::warning(evidence + &why, remedy),
@@ -58,7 +55,21 @@ pub(super) fn runs_as_process(objects: &Objects) -> bool {
 }
 
 impl Objects {
-    /// Whether the webhook is a process of a node, if it is there.
+    /// The command that puts the installation in step with the chart, for values that are set behind it.
+    pub(super) fn upgrade(&self) -> String {
+        format!(
+            "helm upgrade {RELEASE} manifests/helm/haulout -n {} --reset-then-reuse-values",
+            self.namespace
+        )
+    }
+
+    /// What to do where something of the installation is not there.
+    pub(super) fn made_again(&self) -> String {
+        let upgrade = self.upgrade();
+        format!("make it again: `{upgrade}`, or apply what you installed once more")
+    }
+
+    /// Whether there is none: either the webhook runs as a process, or not at all.
     pub(super) fn has_no_deployment(&self) -> bool {
         matches!(self.deployment, Ok(None))
     }
@@ -90,8 +101,8 @@ fn absent(objects: &Objects) -> Outcome {
                 service.metadata.name.as_deref().unwrap_or_default()
             ),
             format!(
-                "make it again: `{UPGRADE}`, or apply what you installed once more; if the webhook runs as a process, start it, and \
-                 look at its log (docs/processes.md)"
+                "{}; if the webhook runs as a process, start it, and look at its log (docs/processes.md)",
+                objects.made_again()
             ),
         ),
         None => Outcome::failed(
@@ -113,6 +124,7 @@ fn target(service: &APIService) -> &str {
 
 /// Where pods of this component are not ready: what to add to the evidence, and the remedy.
 pub(super) fn explained(
+    objects: &Objects,
     waiting: Option<Waiting<'_>>,
     namespace: &str,
     component: &str,
@@ -126,7 +138,8 @@ pub(super) fn explained(
     };
     let remedy = if waiting.is_some_and(Waiting::is_for_image) {
         format!(
-            "push the image, and set where it is: `{UPGRADE} --set image.registry=REGISTRY,image.tag=TAG`"
+            "push the image, and set where it is: `{} --set image.registry=REGISTRY,image.tag=TAG`",
+            objects.upgrade()
         )
     } else {
         look
@@ -211,7 +224,7 @@ fn fault(name: &str, service: Option<&APIService>, objects: &Objects) -> Option<
     let Some(service) = service else {
         return Some((
             format!("there is no APIService {name}"),
-            format!("make it again: `{UPGRADE}`, or apply what you installed once more"),
+            objects.made_again(),
         ));
     };
     let target = target(service);
@@ -240,7 +253,7 @@ fn fault(name: &str, service: Option<&APIService>, objects: &Objects) -> Option<
                 objects.webhook_log(None)
             ),
         )),
-        Some(condition) => Some(unavailable(name, condition)),
+        Some(condition) => Some(unavailable(name, condition, objects)),
         None => Some((
             format!("the API server has not looked at APIService {name} yet"),
             "run `haulout doctor` again in some seconds".to_owned(),
@@ -248,15 +261,16 @@ fn fault(name: &str, service: Option<&APIService>, objects: &Objects) -> Option<
     }
 }
 
-fn unavailable(name: &str, condition: &APIServiceCondition) -> (String, String) {
+fn unavailable(name: &str, condition: &APIServiceCondition, objects: &Objects) -> (String, String) {
     let reason = condition.reason.as_deref().unwrap_or_default();
     let message = condition.message.as_deref().unwrap_or_default();
     let remedy = match reason {
-        "ServiceNotFound" => format!("make the Service again: `{UPGRADE}`"),
+        "ServiceNotFound" => format!("make the Service again: `{}`", objects.upgrade()),
         "MissingEndpoints" | "EndpointsNotFound" => {
-            "compare the labels that Service haulout-api selects with those of the pods: `kubectl -n haulout-system describe \
-             service haulout-api`"
-                .to_owned()
+            format!(
+                "compare the labels that Service {SERVICE} selects with those of the pods: `kubectl -n {} describe service {SERVICE}`",
+                objects.namespace
+            )
         }
         _ => "let the API server reach the webhook's pods on port 10250: kube-proxy on control plane nodes, NetworkPolicy, \
               firewall, and the helm value networkPolicy.apiServerCIDRs"

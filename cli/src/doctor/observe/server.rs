@@ -34,8 +34,11 @@ pub(super) struct Server {
 
 /// What matters of a body.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Reading {
+    #[serde(default)]
     kind: String,
+    git_version: Option<String>,
     #[serde(default)]
     message: String,
     #[serde(default)]
@@ -182,6 +185,7 @@ fn body(bytes: &[u8]) -> Body {
                 }
             }
         }
+        _ if reading.git_version.is_some() => Body::Version,
         _ => Body::Other,
     }
 }
@@ -263,7 +267,12 @@ mod tests {
                 json!({"kind": "TokenCredentialRequest"}),
                 Body::NoCredential(String::new()),
             ),
+            (
+                json!({"major": "1", "gitVersion": "v1.36.3"}),
+                Body::Version,
+            ),
             (json!({"major": "1"}), Body::Other),
+            (json!({"kind": 1}), Body::Other),
             (json!({"kind": "Other"}), Body::Other),
         ];
         for (wire, expected) in cases {

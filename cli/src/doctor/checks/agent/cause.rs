@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::{Event, Node, Pod, PodSpec};
 use k8s_openapi::jiff::Timestamp;
 
 use super::TRY_AGAIN;
-use crate::doctor::checks::is_plain;
-use crate::doctor::checks::webhook::{UPGRADE, Waiting, explained, is_ready, waiting};
+use crate::doctor::checks::webhook::{Waiting, explained, is_ready, waiting};
+use crate::doctor::checks::{in_command, is_plain};
 use crate::doctor::observations::Objects;
 use crate::doctor::report::Finding;
 use crate::installation::{AGENT, AGENT_NAMESPACE};
@@ -47,7 +47,7 @@ impl Cause {
             return None;
         }
         if let Some(refusal) = refusal(objects, &status) {
-            return Some(Self::refused(refusal));
+            return Some(Self::refused(refusal, objects));
         }
         Some(match unready {
             Some(pod) => Self::of_pod(pod, objects, daemon_set),
@@ -88,7 +88,8 @@ impl Cause {
                     "node {name} has the labels that it selects, but a taint that it does not tolerate"
                 ),
                 format!(
-                    "set the helm value agent.tolerations; the taints are shown by `kubectl describe node {name}`"
+                    "set the helm value agent.tolerations; the taints are shown by `kubectl describe node {}`",
+                    in_command(name)
                 ),
             ));
         }
@@ -105,7 +106,7 @@ impl Cause {
         ))
     }
 
-    fn refused(refusal: &str) -> Self {
+    fn refused(refusal: &str, objects: &Objects) -> Self {
         // The name of a pod in front of it is another one each time.
         let why = refusal
             .split_once("is forbidden: ")
@@ -122,7 +123,8 @@ impl Cause {
             Self::Other(Finding::new(
                 evidence,
                 format!(
-                    "mend what refuses them; if it is a policy of Haulout, `{UPGRADE}` puts DaemonSet and policy in step"
+                    "mend what refuses them; if it is a policy of Haulout, `{}` puts DaemonSet and policy in step",
+                    objects.upgrade()
                 ),
             ))
         }
@@ -145,7 +147,8 @@ impl Cause {
                     fault,
                     format!(
                         "the webhook that leads fills Secret {AGENT_NAMESPACE}/haulout-agent-tls: look at its log; if there is no \
-                         such Secret, `{UPGRADE}`"
+                         such Secret, `{}`",
+                        objects.upgrade()
                     ),
                 ))
             } else {
@@ -173,7 +176,7 @@ impl Cause {
                  values",
             ));
         }
-        let (why, remedy) = explained(waiting, AGENT_NAMESPACE, "agent");
+        let (why, remedy) = explained(objects, waiting, AGENT_NAMESPACE, "agent");
         Self::Other(Finding::new(
             format!("pod {name} is not ready{why}"),
             remedy,
@@ -246,9 +249,11 @@ fn misplaced(objects: &Objects, daemon_set: &DaemonSet) -> Option<Finding> {
     let (certificate, key) = (certificate.host_path, key.host_path);
     let remedy = if is_plain(&certificate) && is_plain(&key) {
         format!(
-            "`{UPGRADE} --set agent.preset=custom,agent.certFile={certificate},agent.keyFile={key},agent.runAsUser={},\
-             agent.runAsGroup={}`; or a preset, if `haulout agent-values` prints one",
-            right.user, right.group
+            "`{} --set agent.preset=custom,agent.certFile={certificate},agent.keyFile={key},agent.runAsUser={},agent.runAsGroup={}`; \
+             or a preset, if `haulout agent-values` prints one",
+            objects.upgrade(),
+            right.user,
+            right.group
         )
     } else {
         "set the values that `haulout agent-values` prints".to_owned()

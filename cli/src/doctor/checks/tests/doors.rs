@@ -84,6 +84,36 @@ fn an_api_server_that_gives_no_answer_is_all_that_is_found() {
 }
 
 #[test]
+fn what_answers_has_to_be_an_api_server() {
+    let page = |status| Answer {
+        status,
+        body: Body::Other,
+        audit_id: None,
+    };
+    for status in [200, 302, 404, 502] {
+        let report = with(|seen| seen.version = Ok(page(status)));
+        report.has_only_failed(
+            Name::ApiServer,
+            &format!("GET https://k.example.com:6443/version: {status}"),
+            "a load balancer that has no API server behind it",
+        );
+        report.wait(&OBJECTS, Name::ApiServer);
+    }
+    for version in [
+        Answer {
+            body: Body::Version,
+            ..page(200)
+        },
+        answer(500, "etcd is away"),
+        page(401),
+        page(403),
+    ] {
+        let report = with(|seen| seen.version = Ok(version));
+        assert!(!report.has_failed(), "{report}");
+    }
+}
+
+#[test]
 fn clocks_may_differ_by_half_a_minute() {
     for difference in [0, 30, -30] {
         with(|seen| seen.clock_difference = Some(difference)).is_good();
@@ -112,13 +142,33 @@ fn a_user_without_credentials_waits_for_what_keeps_him_from_them() {
     report.has_only_failed(Name::Account, "ended with 1", "--context");
     report.wait(&OBJECTS, Name::Account);
 
-    let report = with(|seen| {
-        spoil(seen, none());
-        seen.login = Some(Ok(answer(401, "Unauthorized")));
-    });
+    let closed = |lacks_token| {
+        with(|seen| {
+            spoil(seen, none());
+            let closed = Ok(answer(401, "Unauthorized"));
+            seen.login = Some(closed.clone());
+            seen.own = Some(OwnDoor {
+                lacks_token,
+                endpoint: seen.server.clone(),
+                answer: closed,
+            });
+        })
+    };
+    let report = closed(false);
     report.has_only_failed(Name::LoginPath, "401", "open exactly this path");
     report.wait(&[Name::Account], Name::LoginPath);
     report.wait(&OBJECTS, Name::LoginPath);
+    // An open path would be of no use to him; nor does another program's plugin log in there.
+    let report_of_another = with(|seen| {
+        spoil(seen, none());
+        seen.login = Some(Ok(answer(401, "Unauthorized")));
+    });
+    for report in [closed(true), report_of_another] {
+        for name in [Name::Account, Name::LoginPath] {
+            let outcome = report.outcome(name);
+            assert!(matches!(outcome, Outcome::Failed(_)), "{report}");
+        }
+    }
 
     for fault in [none(), AccountFault::NotAccepted] {
         let report = with(|seen| {
@@ -240,6 +290,7 @@ fn a_closed_login_path_is_good_where_logins_go_by_the_direct_endpoint() {
 #[test]
 fn a_closed_login_path_is_no_fault_where_another_door_may_be_open() {
     let own = |answer| OwnDoor {
+        lacks_token: false,
         endpoint: "https://login.example.com".to_owned(),
         answer,
     };

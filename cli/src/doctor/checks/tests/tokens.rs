@@ -84,6 +84,16 @@ fn a_token_that_no_authenticator_takes_is_compared_with_all() {
         remedy,
     );
     // What a shell would run is not put into a command.
+    let report = with(|seen| {
+        seen.token.as_mut().unwrap().claims = Ok(claims("https://i", "other"));
+        seen.token.as_mut().unwrap().logins.clear();
+        seen.objects.as_mut().unwrap().jwt.as_mut().unwrap()[0].name = "a; reboot #".to_owned();
+    });
+    report.has_only_failed(
+        Name::Token,
+        "a; reboot #",
+        "concierge.pinniped.dev NAME --type",
+    );
     let report = with_claims(claims("https://i", "a'; reboot #"));
     report.has_only_failed(Name::Token, "reboot", "`kubectl edit jwtauthenticators");
     // One character makes another issuer.

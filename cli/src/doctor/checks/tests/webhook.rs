@@ -51,7 +51,7 @@ fn each_fault_of_an_api_service_has_its_remedy() {
         (
             unavailable("ServiceNotFound"),
             "ServiceNotFound: m",
-            "helm upgrade",
+            "-n haulout-system",
         ),
         (
             unavailable("MissingEndpoints"),
@@ -216,6 +216,29 @@ fn programs_that_are_no_pods_are_not_missed() {
         "authentication failed",
         "`grep d6e1 WEBHOOK_LOG`",
     );
+}
+
+#[test]
+fn remedies_are_for_the_namespace_that_the_webhook_is_in() {
+    for (reason, remedy) in [
+        (
+            "ServiceNotFound",
+            "manifests/helm/haulout -n logins --reset",
+        ),
+        (
+            "MissingEndpoints",
+            "kubectl -n logins describe service haulout-api",
+        ),
+    ] {
+        let report = with_objects(|objects| {
+            objects.namespace = "logins".to_owned();
+            let mut service = api_service("login");
+            service["status"]["conditions"][0]["status"] = json!("False");
+            service["status"]["conditions"][0]["reason"] = json!(reason);
+            objects.login_service = Ok(Some(object(service)));
+        });
+        report.has_only_failed(Name::ApiService, reason, remedy);
+    }
 }
 
 #[test]
