@@ -27,8 +27,7 @@ use crate::session_cache::session_place;
 const FIRST_LOGIN: &str = "\
 First login, with an administrator's kubeconfig in $KUBECONFIG; the file it writes holds no secret and serves everybody:
   haulout get kubeconfig --pinniped-cli-path=haulout --output=company.yaml
-  kubectl --kubeconfig=company.yaml get nodes
-  haulout whoami --kubeconfig=company.yaml";
+  kubectl --kubeconfig=company.yaml auth whoami";
 
 /// kubectl with your company login.
 #[derive(Debug, Parser)]
