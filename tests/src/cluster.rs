@@ -40,7 +40,7 @@ pub(crate) use self::binaries::{
 };
 pub use self::haulout::{
     AUDIENCE, AUTHENTICATOR, Addresses, Agent, HauloutStack, Products, Replica, StackOptions,
-    TARGET, TOKEN_VARIABLE, target_folder,
+    TARGET, TOKEN_VARIABLE, exchange_flags, target_folder,
 };
 pub use self::helm::{CHART, Helm};
 pub use self::installation::{AGENT_NAMESPACE, Images, Installation, NAMESPACE};

@@ -15,6 +15,7 @@ use anyhow::ensure;
 use haulout_api::group::ApiGroupSuffix;
 use serde_json::{Value, json};
 
+pub use self::login::exchange_flags;
 use self::objects::{api_services_available, authenticator, authenticator_ready, install};
 pub use self::products::{Products, TARGET, target_folder};
 pub use self::replica::Replica;

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use haulout_operate::clock::Clock;
 use haulout_tests::cluster::{
     AUDIENCE, AUTHENTICATOR, Cluster, ClusterOptions, Credential, Images, Installation, Kubectl,
-    LOGIN_PATH, NodeAccess, Products, Profile, TOKEN_VARIABLE,
+    LOGIN_PATH, NodeAccess, Products, Profile, TOKEN_VARIABLE, exchange_flags,
 };
 use haulout_tests::issuer::{IssuerOptions, TestIssuer};
 use haulout_tests::logins;
@@ -137,16 +137,9 @@ impl Installed {
 
     /// One whose user logs in by this way of `haulout login`, and exchanges the token.
     pub(crate) fn kubeconfig_by(&self, user: &str, login: &[&str]) -> PathBuf {
-        let ca = STANDARD.encode(std::fs::read(self.cluster.ca_certificate()).unwrap());
-        let exchange = [
-            "--credential-cache=",
-            "--enable-concierge",
-            "--concierge-authenticator-type=jwt",
-            &format!("--concierge-authenticator-name={AUTHENTICATOR}"),
-            &format!("--concierge-endpoint={}", self.cluster.server()),
-            &format!("--concierge-ca-bundle-data={ca}"),
-        ];
-        let arguments = [&["login"], login, &exchange].concat();
+        let exchange = exchange_flags(&self.cluster, AUTHENTICATOR).unwrap();
+        let exchange = exchange.each_ref().map(String::as_str);
+        let arguments = [&["login"], login, &["--credential-cache="], &exchange].concat();
         let stanza = json!({
             "apiVersion": "client.authentication.k8s.io/v1",
             "command": Products::find().unwrap().program("haulout"),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use haulout_operate::clock::Clock;
-use haulout_tests::cluster::{Credential, Kubectl, Profile, StackOptions};
+use haulout_tests::cluster::{Credential, Kubectl, Profile, StackOptions, exchange_flags};
 use haulout_tests::supervisor::{Behaviour, IdentityProvider, PASSWORD, Supervisor};
 use haulout_tests::terminal::{Ended, Terminal};
 use serde_json::{Value, json};
@@ -23,17 +23,11 @@ struct Person {
 impl Person {
     /// With a stanza as `pinniped get kubeconfig` writes it, the command aside.
     fn new(running: &Running, supervisor: &Supervisor, name: &str, flags: &[&str]) -> Self {
-        let cluster_ca = std::fs::read(running.cluster.ca_certificate()).unwrap();
         let folder = running.cluster.folder().join(name);
         let common = [
             "login".to_owned(),
             "oidc".to_owned(),
-            "--enable-concierge".to_owned(),
             "--concierge-api-group-suffix=pinniped.dev".to_owned(),
-            "--concierge-authenticator-name=supervisor".to_owned(),
-            "--concierge-authenticator-type=jwt".to_owned(),
-            format!("--concierge-endpoint={}", running.cluster.server()),
-            format!("--concierge-ca-bundle-data={}", STANDARD.encode(cluster_ca)),
             format!("--credential-cache={}", folder.join("c.yaml").display()),
             format!("--issuer={}", supervisor.url()),
             "--client-id=pinniped-cli".to_owned(),
@@ -45,11 +39,12 @@ impl Person {
             format!("--session-cache={}", folder.join("s.yaml").display()),
             format!("--request-audience={CLUSTER}"),
         ];
+        let exchange = exchange_flags(&running.cluster, "supervisor").unwrap();
         let flags = flags.iter().map(|flag| (*flag).to_owned());
         let stanza = json!({
             "apiVersion": "client.authentication.k8s.io/v1beta1",
             "command": running.stack.products().program("haulout"),
-            "args": common.into_iter().chain(more).chain(flags).collect::<Vec<_>>(),
+            "args": common.into_iter().chain(exchange).chain(more).chain(flags).collect::<Vec<_>>(),
             "env": [],
             "provideClusterInfo": true,
         });

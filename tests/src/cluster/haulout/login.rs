@@ -93,19 +93,29 @@ impl HauloutStack {
         cluster: &Cluster,
         cache: Option<&Path>,
     ) -> anyhow::Result<Vec<String>> {
-        let ca = STANDARD.encode(std::fs::read(cluster.ca_certificate())?);
         let cache = cache.map_or_else(String::new, |cache| cache.to_string_lossy().into_owned());
-        Ok(vec![
+        let login = [
             "login".to_owned(),
             "static".to_owned(),
-            "--enable-concierge".to_owned(),
             format!("--concierge-api-group-suffix={}", self.options.suffix),
-            "--concierge-authenticator-type=jwt".to_owned(),
-            format!("--concierge-authenticator-name={AUTHENTICATOR}"),
-            format!("--concierge-endpoint={}", cluster.server()),
-            format!("--concierge-ca-bundle-data={ca}"),
             format!("--credential-cache={cache}"),
             format!("--token-env={TOKEN_VARIABLE}"),
-        ])
+        ];
+        Ok([&login[..], &exchange_flags(cluster, AUTHENTICATOR)?].concat())
     }
+}
+
+/// The flags by which `haulout login` exchanges a token through door A, by this JWTAuthenticator.
+///
+/// # Errors
+/// The cluster's CA certificate cannot be read.
+pub fn exchange_flags(cluster: &Cluster, authenticator: &str) -> anyhow::Result<[String; 5]> {
+    let ca = STANDARD.encode(std::fs::read(cluster.ca_certificate())?);
+    Ok([
+        "--enable-concierge".to_owned(),
+        "--concierge-authenticator-type=jwt".to_owned(),
+        format!("--concierge-authenticator-name={authenticator}"),
+        format!("--concierge-endpoint={}", cluster.server()),
+        format!("--concierge-ca-bundle-data={ca}"),
+    ])
 }

@@ -6,9 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use haulout_tests::cluster::{Credential, Kubectl};
+use haulout_tests::cluster::{Credential, Kubectl, exchange_flags};
 use haulout_tests::fake_browser::FakeBrowser;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -113,16 +111,9 @@ impl Desk {
 }
 
 fn stanza(running: &Running, haulout: &Path, arguments: &[String]) -> Value {
-    let ca = std::fs::read(running.cluster.ca_certificate()).unwrap();
-    let concierge = [
-        "--enable-concierge".to_owned(),
-        "--concierge-authenticator-type=jwt".to_owned(),
-        format!("--concierge-authenticator-name={AUTHENTICATOR}"),
-        format!("--concierge-endpoint={}", running.cluster.server()),
-        format!("--concierge-ca-bundle-data={}", STANDARD.encode(ca)),
-    ];
+    let exchange = exchange_flags(&running.cluster, AUTHENTICATOR).unwrap();
     let login = ["login", "oidc"].map(str::to_owned);
-    let arguments: Vec<String> = [&login[..], arguments, &concierge].concat();
+    let arguments: Vec<String> = [&login[..], arguments, &exchange].concat();
     json!({
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": haulout,
