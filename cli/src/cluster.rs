@@ -1,5 +1,6 @@
 //! Reading a cluster with the rights of whoever runs the command.
 
+mod call_fault;
 mod error;
 mod kubeconfig;
 
@@ -17,8 +18,9 @@ use crate::Environment;
 use crate::arguments::ClusterFlags;
 use crate::runtime::block_on;
 
+use call_fault::CallFault;
+pub(crate) use error::ClusterError;
 use error::credential_fault;
-pub(crate) use error::{ClusterError, call_error};
 pub(crate) use kubeconfig::{NamedCluster, shown_server};
 
 /// How long one call may take.
@@ -77,6 +79,36 @@ impl Cluster {
         &self.config.cluster_url
     }
 
+    /// Where calls go, for messages.
+    fn place(&self) -> String {
+        let server = shown_server(self.server());
+        match &self.config.proxy_url {
+            Some(proxy) => format!("{server} by way of the proxy {}", shown_server(proxy)),
+            None => server,
+        }
+    }
+
+    /// Waits for one call for `what`, half a minute at most.
+    pub(crate) async fn call<T>(
+        &self,
+        what: &'static str,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ClusterError> {
+        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(answer) => answer.map_err(|error| self.error(what, error)),
+            Err(_elapsed) => Err(ClusterError::Call {
+                what,
+                server: self.place(),
+                fault: CallFault::TimedOut(CALL_TIMEOUT),
+            }),
+        }
+    }
+
+    /// Why a call for `what` failed.
+    pub(crate) fn error(&self, what: &'static str, error: kube::Error) -> ClusterError {
+        ClusterError::of_call(what, self.place(), error)
+    }
+
     /// All objects that `api` has with this label selector; none where the kind does not exist.
     pub(crate) async fn list<K>(
         &self,
@@ -87,7 +119,8 @@ impl Cluster {
     where
         K: Clone + DeserializeOwned + Debug,
     {
-        pages(what, labels, async |parameters| api.list(parameters).await).await
+        let list = async |parameters: &ListParams| api.list(parameters).await;
+        self.pages(what, labels, list).await
     }
 
     /// The metadata of the same.
@@ -101,7 +134,7 @@ impl Cluster {
         K: Clone + DeserializeOwned + Debug,
     {
         let list = async |parameters: &ListParams| api.list_metadata(parameters).await;
-        let objects: Vec<PartialObjectMeta<K>> = pages(what, labels, list).await?;
+        let objects: Vec<PartialObjectMeta<K>> = self.pages(what, labels, list).await?;
         Ok(objects.into_iter().map(|object| object.metadata).collect())
     }
 
@@ -115,30 +148,31 @@ impl Cluster {
     where
         K: Clone + DeserializeOwned + Debug,
     {
-        match call(what, api.get(name)).await {
+        match self.call(what, api.get(name)).await {
             Err(ClusterError::Refused { status, .. }) if status.code == 404 => Ok(None),
             other => other.map(Some),
         }
     }
-}
 
-/// All pages that `list` gives.
-async fn pages<K: Clone>(
-    what: &'static str,
-    labels: &str,
-    list: impl AsyncFn(&ListParams) -> kube::Result<ObjectList<K>>,
-) -> Result<Vec<K>, ClusterError> {
-    let mut all = Vec::new();
-    let mut parameters = ListParams::default().labels(labels).limit(PAGE);
-    loop {
-        let page = match call(what, list(&parameters)).await {
-            Err(ClusterError::Refused { status, .. }) if status.code == 404 => return Ok(all),
-            page => page?,
-        };
-        all.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters = parameters.continue_token(&token),
-            None => return Ok(all),
+    /// All pages that `list` gives.
+    async fn pages<K: Clone>(
+        &self,
+        what: &'static str,
+        labels: &str,
+        list: impl AsyncFn(&ListParams) -> kube::Result<ObjectList<K>>,
+    ) -> Result<Vec<K>, ClusterError> {
+        let mut all = Vec::new();
+        let mut parameters = ListParams::default().labels(labels).limit(PAGE);
+        loop {
+            let page = match self.call(what, list(&parameters)).await {
+                Err(ClusterError::Refused { status, .. }) if status.code == 404 => return Ok(all),
+                page => page?,
+            };
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters = parameters.continue_token(&token),
+                None => return Ok(all),
+            }
         }
     }
 }
@@ -148,16 +182,4 @@ fn connect(config: Config) -> Result<Client, ClusterError> {
         let credentials = credential_fault(&error).map(ClusterError::Credentials);
         credentials.unwrap_or_else(|| ClusterError::Client(Box::new(error)))
     })
-}
-
-/// Waits for one call for `what`, half a minute at most.
-pub(crate) async fn call<T>(
-    what: &'static str,
-    call: impl Future<Output = kube::Result<T>>,
-) -> Result<T, ClusterError> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(call_error(what, error)),
-        Err(_elapsed) => Err(ClusterError::TimedOut { what }),
-    }
 }

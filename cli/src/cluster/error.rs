@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use haulout_https::causes;
+use haulout_https::{causes, foreign};
 use kube::client::AuthError;
 use kube::core::Status;
 
-use super::CALL_TIMEOUT;
+use super::CallFault;
 use crate::kubeconfig_source::KubeconfigFault;
 use crate::runtime::RuntimeError;
 
@@ -26,31 +26,38 @@ pub(crate) enum ClusterError {
     Client(#[source] Box<kube::Error>),
     #[error("the credentials of the kubeconfig cannot be had: {0}")]
     Credentials(String),
-    #[error("failed to read {what}: {}", refusal(status))]
+    #[error("failed to read {what} from {server}: {}", refusal(status))]
     Refused {
         what: &'static str,
+        server: String,
         status: Box<Status>,
     },
-    #[error("failed to read {what}")]
+    #[error("failed to read {what} from {server}: {fault}")]
     Call {
         what: &'static str,
-        source: Box<kube::Error>,
+        server: String,
+        fault: CallFault,
     },
-    #[error("failed to read {what}: the API server did not answer within {} s", CALL_TIMEOUT.as_secs())]
-    TimedOut { what: &'static str },
 }
 
-/// Why a call for `what` failed.
-pub(crate) fn call_error(what: &'static str, error: kube::Error) -> ClusterError {
-    if let kube::Error::Api(status) = error {
-        return ClusterError::Refused { what, status };
-    }
-    match credential_fault(&error) {
-        Some(fault) => ClusterError::Credentials(fault),
-        None => ClusterError::Call {
-            what,
-            source: Box::new(error),
-        },
+impl ClusterError {
+    /// Why a call for `what` to `server` failed.
+    pub(super) fn of_call(what: &'static str, server: String, error: kube::Error) -> Self {
+        if let kube::Error::Api(status) = error {
+            return Self::Refused {
+                what,
+                server,
+                status,
+            };
+        }
+        match credential_fault(&error) {
+            Some(fault) => Self::Credentials(fault),
+            None => Self::Call {
+                what,
+                server,
+                fault: CallFault::of(error),
+            },
+        }
     }
 }
 
@@ -83,10 +90,25 @@ fn named(path: Option<&Path>) -> String {
 }
 
 fn refusal(status: &Status) -> String {
-    if status.message.is_empty() {
-        format!("the API server answered {} {}", status.code, status.reason)
-    } else {
-        status.message.clone()
+    /// What the client takes for the reason where an answer is not of Kubernetes.
+    const NO_STATUS: &str = "Failed to parse error data";
+    let Status {
+        code,
+        reason,
+        message,
+        ..
+    } = status;
+    if *code == 401 {
+        return "401 Unauthorized: the API server does not accept the credential of the kubeconfig's user; log in again, or ask \
+                haulout doctor why"
+            .to_owned();
+    }
+    match message.as_str() {
+        page if reason == NO_STATUS && page.starts_with('<') => {
+            format!("{code}: {}", CallFault::NotAnApiServer)
+        }
+        "" => format!("the API server answered {code} {}", foreign(reason)),
+        message => foreign(message),
     }
 }
 

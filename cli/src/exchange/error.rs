@@ -107,7 +107,7 @@ impl ExchangeError {
                 reason: reason.to_string(),
             },
             // The URL says nothing that the authority does not.
-            TransportFault::Other => Self::Transport {
+            TransportFault::NoTls | TransportFault::Other => Self::Transport {
                 authority,
                 source: error.without_url(),
             },

@@ -246,7 +246,7 @@ fn the_cluster_out_of_reach_is_told_by_the_client_itself() {
     let admin = Admin::new(&json!({"server": "https://127.0.0.1:1"}));
     let outcome = admin.run(&["--static-token-env=T"]);
     let error = outcome.error(1);
-    let expected = "Error: could not list CredentialIssuers at https://127.0.0.1:1; see whether kubectl reaches the cluster";
+    let expected = "Error: could not list CredentialIssuers: failed to read CredentialIssuer from https://127.0.0.1:1: nothing listens there; check";
     assert!(error.starts_with(expected), "{error}");
     assert!(!error.contains(SECRET), "{error}");
 }

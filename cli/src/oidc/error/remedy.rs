@@ -19,7 +19,10 @@ fn of_transport(fault: &TransportFault) -> &'static str {
     match fault {
         TransportFault::Certificate(reason) => of_certificate(reason),
         TransportFault::TlsVersion => "the issuer has to speak TLS 1.2 or later",
-        TransportFault::TimedOut | TransportFault::ConnectionRefused | TransportFault::Other => {
+        TransportFault::TimedOut
+        | TransportFault::ConnectionRefused
+        | TransportFault::NoTls
+        | TransportFault::Other => {
             "check --issuer and your network, and HTTPS_PROXY where there is a proxy"
         }
     }
