@@ -7,12 +7,15 @@ mod kubeconfig;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use http::Uri;
+use http::{Response, Uri};
+use http_body_util::Limited;
 use kube::api::ListParams;
+use kube::client::{ClientBuilder, DynBody};
 use kube::config::AuthInfo;
 use kube::core::{ObjectList, ObjectMeta, PartialObjectMeta};
 use kube::{Api, Client, Config};
 use serde::de::DeserializeOwned;
+use tower::util::MapResponseLayer;
 
 use crate::Environment;
 use crate::arguments::ClusterFlags;
@@ -27,6 +30,10 @@ pub(crate) use kubeconfig::{NamedCluster, shown_server};
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Objects in one answer; more are asked for in turn.
 const PAGE: u32 = 500;
+/// Most objects of one kind. No cluster has as many of those that are read here, and a server could go on for ever.
+const MAX_OBJECTS: usize = 100_000;
+/// Most bytes of one answer: each object has 1.5 MiB at most, and 500 of them seldom have a tenth of this.
+const MAX_BYTES: usize = 64 << 20;
 
 /// A cluster, by way of its API server.
 pub(crate) struct Cluster {
@@ -163,7 +170,7 @@ impl Cluster {
     ) -> Result<Vec<K>, ClusterError> {
         let mut all = Vec::new();
         let mut parameters = ListParams::default().labels(labels).limit(PAGE);
-        loop {
+        for _ in 0..MAX_OBJECTS / PAGE as usize {
             let page = match self.call(what, list(&parameters)).await {
                 Err(ClusterError::Refused { status, .. }) if status.code == 404 => return Ok(all),
                 page => page?,
@@ -174,12 +181,21 @@ impl Cluster {
                 None => return Ok(all),
             }
         }
+        Err(ClusterError::Call {
+            what,
+            server: self.place(),
+            fault: CallFault::TooMany,
+        })
     }
 }
 
 fn connect(config: Config) -> Result<Client, ClusterError> {
-    Client::try_from(config).map_err(|error| {
+    let builder = ClientBuilder::try_from(config).map_err(|error| {
         let credentials = credential_fault(&error).map(ClusterError::Credentials);
         credentials.unwrap_or_else(|| ClusterError::Client(Box::new(error)))
-    })
+    })?;
+    let limit = MapResponseLayer::new(|answer: Response<Box<DynBody>>| {
+        answer.map(|body| Limited::new(body, MAX_BYTES))
+    });
+    Ok(builder.with_layer(&limit).build())
 }

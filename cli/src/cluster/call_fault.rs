@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use haulout_https::{causes, foreign};
+use http_body_util::LengthLimitError;
 
+use super::{MAX_BYTES, MAX_OBJECTS};
 use crate::transport::TransportFault;
 
 /// What went wrong, and what to do. No text holds anything of an answer.
@@ -29,6 +31,12 @@ pub(crate) enum CallFault {
     Certificate(rustls::CertificateError),
     #[error("something else than an API server answers; check the server of the kubeconfig")]
     NotAnApiServer,
+    #[error("its answer is longer than {} MiB; check the server of the kubeconfig", MAX_BYTES >> 20)]
+    TooLong,
+    #[error(
+        "there are more than {MAX_OBJECTS}, or its answers have no end; check the server of the kubeconfig"
+    )]
+    TooMany,
     #[error("its answer cannot be read: {:?} error in line {}, column {}; does haulout fit the cluster's version?", .0.classify(), .0.line(), .0.column())]
     Unreadable(serde_json::Error),
     #[error("{}; check the server of the kubeconfig and your network", foreign(.0))]
@@ -41,6 +49,9 @@ impl CallFault {
             kube::Error::SerdeError(error) if error.is_data() => return Self::Unreadable(error),
             kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => return Self::NotAnApiServer,
             _ => {}
+        }
+        if causes(&error).any(|cause| cause.is::<LengthLimitError>()) {
+            return Self::TooLong;
         }
         match TransportFault::of(&error) {
             TransportFault::TimedOut => Self::ConnectionTimedOut,

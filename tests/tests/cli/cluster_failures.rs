@@ -1,7 +1,9 @@
 //! What commands that read a cluster say where no API server answers.
 
+use std::convert::Infallible;
 use std::net::TcpListener;
 
+use axum::body::{Body, Bytes};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -97,7 +99,10 @@ fn each_command_says_where_it_asked_why_it_failed_and_what_to_do() {
             let text = told(&machine(&cluster(url, ca)), command);
             // What whoami has of its own for an answer that came.
             if command == ["whoami"] && (expected.starts_with("401") || url == html.url()) {
-                assert!(text.contains("401 Unauthorized") || text.contains(url), "{text}");
+                assert!(
+                    text.contains("401 Unauthorized") || text.contains(url),
+                    "{text}"
+                );
                 continue;
             }
             let whole = format!("Error: {beginning}{url}: {expected}");
@@ -144,4 +149,28 @@ fn plain_http() -> String {
         }
     });
     url
+}
+
+#[test]
+fn a_server_whose_answers_have_no_end_is_left() {
+    let body = Body::from_stream(futures_util::stream::repeat(Ok::<_, Infallible>(Bytes::from(
+        vec![b' '; 1 << 20],
+    ))));
+    let long = Server::start([Response::new(body)]);
+    let text = told(
+        &machine(&cluster(&long.url(), long.ca_pem())),
+        &["agent-values"],
+    );
+    let expected = "its answer is longer than 64 MiB; check the server of the kubeconfig";
+    assert!(text.contains(expected), "{text}");
+
+    let more = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": "more"}, "items": []});
+    let many = Server::start_by(move |_| server::json(200, &more));
+    let text = told(
+        &machine(&cluster(&many.url(), many.ca_pem())),
+        &["agent-values"],
+    );
+    let expected = "there are more than 100000, or its answers have no end";
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(many.received().len(), 200);
 }
