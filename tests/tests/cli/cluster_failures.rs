@@ -153,9 +153,9 @@ fn plain_http() -> String {
 
 #[test]
 fn a_server_whose_answers_have_no_end_is_left() {
-    let body = Body::from_stream(futures_util::stream::repeat(Ok::<_, Infallible>(Bytes::from(
-        vec![b' '; 1 << 20],
-    ))));
+    let body = Body::from_stream(futures_util::stream::repeat(Ok::<_, Infallible>(
+        Bytes::from(vec![b' '; 1 << 20]),
+    )));
     let long = Server::start([Response::new(body)]);
     let text = told(
         &machine(&cluster(&long.url(), long.ca_pem())),
