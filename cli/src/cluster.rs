@@ -113,7 +113,8 @@ impl Cluster {
 
     /// Why a call for `what` failed.
     pub(crate) fn error(&self, what: &'static str, error: kube::Error) -> ClusterError {
-        ClusterError::of_call(what, self.place(), error)
+        let plugin = self.config.auth_info.exec.as_ref();
+        ClusterError::of_call(what, self.place(), plugin, error)
     }
 
     /// All objects that `api` has with this label selector; none where the kind does not exist.
@@ -190,8 +191,9 @@ impl Cluster {
 }
 
 fn connect(config: Config) -> Result<Client, ClusterError> {
+    let plugin = config.auth_info.exec.clone();
     let builder = ClientBuilder::try_from(config).map_err(|error| {
-        let credentials = credential_fault(&error).map(ClusterError::Credentials);
+        let credentials = credential_fault(&error, plugin.as_ref()).map(ClusterError::Credentials);
         credentials.unwrap_or_else(|| ClusterError::Client(Box::new(error)))
     })?;
     let limit = MapResponseLayer::new(|answer: Response<Box<DynBody>>| {

@@ -1,9 +1,11 @@
 //! Why a cluster could not be read.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use haulout_https::{causes, foreign};
 use kube::client::AuthError;
+use kube::config::ExecConfig;
 use kube::core::Status;
 
 use super::CallFault;
@@ -42,7 +44,12 @@ pub(crate) enum ClusterError {
 
 impl ClusterError {
     /// Why a call for `what` to `server` failed.
-    pub(super) fn of_call(what: &'static str, server: String, error: kube::Error) -> Self {
+    pub(super) fn of_call(
+        what: &'static str,
+        server: String,
+        plugin: Option<&ExecConfig>,
+        error: kube::Error,
+    ) -> Self {
         if let kube::Error::Api(status) = error {
             return Self::Refused {
                 what,
@@ -50,7 +57,7 @@ impl ClusterError {
                 status,
             };
         }
-        match credential_fault(&error) {
+        match credential_fault(&error, plugin) {
             Some(fault) => Self::Credentials(fault),
             None => Self::Call {
                 what,
@@ -63,7 +70,7 @@ impl ClusterError {
 
 /// What is wrong with the kubeconfig's credentials, if that is it. Credential plugins are run again when a credential ends, so
 /// any call may find out. What one printed to its standard output may be a credential, and is not repeated.
-pub(super) fn credential_fault(error: &kube::Error) -> Option<String> {
+pub(super) fn credential_fault(error: &kube::Error, plugin: Option<&ExecConfig>) -> Option<String> {
     let fault = causes(error).find_map(|cause| cause.downcast_ref::<AuthError>())?;
     Some(match fault {
         AuthError::AuthExecRun { out, .. } => {
@@ -76,7 +83,14 @@ pub(super) fn credential_fault(error: &kube::Error) -> Option<String> {
             format!("its plugin ended with {}{told}", out.status)
         }
         AuthError::AuthExecParse(_) => "its plugin printed no ExecCredential".to_owned(),
-        AuthError::AuthExecStart(error) => format!("its plugin cannot be started: {error}"),
+        AuthError::AuthExecStart(error) => {
+            let command = plugin.and_then(|plugin| plugin.command.as_deref());
+            let hint = plugin.and_then(|plugin| plugin.install_hint.as_deref());
+            let hint = hint.filter(|_| error.kind() == io::ErrorKind::NotFound);
+            let hint = hint.map_or_else(String::new, |hint| format!("; {}", hint.trim()));
+            let command = command.unwrap_or_default();
+            format!("its plugin {command} cannot be started: {error}{hint}")
+        }
         AuthError::MissingCommand => "its plugin has no command".to_owned(),
         AuthError::ReadTokenFile(error, path) => {
             format!("its token cannot be read from {}: {error}", path.display())
@@ -114,8 +128,6 @@ fn refusal(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]
@@ -132,7 +144,7 @@ mod tests {
             kube::Error::Auth(fault),
             kube::Error::Service(Box::new(io::Error::other(AuthError::MissingCommand))),
         ] {
-            let told = credential_fault(&error).unwrap();
+            let told = credential_fault(&error, None).unwrap();
             assert!(!told.contains("very-secret"), "{told}");
             assert!(
                 told.contains("no session") || told.contains("no command"),

@@ -174,3 +174,24 @@ fn a_server_whose_answers_have_no_end_is_left() {
     assert!(text.contains(expected), "{text}");
     assert_eq!(many.received().len(), 200);
 }
+
+#[test]
+fn a_plugin_that_is_not_there_is_named_with_where_to_get_it() {
+    let machine = machine(&json!({"server": "https://127.0.0.1:1"}));
+    let path = machine.home.path().join("kubeconfig");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["users"][0]["user"] = json!({"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "no-such-plugin",
+        "interactiveMode": "Never",
+        "installHint": "get it at https://intranet.example.com\n",
+    }});
+    std::fs::write(&path, config.to_string()).unwrap();
+    for (command, _) in COMMANDS {
+        let text = told(&machine, command);
+        let expected = "its plugin no-such-plugin cannot be started: No such file or directory (os error 2); \
+                        get it at https://intranet.example.com\n";
+        assert!(text.ends_with(expected), "{text}");
+    }
+}
