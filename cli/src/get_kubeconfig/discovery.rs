@@ -118,8 +118,10 @@ impl Discovery<'_> {
     }
 
     /// The authenticator that the flags name, else the only one that fits them.
-    pub(super) async fn authenticator(&self) -> Result<Authenticator, GetKubeconfigError> {
-        let kind = AuthenticatorKind::parse(&self.flags.concierge_authenticator_type)?;
+    pub(super) async fn authenticator(
+        &self,
+        kind: Option<AuthenticatorKind>,
+    ) -> Result<Authenticator, GetKubeconfigError> {
         let name = self.flags.concierge_authenticator_name.as_str();
         if let (Some(kind), false) = (kind, name.is_empty()) {
             return self.named_authenticator(kind, name).await;

@@ -4,8 +4,8 @@ use clap::ValueEnum as _;
 use haulout_https::foreign;
 
 use super::error::GetKubeconfigError;
-use crate::arguments::Flow;
-use crate::oidc::identity_providers::{IdentityProvider, json};
+use crate::arguments::{Flow, KubeconfigFlags};
+use crate::oidc::identity_providers::{FlowChoice, IdentityProvider, json};
 
 /// An identity provider and a flow of it; empty where the kubeconfig is to name none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,9 +16,19 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
+    /// That which the flags name.
+    pub(super) fn given(flags: &KubeconfigFlags) -> Result<Self, GetKubeconfigError> {
+        Self {
+            name: flags.upstream_identity_provider_name.clone(),
+            type_: flags.upstream_identity_provider_type.clone(),
+            flow: flags.upstream_identity_provider_flow.clone(),
+        }
+        .checked()
+    }
+
     /// Refuses a flow that `login oidc` would refuse in the kubeconfig.
-    pub(super) fn checked(self) -> Result<Self, GetKubeconfigError> {
-        match self.flow.is_empty() || is_known(&self.flow) {
+    fn checked(self) -> Result<Self, GetKubeconfigError> {
+        match self.flow.is_empty() || Flow::from_str(&self.flow, false).is_ok() {
             true => Ok(self),
             false => Err(GetKubeconfigError::UnknownFlow(self.flow)),
         }
