@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::authorization::UpstreamProvider;
-use super::error::{Step, refused};
+use super::error::{Step, refused, unreadable};
 use super::provider::Provider;
 use super::{IssuerClient, OidcError};
 
@@ -76,7 +76,7 @@ pub(crate) async fn list(
     if answer.status != StatusCode::OK {
         return Err(refused(step, &url, &answer));
     }
-    serde_json::from_slice(&answer.body).map_err(|cause| OidcError::Document { step, cause })
+    serde_json::from_slice(&answer.body).map_err(|cause| unreadable(step, &url, cause))
 }
 
 /// The flow by which to log in with this provider: that which is asked for, or the first that it offers.
