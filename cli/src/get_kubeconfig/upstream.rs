@@ -64,24 +64,25 @@ impl Upstream {
                 return Err(GetKubeconfigError::SeveralIdentityProviders(json(list)));
             }
         };
-        let flows = &found.flows;
-        let flow = match flows.iter().find(|flow| is_known(flow)) {
-            _ if flows.is_empty() => self.flow,
-            Some(first) if self.flow.is_empty() => first.clone(),
-            None if self.flow.is_empty() => {
-                return Err(GetKubeconfigError::NoKnownFlow {
-                    name: foreign(&found.name),
-                    offered: flows.join(", "),
-                });
-            }
-            _ if !flows.contains(&self.flow) => {
+        let wanted = Some(self.flow.as_str()).filter(|flow| !flow.is_empty());
+        let name = || foreign(&found.name);
+        let offered = || found.flows.join(", ");
+        let flow = match found.choose_flow(wanted) {
+            FlowChoice::Flow(flow) => flow.to_owned(),
+            FlowChoice::NoneListed => self.flow,
+            FlowChoice::NotListed(flow) => {
                 return Err(GetKubeconfigError::NoSuchFlow {
-                    name: foreign(&found.name),
-                    flow: self.flow,
-                    offered: flows.join(", "),
+                    name: name(),
+                    flow: flow.to_owned(),
+                    offered: offered(),
                 });
             }
-            _ => self.flow,
+            FlowChoice::NoneKnown => {
+                return Err(GetKubeconfigError::NoKnownFlow {
+                    name: name(),
+                    offered: offered(),
+                });
+            }
         };
         Ok(Self {
             name: found.name.clone(),
@@ -89,11 +90,6 @@ impl Upstream {
             flow,
         })
     }
-}
-
-/// Whether `login oidc` takes it.
-fn is_known(flow: &str) -> bool {
-    Flow::from_str(flow, false).is_ok()
 }
 
 #[cfg(test)]
