@@ -39,6 +39,7 @@ const MAX_BYTES: usize = 64 << 20;
 pub(crate) struct Cluster {
     client: Client,
     config: Config,
+    call_timeout: Duration,
 }
 
 impl Cluster {
@@ -64,9 +65,23 @@ impl Cluster {
     }
 
     /// Runs the credential plugin of the kubeconfig, if it has one.
-    pub(crate) fn connect(config: Config) -> Result<Self, ClusterError> {
+    pub(crate) fn connect(mut config: Config) -> Result<Self, ClusterError> {
+        // Whoever calls ends the call, and says so.
+        config.connect_timeout = None;
         let client = connect(config.clone())?;
-        Ok(Self { client, config })
+        Ok(Self {
+            client,
+            config,
+            call_timeout: CALL_TIMEOUT,
+        })
+    }
+
+    /// Gives each call no more time than this, unless it is zero.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        if !limit.is_zero() {
+            self.call_timeout = CALL_TIMEOUT.min(limit);
+        }
+        self
     }
 
     /// A client of the same API server without any credentials, which tries once.
@@ -101,12 +116,12 @@ impl Cluster {
         what: &'static str,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, ClusterError> {
-        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        match tokio::time::timeout(self.call_timeout, call).await {
             Ok(answer) => answer.map_err(|error| self.error(what, error)),
             Err(_elapsed) => Err(ClusterError::Call {
                 what,
                 server: self.place(),
-                fault: CallFault::TimedOut(CALL_TIMEOUT),
+                fault: CallFault::TimedOut(self.call_timeout),
             }),
         }
     }
@@ -200,4 +215,28 @@ fn connect(config: Config) -> Result<Client, ClusterError> {
         answer.map(|body| Limited::new(body, MAX_BYTES))
     });
     Ok(builder.with_layer(&limit).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The client's own end of connecting would come first, and its text says nothing.
+    #[test]
+    fn a_silent_server_is_left_when_its_call_ends() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", silent.local_addr().unwrap());
+        let mut config = Config::new(url.parse().unwrap());
+        config.connect_timeout = Some(Duration::from_millis(1));
+        let told = block_on(async {
+            let cluster = Cluster::connect(config).unwrap();
+            let cluster = cluster.within(Duration::from_millis(200));
+            let client = cluster.client();
+            cluster
+                .call("the version", client.apiserver_version())
+                .await
+        });
+        let told = told.unwrap().unwrap_err().to_string();
+        assert!(told.contains("did not answer within 0.2 s"), "{told}");
+    }
 }

@@ -84,7 +84,7 @@ pub(crate) fn run(
             true => Found::nothing(&source),
             false => {
                 let config = source.config(kubeconfig).await?;
-                let cluster = Cluster::connect(config)?;
+                let cluster = Cluster::connect(config)?.within(flags.timeout);
                 // On the heap: it is large, and so would be all that wait for it.
                 Box::pin(discover(&cluster, &source, flags, &given, console)).await?
             }

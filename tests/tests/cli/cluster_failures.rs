@@ -134,6 +134,25 @@ fn passwords_in_urls_are_not_shown_and_the_proxy_is_named() {
     assert!(text.contains(expected), "{text}");
 }
 
+#[test]
+fn a_silent_cluster_is_waited_for_no_longer_than_the_flag_says() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    for command in [
+        &[
+            "get",
+            "kubeconfig",
+            "--static-token-env=T",
+            "--timeout=300ms",
+        ][..],
+        &["whoami", "--timeout=300ms"],
+    ] {
+        let text = told(&machine(&json!({"server": url})), command);
+        let expected = "the API server did not answer within 0.3 s; ";
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
 /// The URL of a server that answers as one without TLS does.
 fn plain_http() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
