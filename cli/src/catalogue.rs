@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use haulout_https::{CallError, ClientError, HttpsClient, Limits, TrustRoots};
+use haulout_https::{CallError, CallFault, ClientError, HttpsClient, Limits, TrustRoots};
 use http::StatusCode;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -24,6 +24,7 @@ use crate::kubeconfig_file::{
     Entry, INSTALL_HINT, Output, OutputError, Plugin, own_path, plugin_command, to_yaml,
 };
 use crate::runtime::{RuntimeError, block_on};
+use crate::transport::TransportFault;
 
 use clusters::{ChoiceError, ClustersError};
 use source::{Source, SourceError};
@@ -47,14 +48,19 @@ pub(crate) enum CatalogueError {
     OwnPath(#[source] io::Error),
     #[error("failed to read the catalogue {from}")]
     Read { from: String, source: io::Error },
+    #[error(
+        "there is no file {0}; --from takes an https URL, configmap/NAMESPACE/NAME, a file, or - for stdin"
+    )]
+    NoFile(String),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error("there is no ConfigMap {0} in the cluster of the kubeconfig")]
     NoConfigMap(String),
     #[error("ConfigMap {0} holds no catalogue: it has no key {KEY}")]
     NoKey(String),
-    #[error("failed to get the catalogue")]
-    Get(#[source] Box<CallError>),
+    /// There is no source: the text has the cause, before what to do.
+    #[error("failed to get the catalogue: {cause}; {}", remedy(&cause.fault))]
+    Get { cause: Box<CallError> },
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("failed to set up the client for the catalogue")]
@@ -89,6 +95,9 @@ pub(crate) fn run(
     console: &Console<'_>,
 ) -> Result<(), CatalogueError> {
     let source = Source::parse(&flags.from)?;
+    if !matches!(source, Source::Url(_)) && !flags.ca_bundle.is_empty() {
+        return Err(SourceError::CaBundle.into());
+    }
     let command = plugin_command(flags.command.as_deref(), own_path);
     let command = command.map_err(CatalogueError::OwnPath)?;
     let output = Output::open(flags.output.as_deref(), stdout)?;
@@ -129,9 +138,12 @@ fn read(
     environment: Environment<'_>,
     stdin: &mut dyn io::Read,
 ) -> Result<String, CatalogueError> {
-    let unreadable = |source| CatalogueError::Read {
-        from: flags.from.clone(),
-        source,
+    let unreadable = |source: io::Error| {
+        let from = flags.from.clone();
+        match source.kind() {
+            io::ErrorKind::NotFound => CatalogueError::NoFile(from),
+            _ => CatalogueError::Read { from, source },
+        }
     };
     match source {
         Source::Stdin => whole(stdin).map_err(unreadable),
@@ -158,6 +170,21 @@ fn read(
     }
 }
 
+/// What to do where no whole answer came.
+fn remedy(fault: &CallFault) -> &'static str {
+    let fault = match fault {
+        CallFault::TooLong(_) => return "is that a catalogue?",
+        CallFault::TimedOut(_) => TransportFault::TimedOut,
+        CallFault::Transport(error) => TransportFault::of(error),
+    };
+    match fault {
+        TransportFault::Certificate(_) => {
+            "name the CA of its server's certificate by --ca-bundle, and check the server's name and this computer's clock"
+        }
+        _ => "check --from and your network, and HTTPS_PROXY where there is a proxy",
+    }
+}
+
 /// A text, unless it is longer than a catalogue can be.
 fn whole(file: impl io::Read) -> io::Result<String> {
     let text = io::read_to_string(file.take(LIMITS.body as u64 + 1))?;
@@ -171,7 +198,9 @@ async fn get(roots: &TrustRoots, url: Url) -> Result<String, CatalogueError> {
     let https = HttpsClient::new(roots, LIMITS);
     let https = https.map_err(|error| CatalogueError::Client(Box::new(error)))?;
     let answer = https.get_json(url.clone()).await;
-    let answer = answer.map_err(|error| CatalogueError::Get(Box::new(error)))?;
+    let answer = answer.map_err(|error| CatalogueError::Get {
+        cause: Box::new(error),
+    })?;
     if !answer.status.is_success() {
         let status = answer.status;
         return Err(CatalogueError::Status { url, status });

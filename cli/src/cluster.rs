@@ -1,35 +1,45 @@
 //! Reading a cluster with the rights of whoever runs the command.
 
+mod call_fault;
 mod error;
 mod kubeconfig;
 
 use std::fmt::Debug;
 use std::time::Duration;
 
-use http::Uri;
+use http::{Response, Uri};
+use http_body_util::Limited;
 use kube::api::ListParams;
+use kube::client::{ClientBuilder, DynBody};
 use kube::config::AuthInfo;
 use kube::core::{ObjectList, ObjectMeta, PartialObjectMeta};
 use kube::{Api, Client, Config};
 use serde::de::DeserializeOwned;
+use tower::util::MapResponseLayer;
 
 use crate::Environment;
 use crate::arguments::ClusterFlags;
 use crate::runtime::block_on;
 
+use call_fault::CallFault;
+pub(crate) use error::ClusterError;
 use error::credential_fault;
-pub(crate) use error::{ClusterError, call_error};
 pub(crate) use kubeconfig::{NamedCluster, shown_server};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Objects in one answer; more are asked for in turn.
 const PAGE: u32 = 500;
+/// Most objects of one kind. No cluster has as many of those that are read here, and a server could go on for ever.
+const MAX_OBJECTS: usize = 100_000;
+/// Most bytes of one answer: each object has 1.5 MiB at most, and 500 of them seldom have a tenth of this.
+const MAX_BYTES: usize = 64 << 20;
 
 /// A cluster, by way of its API server.
 pub(crate) struct Cluster {
     client: Client,
     config: Config,
+    call_timeout: Duration,
 }
 
 impl Cluster {
@@ -55,9 +65,23 @@ impl Cluster {
     }
 
     /// Runs the credential plugin of the kubeconfig, if it has one.
-    pub(crate) fn connect(config: Config) -> Result<Self, ClusterError> {
+    pub(crate) fn connect(mut config: Config) -> Result<Self, ClusterError> {
+        // Whoever calls ends the call, and says so.
+        config.connect_timeout = None;
         let client = connect(config.clone())?;
-        Ok(Self { client, config })
+        Ok(Self {
+            client,
+            config,
+            call_timeout: CALL_TIMEOUT,
+        })
+    }
+
+    /// Gives each call no more time than this, unless it is zero.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        if !limit.is_zero() {
+            self.call_timeout = CALL_TIMEOUT.min(limit);
+        }
+        self
     }
 
     /// A client of the same API server without any credentials, which tries once.
@@ -77,6 +101,37 @@ impl Cluster {
         &self.config.cluster_url
     }
 
+    /// Where calls go, for messages.
+    fn place(&self) -> String {
+        let server = shown_server(self.server());
+        match &self.config.proxy_url {
+            Some(proxy) => format!("{server} by way of the proxy {}", shown_server(proxy)),
+            None => server,
+        }
+    }
+
+    /// Waits for one call for `what`, half a minute at most.
+    pub(crate) async fn call<T>(
+        &self,
+        what: &'static str,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ClusterError> {
+        match tokio::time::timeout(self.call_timeout, call).await {
+            Ok(answer) => answer.map_err(|error| self.error(what, error)),
+            Err(_elapsed) => Err(ClusterError::Call {
+                what,
+                server: self.place(),
+                fault: CallFault::TimedOut(self.call_timeout),
+            }),
+        }
+    }
+
+    /// Why a call for `what` failed.
+    pub(crate) fn error(&self, what: &'static str, error: kube::Error) -> ClusterError {
+        let plugin = self.config.auth_info.exec.as_ref();
+        ClusterError::of_call(what, self.place(), plugin, error)
+    }
+
     /// All objects that `api` has with this label selector; none where the kind does not exist.
     pub(crate) async fn list<K>(
         &self,
@@ -87,7 +142,8 @@ impl Cluster {
     where
         K: Clone + DeserializeOwned + Debug,
     {
-        pages(what, labels, async |parameters| api.list(parameters).await).await
+        let list = async |parameters: &ListParams| api.list(parameters).await;
+        self.pages(what, labels, list).await
     }
 
     /// The metadata of the same.
@@ -101,7 +157,7 @@ impl Cluster {
         K: Clone + DeserializeOwned + Debug,
     {
         let list = async |parameters: &ListParams| api.list_metadata(parameters).await;
-        let objects: Vec<PartialObjectMeta<K>> = pages(what, labels, list).await?;
+        let objects: Vec<PartialObjectMeta<K>> = self.pages(what, labels, list).await?;
         Ok(objects.into_iter().map(|object| object.metadata).collect())
     }
 
@@ -115,49 +171,72 @@ impl Cluster {
     where
         K: Clone + DeserializeOwned + Debug,
     {
-        match call(what, api.get(name)).await {
+        match self.call(what, api.get(name)).await {
             Err(ClusterError::Refused { status, .. }) if status.code == 404 => Ok(None),
             other => other.map(Some),
         }
     }
-}
 
-/// All pages that `list` gives.
-async fn pages<K: Clone>(
-    what: &'static str,
-    labels: &str,
-    list: impl AsyncFn(&ListParams) -> kube::Result<ObjectList<K>>,
-) -> Result<Vec<K>, ClusterError> {
-    let mut all = Vec::new();
-    let mut parameters = ListParams::default().labels(labels).limit(PAGE);
-    loop {
-        let page = match call(what, list(&parameters)).await {
-            Err(ClusterError::Refused { status, .. }) if status.code == 404 => return Ok(all),
-            page => page?,
-        };
-        all.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters = parameters.continue_token(&token),
-            None => return Ok(all),
+    /// All pages that `list` gives.
+    async fn pages<K: Clone>(
+        &self,
+        what: &'static str,
+        labels: &str,
+        list: impl AsyncFn(&ListParams) -> kube::Result<ObjectList<K>>,
+    ) -> Result<Vec<K>, ClusterError> {
+        let mut all = Vec::new();
+        let mut parameters = ListParams::default().labels(labels).limit(PAGE);
+        for _ in 0..MAX_OBJECTS / PAGE as usize {
+            let page = match self.call(what, list(&parameters)).await {
+                Err(ClusterError::Refused { status, .. }) if status.code == 404 => return Ok(all),
+                page => page?,
+            };
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters = parameters.continue_token(&token),
+                None => return Ok(all),
+            }
         }
+        Err(ClusterError::Call {
+            what,
+            server: self.place(),
+            fault: CallFault::TooMany,
+        })
     }
 }
 
 fn connect(config: Config) -> Result<Client, ClusterError> {
-    Client::try_from(config).map_err(|error| {
-        let credentials = credential_fault(&error).map(ClusterError::Credentials);
+    let plugin = config.auth_info.exec.clone();
+    let builder = ClientBuilder::try_from(config).map_err(|error| {
+        let credentials = credential_fault(&error, plugin.as_ref()).map(ClusterError::Credentials);
         credentials.unwrap_or_else(|| ClusterError::Client(Box::new(error)))
-    })
+    })?;
+    let limit = MapResponseLayer::new(|answer: Response<Box<DynBody>>| {
+        answer.map(|body| Limited::new(body, MAX_BYTES))
+    });
+    Ok(builder.with_layer(&limit).build())
 }
 
-/// Waits for one call for `what`, half a minute at most.
-pub(crate) async fn call<T>(
-    what: &'static str,
-    call: impl Future<Output = kube::Result<T>>,
-) -> Result<T, ClusterError> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(call_error(what, error)),
-        Err(_elapsed) => Err(ClusterError::TimedOut { what }),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The client's own end of connecting would come first, and its text says nothing.
+    #[test]
+    fn a_silent_server_is_left_when_its_call_ends() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", silent.local_addr().unwrap());
+        let mut config = Config::new(url.parse().unwrap());
+        config.connect_timeout = Some(Duration::from_millis(1));
+        let told = block_on(async {
+            let cluster = Cluster::connect(config).unwrap();
+            let cluster = cluster.within(Duration::from_millis(200));
+            let client = cluster.client();
+            cluster
+                .call("the version", client.apiserver_version())
+                .await
+        });
+        let told = told.unwrap().unwrap_err().to_string();
+        assert!(told.contains("did not answer within 0.2 s"), "{told}");
     }
 }

@@ -60,7 +60,7 @@ pub(crate) async fn exchange(
         tokio::time::timeout(TIMEOUT, work)
             .await
             .map_err(|_| ExchangeError::TimedOut {
-                authority: parameters.authority(),
+                authority: error::place(parameters),
             })??;
     if SystemTime::from(credential.expiration_timestamp.0) <= now {
         return Err(ExchangeError::ExpiredOnArrival);
@@ -117,6 +117,9 @@ async fn attempt(
         token.expose_secret(),
     );
     let url = url(&parameters.endpoint, &parameters.suffix);
+    if let Some(proxy) = parameters.proxy() {
+        console.debug(|| format!("exchange the token at the cluster: by way of {proxy}"));
+    }
     let response = client
         .post(url.clone())
         .header(ACCEPT, "application/json")

@@ -40,6 +40,7 @@ use source::Source;
 use stanza::{Concierge, Login, Stanza};
 use strategy::Door;
 pub(crate) use strategy::Mode;
+use upstream::Upstream;
 
 /// Prints a kubeconfig, or writes it to a file.
 pub(crate) fn run(
@@ -53,6 +54,8 @@ pub(crate) fn run(
     let given = Given {
         suffix,
         statics: static_login(&flags.statics)?,
+        authenticator: AuthenticatorKind::parse(&flags.concierge.concierge_authenticator_type)?,
+        upstream: Upstream::given(flags)?,
         concierge_ca: CaBundle::from_files(
             "--concierge-ca-bundle",
             &flags.concierge.concierge_ca_bundle,
@@ -81,7 +84,7 @@ pub(crate) fn run(
             true => Found::nothing(&source),
             false => {
                 let config = source.config(kubeconfig).await?;
-                let cluster = Cluster::connect(config)?;
+                let cluster = Cluster::connect(config)?.within(flags.timeout);
                 // On the heap: it is large, and so would be all that wait for it.
                 Box::pin(discover(&cluster, &source, flags, &given, console)).await?
             }
@@ -96,6 +99,8 @@ struct Given {
     suffix: ApiGroupSuffix,
     /// A login with a token.
     statics: Option<Login>,
+    authenticator: Option<AuthenticatorKind>,
+    upstream: Upstream,
     concierge_ca: Option<CaBundle>,
     oidc_ca: Option<CaBundle>,
     command: String,
@@ -173,7 +178,7 @@ async fn discover(
     for hint in placement.hints() {
         console.say(format_args!("Warning: {hint}"));
     }
-    let authenticator = discovery.authenticator().await?;
+    let authenticator = discovery.authenticator(given.authenticator).await?;
     console.say(format_args!("discovered {authenticator}"));
     if let Some(fault) = &authenticator.fault {
         console.say(format_args!(
@@ -217,7 +222,8 @@ async fn make(
     let login = match given.statics {
         Some(login) => login,
         None => {
-            let oidc = issuer::ask(flags, given.oidc_ca, found.issuer, console).await?;
+            let oidc =
+                issuer::ask(flags, given.oidc_ca, given.upstream, found.issuer, console).await?;
             Login::Oidc(Box::new(oidc))
         }
     };

@@ -1,5 +1,6 @@
 //! What hides in the layers of an HTTP client's error.
 
+use std::error::Error;
 use std::io;
 
 use haulout_https::causes;
@@ -11,17 +12,20 @@ pub(crate) enum TransportFault {
     ConnectionRefused,
     /// The server does not speak TLS 1.3.
     TlsVersion,
+    /// The server does not speak TLS at all.
+    NoTls,
     /// Its certificate is not accepted.
     Certificate(rustls::CertificateError),
     Other,
 }
 
 impl TransportFault {
-    pub(crate) fn of(error: &reqwest::Error) -> Self {
-        if error.is_timeout() {
-            return Self::TimedOut;
-        }
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
         for cause in causes(error) {
+            let http = cause.downcast_ref::<reqwest::Error>();
+            if http.is_some_and(reqwest::Error::is_timeout) {
+                return Self::TimedOut;
+            }
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
                 match tls {
                     rustls::Error::InvalidCertificate(reason) => {
@@ -32,13 +36,16 @@ impl TransportFault {
                         rustls::PeerIncompatible::ServerDoesNotSupportTls12Or13
                         | rustls::PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
                     ) => return Self::TlsVersion,
+                    rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+                        return Self::NoTls;
+                    }
                     _ => {}
                 }
             }
-            if let Some(io) = cause.downcast_ref::<io::Error>()
-                && io.kind() == io::ErrorKind::ConnectionRefused
-            {
-                return Self::ConnectionRefused;
+            match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::ConnectionRefused) => return Self::ConnectionRefused,
+                Some(io::ErrorKind::TimedOut) => return Self::TimedOut,
+                _ => {}
             }
         }
         Self::Other

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arguments::{AnswerFormat, WhoAmIFlags};
 use crate::audit_id::audit_id;
-use crate::cluster::{Cluster, ClusterError, NamedCluster, call_error, shown_server};
+use crate::cluster::{Cluster, ClusterError, NamedCluster, shown_server};
 use crate::console::Console;
 use crate::document::{self, EncodeError};
 use crate::standard_output::{PrintError, print};
@@ -48,8 +48,10 @@ pub(crate) enum WhoAmIError {
     Unauthorized,
     #[error("could not complete WhoAmIRequest: {status}{}", after_colon(message))]
     Refused { status: StatusCode, message: String },
-    #[error("could not complete WhoAmIRequest: the answer is no WhoAmIRequest")]
-    NotAnAnswer,
+    #[error(
+        "could not complete WhoAmIRequest: the answer is no WhoAmIRequest; is {server} a Kubernetes API server?"
+    )]
+    NotAnAnswer { server: String },
     #[error("failed to encode the request")]
     Request(#[source] serde_json::Error),
     #[error(transparent)]
@@ -141,11 +143,8 @@ async fn ask(
         .header(ACCEPT, "application/json")
         .body(Body::from(body));
     // Neither path nor headers can be malformed: the suffix is a DNS name.
-    let call = call.map_err(|error| ClusterError::Call {
-        what,
-        source: Box::new(kube::Error::HttpError(error)),
-    })?;
-    let failed = |error| WhoAmIError::Call(call_error(what, error));
+    let failed = |error| WhoAmIError::Call(cluster.error(what, error));
+    let call = call.map_err(|error| failed(kube::Error::HttpError(error)))?;
     let answer = cluster.client().send(call).await.map_err(failed)?;
     let (head, body) = answer.into_parts();
     let url = format!("{}{path}", shown_server(cluster.server()));
@@ -157,7 +156,9 @@ async fn ask(
     let answer = serde_json::from_slice(&body.to_bytes()).ok();
     match (head.status, answer) {
         (status, Some(Answer::WhoAmIRequest { status: found })) if status.is_success() => Ok(found),
-        (status, _) if status.is_success() => Err(WhoAmIError::NotAnAnswer),
+        (status, _) if status.is_success() => Err(WhoAmIError::NotAnAnswer {
+            server: shown_server(cluster.server()),
+        }),
         (StatusCode::NOT_FOUND, _) => Err(WhoAmIError::NotInstalled {
             group: request.api_version.clone(),
         }),

@@ -73,7 +73,7 @@ pub(crate) struct KubeconfigFlags {
     #[arg(long, value_name = "TEXT")]
     pub(crate) install_hint: Option<String>,
 
-    /// How long to wait for what is pending, and for the cluster to answer.
+    /// How long to wait for what is pending, and for the cluster to answer; one call has 30 s at most.
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = crate::go_duration::parse)]
     pub(crate) timeout: Duration,
 

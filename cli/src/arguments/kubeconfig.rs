@@ -9,7 +9,7 @@ use super::{ClusterFlags, Verbosity};
 /// Flags of `kubeconfig`.
 #[derive(Args, Debug)]
 pub(crate) struct CatalogueFlags {
-    /// Catalogue of clusters: an https URL, configmap/NAMESPACE/NAME, or a file.
+    /// Catalogue of clusters: an https URL, configmap/NAMESPACE/NAME (or cm/), a file, or - for stdin.
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from: String,
 

@@ -12,6 +12,7 @@ use crate::arguments::{Arguments, Command, ConciergeFlags, Login};
 use crate::ca::{CaBundle, CaFault};
 use crate::cache_file;
 use crate::exchange::{ParameterError, Parameters};
+use crate::kubeconfig_source::is_proxy;
 use crate::oidc::{OidcError, provider};
 use crate::printable;
 use crate::session_cache;
@@ -158,7 +159,8 @@ fn check(listed: Listed) -> Result<ListedCluster, FieldFault> {
     let server = url_without_password(&listed.server).filter(|url| url.scheme() == "https");
     server.ok_or(FieldFault::NotHttps("server"))?;
     if let Some(proxy) = &listed.proxy_url {
-        url_without_password(proxy).ok_or(FieldFault::Proxy)?;
+        let is_good = is_proxy(proxy) && url_without_password(proxy).is_some();
+        is_good.then_some(()).ok_or(FieldFault::Proxy)?;
     }
     let ca = listed.certificate_authority_data.as_deref();
     let ca = ca.map(CaBundle::from_base64).transpose();

@@ -14,7 +14,7 @@ pub(super) enum Source {
 /// What is wrong with `--from`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SourceError {
-    #[error("--from is empty; name an https URL, configmap/NAMESPACE/NAME, or a file")]
+    #[error("--from is empty; name an https URL, configmap/NAMESPACE/NAME, a file, or - for stdin")]
     Empty,
     #[error("--from is no URL; write it as https://HOST/PATH")]
     NoUrl,
@@ -28,6 +28,8 @@ pub(crate) enum SourceError {
     Password,
     #[error("--from names no ConfigMap; write it as configmap/NAMESPACE/NAME")]
     NoConfigMap,
+    #[error("--ca-bundle is for the server of a URL, and --from names none; leave it out")]
+    CaBundle,
 }
 
 /// What kubectl takes for the kind.

@@ -1,12 +1,14 @@
 //! Why a cluster could not be read.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use haulout_https::causes;
+use haulout_https::{causes, foreign};
 use kube::client::AuthError;
+use kube::config::ExecConfig;
 use kube::core::Status;
 
-use super::CALL_TIMEOUT;
+use super::CallFault;
 use crate::kubeconfig_source::KubeconfigFault;
 use crate::runtime::RuntimeError;
 
@@ -26,37 +28,49 @@ pub(crate) enum ClusterError {
     Client(#[source] Box<kube::Error>),
     #[error("the credentials of the kubeconfig cannot be had: {0}")]
     Credentials(String),
-    #[error("failed to read {what}: {}", refusal(status))]
+    #[error("failed to read {what} from {server}: {}", refusal(status))]
     Refused {
         what: &'static str,
+        server: String,
         status: Box<Status>,
     },
-    #[error("failed to read {what}")]
+    #[error("failed to read {what} from {server}: {fault}")]
     Call {
         what: &'static str,
-        source: Box<kube::Error>,
+        server: String,
+        fault: CallFault,
     },
-    #[error("failed to read {what}: the API server did not answer within {} s", CALL_TIMEOUT.as_secs())]
-    TimedOut { what: &'static str },
 }
 
-/// Why a call for `what` failed.
-pub(crate) fn call_error(what: &'static str, error: kube::Error) -> ClusterError {
-    if let kube::Error::Api(status) = error {
-        return ClusterError::Refused { what, status };
-    }
-    match credential_fault(&error) {
-        Some(fault) => ClusterError::Credentials(fault),
-        None => ClusterError::Call {
-            what,
-            source: Box::new(error),
-        },
+impl ClusterError {
+    /// Why a call for `what` to `server` failed.
+    pub(super) fn of_call(
+        what: &'static str,
+        server: String,
+        plugin: Option<&ExecConfig>,
+        error: kube::Error,
+    ) -> Self {
+        if let kube::Error::Api(status) = error {
+            return Self::Refused {
+                what,
+                server,
+                status,
+            };
+        }
+        match credential_fault(&error, plugin) {
+            Some(fault) => Self::Credentials(fault),
+            None => Self::Call {
+                what,
+                server,
+                fault: CallFault::of(error),
+            },
+        }
     }
 }
 
 /// What is wrong with the kubeconfig's credentials, if that is it. Credential plugins are run again when a credential ends, so
 /// any call may find out. What one printed to its standard output may be a credential, and is not repeated.
-pub(super) fn credential_fault(error: &kube::Error) -> Option<String> {
+pub(super) fn credential_fault(error: &kube::Error, plugin: Option<&ExecConfig>) -> Option<String> {
     let fault = causes(error).find_map(|cause| cause.downcast_ref::<AuthError>())?;
     Some(match fault {
         AuthError::AuthExecRun { out, .. } => {
@@ -69,7 +83,14 @@ pub(super) fn credential_fault(error: &kube::Error) -> Option<String> {
             format!("its plugin ended with {}{told}", out.status)
         }
         AuthError::AuthExecParse(_) => "its plugin printed no ExecCredential".to_owned(),
-        AuthError::AuthExecStart(error) => format!("its plugin cannot be started: {error}"),
+        AuthError::AuthExecStart(error) => {
+            let command = plugin.and_then(|plugin| plugin.command.as_deref());
+            let hint = plugin.and_then(|plugin| plugin.install_hint.as_deref());
+            let hint = hint.filter(|_| error.kind() == io::ErrorKind::NotFound);
+            let hint = hint.map_or_else(String::new, |hint| format!("; {}", hint.trim()));
+            let command = command.unwrap_or_default();
+            format!("its plugin {command} cannot be started: {error}{hint}")
+        }
         AuthError::MissingCommand => "its plugin has no command".to_owned(),
         AuthError::ReadTokenFile(error, path) => {
             format!("its token cannot be read from {}: {error}", path.display())
@@ -83,17 +104,30 @@ fn named(path: Option<&Path>) -> String {
 }
 
 fn refusal(status: &Status) -> String {
-    if status.message.is_empty() {
-        format!("the API server answered {} {}", status.code, status.reason)
-    } else {
-        status.message.clone()
+    /// What the client takes for the reason where an answer is not of Kubernetes.
+    const NO_STATUS: &str = "Failed to parse error data";
+    let Status {
+        code,
+        reason,
+        message,
+        ..
+    } = status;
+    if *code == 401 {
+        return "401 Unauthorized: the API server does not accept the credential of the kubeconfig's user; log in again, or ask \
+                haulout doctor why"
+            .to_owned();
+    }
+    match message.as_str() {
+        page if reason == NO_STATUS && page.starts_with('<') => {
+            format!("{code}: {}", CallFault::NotAnApiServer)
+        }
+        "" => format!("the API server answered {code} {}", foreign(reason)),
+        message => foreign(message),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]
@@ -110,7 +144,7 @@ mod tests {
             kube::Error::Auth(fault),
             kube::Error::Service(Box::new(io::Error::other(AuthError::MissingCommand))),
         ] {
-            let told = credential_fault(&error).unwrap();
+            let told = credential_fault(&error, None).unwrap();
             assert!(!told.contains("very-secret"), "{told}");
             assert!(
                 told.contains("no session") || told.contains("no command"),

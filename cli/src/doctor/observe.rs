@@ -16,7 +16,7 @@ use super::observations::{AccountFault, Body, Objects, Observations, OwnDoor, To
 use super::stanza::Stanza;
 use crate::chain;
 use crate::clock::Clock;
-use crate::cluster::{Cluster, ClusterError, call, shown_server};
+use crate::cluster::{Cluster, ClusterError, shown_server};
 use crate::exchange::{Parameters, Request};
 
 /// Looks at everything that can be seen; no answer from the API server ends it.
@@ -238,7 +238,8 @@ async fn account(config: Config) -> Result<Result<(Cluster, String), AccountFaul
     };
     let reviews: Api<SelfSubjectReview> = Api::all(cluster.client());
     let (parameters, review) = (PostParams::default(), SelfSubjectReview::default());
-    let review = call("your own name", reviews.create(&parameters, &review)).await;
+    let review = reviews.create(&parameters, &review);
+    let review = cluster.call("your own name", review).await;
     let name = |review: SelfSubjectReview| review.status?.user_info?.username;
     Ok(match review {
         Ok(review) => Ok((cluster, name(review).unwrap_or_default())),

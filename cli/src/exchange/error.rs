@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use haulout_api::credential::PLURAL;
 use haulout_api::group::VERSION;
+use haulout_https::by_way_of;
 use reqwest::StatusCode;
 
 use super::Parameters;
@@ -97,7 +98,7 @@ pub(crate) enum ExchangeError {
 impl ExchangeError {
     /// Names the cause that hides in the layers of an HTTP client's error.
     pub(super) fn from_transport(error: reqwest::Error, parameters: &Parameters) -> Self {
-        let authority = parameters.authority();
+        let authority = place(parameters);
         match TransportFault::of(&error) {
             TransportFault::TimedOut => Self::TimedOut { authority },
             TransportFault::ConnectionRefused => Self::ConnectionRefused { authority },
@@ -107,7 +108,7 @@ impl ExchangeError {
                 reason: reason.to_string(),
             },
             // The URL says nothing that the authority does not.
-            TransportFault::Other => Self::Transport {
+            TransportFault::NoTls | TransportFault::Other => Self::Transport {
                 authority,
                 source: error.without_url(),
             },
@@ -125,6 +126,12 @@ impl ExchangeError {
             _ => None,
         }
     }
+}
+
+/// Where an exchange goes, for messages.
+pub(super) fn place(parameters: &Parameters) -> String {
+    let authority = parameters.authority();
+    format!("{authority}{}", by_way_of(parameters.proxy().as_ref()))
 }
 
 fn detail(message: &str) -> impl fmt::Display {

@@ -1,6 +1,7 @@
 //! Where a token is exchanged, checked before anything is sent.
 
 use haulout_api::group::{ApiGroupSuffix, SuffixError};
+use haulout_https::{Proxy, ProxyRules};
 use reqwest::Url;
 
 use crate::arguments::ConciergeFlags;
@@ -55,6 +56,11 @@ impl Parameters {
             suffix: ApiGroupSuffix::parse(flags.concierge_api_group_suffix.as_str())
                 .map_err(ParameterError::Suffix)?,
         })
+    }
+
+    /// The proxy on the way to the endpoint, by the rules by which the client takes it.
+    pub(super) fn proxy(&self) -> Option<Proxy> {
+        ProxyRules::from_env().proxy_to(&self.endpoint)
     }
 
     /// Host and port of the endpoint, for messages.

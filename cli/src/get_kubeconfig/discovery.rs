@@ -16,7 +16,7 @@ use super::authenticator::{self, Authenticator, AuthenticatorKind, fault};
 use super::error::GetKubeconfigError;
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
-use crate::cluster::{Cluster, ClusterError, call, shown_server};
+use crate::cluster::{Cluster, ClusterError};
 use crate::console::Console;
 
 /// How often a CredentialIssuer is looked at whose strategies are pending.
@@ -83,7 +83,8 @@ impl Discovery<'_> {
         let (Ok(client), Ok(request)) = (self.cluster.anonymous(), request) else {
             return false;
         };
-        let answer = call("the login path", client.request::<Value>(request)).await;
+        let answer = client.request::<Value>(request);
+        let answer = self.cluster.call("the login path", answer).await;
         matches!(answer, Err(ClusterError::Refused { status, .. }) if [401, 403].contains(&status.code))
     }
 
@@ -93,17 +94,15 @@ impl Discovery<'_> {
         let name = self.flags.concierge_credential_issuer.as_str();
         if !name.is_empty() {
             let issuer = self.cluster.get(KIND, &api, name).await;
-            let issuer = issuer.map_err(|source| GetKubeconfigError::GetIssuer {
+            let issuer = issuer.map_err(|fault| GetKubeconfigError::GetIssuer {
                 name: name.to_owned(),
-                server: self.server(),
-                source: Box::new(source),
+                fault: Box::new(fault),
             })?;
             return issuer.ok_or_else(|| GetKubeconfigError::NoIssuerOfName(name.to_owned()));
         }
         let all = self.cluster.list(KIND, &api, "").await;
-        let mut all = all.map_err(|source| GetKubeconfigError::ListIssuers {
-            server: self.server(),
-            source: Box::new(source),
+        let mut all = all.map_err(|fault| GetKubeconfigError::ListIssuers {
+            fault: Box::new(fault),
         })?;
         match (all.pop(), all.as_slice()) {
             (None, _) => Err(GetKubeconfigError::NoIssuers(self.suffix.to_string())),
@@ -119,8 +118,10 @@ impl Discovery<'_> {
     }
 
     /// The authenticator that the flags name, else the only one that fits them.
-    pub(super) async fn authenticator(&self) -> Result<Authenticator, GetKubeconfigError> {
-        let kind = AuthenticatorKind::parse(&self.flags.concierge_authenticator_type)?;
+    pub(super) async fn authenticator(
+        &self,
+        kind: Option<AuthenticatorKind>,
+    ) -> Result<Authenticator, GetKubeconfigError> {
         let name = self.flags.concierge_authenticator_name.as_str();
         if let (Some(kind), false) = (kind, name.is_empty()) {
             return self.named_authenticator(kind, name).await;
@@ -132,10 +133,9 @@ impl Discovery<'_> {
         {
             let api = self.api(&self.suffix.authentication_group(), kind.kind());
             let all = self.cluster.list(kind.kind(), &api, "").await;
-            let all = all.map_err(|source| GetKubeconfigError::ListAuthenticators {
+            let all = all.map_err(|fault| GetKubeconfigError::ListAuthenticators {
                 kind: kind.kind(),
-                server: self.server(),
-                source: Box::new(source),
+                fault: Box::new(fault),
             })?;
             found.extend(
                 all.into_iter()
@@ -152,21 +152,16 @@ impl Discovery<'_> {
     ) -> Result<Authenticator, GetKubeconfigError> {
         let api = self.api(&self.suffix.authentication_group(), kind.kind());
         let object = self.cluster.get(kind.kind(), &api, name).await;
-        let object = object.map_err(|source| GetKubeconfigError::GetAuthenticator {
+        let object = object.map_err(|fault| GetKubeconfigError::GetAuthenticator {
             kind: kind.kind(),
             name: name.to_owned(),
-            server: self.server(),
-            source: Box::new(source),
+            fault: Box::new(fault),
         })?;
         let object = object.ok_or_else(|| GetKubeconfigError::NoSuchAuthenticator {
             kind: kind.kind(),
             name: name.to_owned(),
         })?;
         Ok(read_authenticator(kind, &object))
-    }
-
-    fn server(&self) -> String {
-        shown_server(self.cluster.server())
     }
 
     fn api(&self, group: &str, kind: &str) -> Api<DynamicObject> {

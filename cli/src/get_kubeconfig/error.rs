@@ -50,21 +50,17 @@ pub(crate) enum GetKubeconfigError {
 
     // The CredentialIssuer.
     #[error(
-        "could not list CredentialIssuers at {server}; {}",
-        remedy(source, "--concierge-credential-issuer")
+        "could not list CredentialIssuers: {fault}{}",
+        remedy(fault, "--concierge-credential-issuer")
     )]
-    ListIssuers {
-        server: String,
-        source: Box<ClusterError>,
-    },
+    ListIssuers { fault: Box<ClusterError> },
     #[error(
-        "could not get CredentialIssuer \"{name}\" at {server}; {}",
-        remedy(source, "")
+        "could not get CredentialIssuer \"{name}\": {fault}{}",
+        remedy(fault, "")
     )]
     GetIssuer {
         name: String,
-        server: String,
-        source: Box<ClusterError>,
+        fault: Box<ClusterError>,
     },
     #[error(
         "could not find CredentialIssuer \"{0}\"; see --concierge-credential-issuer and --concierge-api-group-suffix"
@@ -104,23 +100,21 @@ pub(crate) enum GetKubeconfigError {
 
     // The authenticator.
     #[error(
-        "could not list {kind}s at {server}; {}",
+        "could not list {kind}s: {fault}{}",
         remedy(
-            source,
+            fault,
             "--concierge-authenticator-type and --concierge-authenticator-name"
         )
     )]
     ListAuthenticators {
         kind: &'static str,
-        server: String,
-        source: Box<ClusterError>,
+        fault: Box<ClusterError>,
     },
-    #[error("could not get {kind} \"{name}\" at {server}; {}", remedy(source, ""))]
+    #[error("could not get {kind} \"{name}\": {fault}{}", remedy(fault, ""))]
     GetAuthenticator {
         kind: &'static str,
         name: String,
-        server: String,
-        source: Box<ClusterError>,
+        fault: Box<ClusterError>,
     },
     #[error(
         "could not find {kind} \"{name}\"; see --concierge-authenticator-type and --concierge-authenticator-name"
@@ -237,19 +231,16 @@ impl From<ClusterError> for GetKubeconfigError {
     }
 }
 
-/// What to do where an object cannot be read. With these flags, less has to be read.
+/// What else to do where an object cannot be read. With these flags, less has to be read.
 fn remedy(error: &ClusterError, flags: &str) -> String {
     match error {
         ClusterError::Refused { status, .. } if status.code == 403 && !flags.is_empty() => {
-            format!("use an administrator's kubeconfig, or name it by {flags}")
+            format!("; use an administrator's kubeconfig, or name it by {flags}")
         }
         ClusterError::Refused { status, .. } if status.code == 403 => {
-            "use an administrator's kubeconfig".to_owned()
+            "; use an administrator's kubeconfig".to_owned()
         }
-        ClusterError::Refused { status, .. } if status.code == 401 => {
-            "the API server does not know the kubeconfig's user: renew its credentials".to_owned()
-        }
-        _ => "see whether kubectl reaches the cluster with this kubeconfig".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -263,6 +254,7 @@ mod tests {
     fn what_to_do_follows_from_what_is_wrong() {
         let refused = |code| ClusterError::Refused {
             what: "x",
+            server: "https://k".to_owned(),
             status: Box::new(Status {
                 code,
                 ..Status::default()
@@ -271,16 +263,10 @@ mod tests {
         for (error, flags, expected) in [
             (refused(403), "--flag", "or name it by --flag"),
             (refused(403), "", "use an administrator's kubeconfig"),
-            (refused(401), "--flag", "renew its credentials"),
-            (refused(500), "", "see whether kubectl reaches"),
-            (
-                ClusterError::TimedOut { what: "x" },
-                "",
-                "see whether kubectl reaches",
-            ),
+            (refused(401), "--flag", "log in again"),
         ] {
-            let remedy = remedy(&error, flags);
-            assert!(remedy.contains(expected), "{error}: {remedy}");
+            let told = format!("{error}{}", remedy(&error, flags));
+            assert!(told.contains(expected), "{told}");
         }
     }
 }

@@ -28,6 +28,7 @@ pub(super) struct FoundIssuer {
 pub(super) async fn ask(
     flags: &KubeconfigFlags,
     ca: Option<CaBundle>,
+    upstream: Upstream,
     found: FoundIssuer,
     console: &Console<'_>,
 ) -> Result<Oidc, GetKubeconfigError> {
@@ -65,7 +66,7 @@ pub(super) async fn ask(
         .await
         .map_err(discovery)?;
     let is_supervisor = provider.is_supervisor();
-    let upstream = upstream(flags, &client, &provider, console).await?;
+    let upstream = complete(upstream, &client, &provider, console).await?;
     let client_id = client_id(
         flags.oidc.oidc_client_id.as_deref(),
         is_supervisor,
@@ -102,18 +103,12 @@ pub(super) async fn ask(
 }
 
 /// The Supervisor's identity provider that users log in with; its list is asked for where the flags do not say all.
-async fn upstream(
-    flags: &KubeconfigFlags,
+async fn complete(
+    given: Upstream,
     client: &IssuerClient<'_>,
     provider: &Provider,
     console: &Console<'_>,
 ) -> Result<Upstream, GetKubeconfigError> {
-    let given = Upstream {
-        name: flags.upstream_identity_provider_name.clone(),
-        type_: flags.upstream_identity_provider_type.clone(),
-        flow: flags.upstream_identity_provider_flow.clone(),
-    }
-    .checked()?;
     if !provider.is_supervisor() || given.is_whole() {
         return Ok(given);
     }

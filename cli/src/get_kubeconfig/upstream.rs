@@ -4,8 +4,8 @@ use clap::ValueEnum as _;
 use haulout_https::foreign;
 
 use super::error::GetKubeconfigError;
-use crate::arguments::Flow;
-use crate::oidc::identity_providers::{IdentityProvider, json};
+use crate::arguments::{Flow, KubeconfigFlags};
+use crate::oidc::identity_providers::{FlowChoice, IdentityProvider, json};
 
 /// An identity provider and a flow of it; empty where the kubeconfig is to name none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,9 +16,19 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
+    /// That which the flags name.
+    pub(super) fn given(flags: &KubeconfigFlags) -> Result<Self, GetKubeconfigError> {
+        Self {
+            name: flags.upstream_identity_provider_name.clone(),
+            type_: flags.upstream_identity_provider_type.clone(),
+            flow: flags.upstream_identity_provider_flow.clone(),
+        }
+        .checked()
+    }
+
     /// Refuses a flow that `login oidc` would refuse in the kubeconfig.
-    pub(super) fn checked(self) -> Result<Self, GetKubeconfigError> {
-        match self.flow.is_empty() || is_known(&self.flow) {
+    fn checked(self) -> Result<Self, GetKubeconfigError> {
+        match self.flow.is_empty() || Flow::from_str(&self.flow, false).is_ok() {
             true => Ok(self),
             false => Err(GetKubeconfigError::UnknownFlow(self.flow)),
         }
@@ -54,24 +64,25 @@ impl Upstream {
                 return Err(GetKubeconfigError::SeveralIdentityProviders(json(list)));
             }
         };
-        let flows = &found.flows;
-        let flow = match flows.iter().find(|flow| is_known(flow)) {
-            _ if flows.is_empty() => self.flow,
-            Some(first) if self.flow.is_empty() => first.clone(),
-            None if self.flow.is_empty() => {
-                return Err(GetKubeconfigError::NoKnownFlow {
-                    name: foreign(&found.name),
-                    offered: flows.join(", "),
-                });
-            }
-            _ if !flows.contains(&self.flow) => {
+        let wanted = Some(self.flow.as_str()).filter(|flow| !flow.is_empty());
+        let name = || foreign(&found.name);
+        let offered = || found.flows.join(", ");
+        let flow = match found.choose_flow(wanted) {
+            FlowChoice::Flow(flow) => flow.to_owned(),
+            FlowChoice::NoneListed => self.flow,
+            FlowChoice::NotListed(flow) => {
                 return Err(GetKubeconfigError::NoSuchFlow {
-                    name: foreign(&found.name),
-                    flow: self.flow,
-                    offered: flows.join(", "),
+                    name: name(),
+                    flow: flow.to_owned(),
+                    offered: offered(),
                 });
             }
-            _ => self.flow,
+            FlowChoice::NoneKnown => {
+                return Err(GetKubeconfigError::NoKnownFlow {
+                    name: name(),
+                    offered: offered(),
+                });
+            }
         };
         Ok(Self {
             name: found.name.clone(),
@@ -79,11 +90,6 @@ impl Upstream {
             flow,
         })
     }
-}
-
-/// Whether `login oidc` takes it.
-fn is_known(flow: &str) -> bool {
-    Flow::from_str(flow, false).is_ok()
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use super::state::{Anonymous, Authenticator, Concierge, Issuer, Service, Source,
 use super::steps::{RELEASE_NAME, RELEASE_NAMESPACE};
 use crate::agent_placement::ControlPlane;
 use crate::chain;
-use crate::cluster::{Cluster, ClusterError, call};
+use crate::cluster::{Cluster, ClusterError};
 use crate::installation::{AGENT_NAMESPACE, NAMESPACE, RELEASE};
 
 /// Made by the chart. Unlike a namespace and what is in it, only who has its rights can make it.
@@ -35,7 +35,9 @@ pub(super) async fn observe(
     cluster: &Cluster,
     suffix: Option<&ApiGroupSuffix>,
 ) -> Result<State, MigrateError> {
-    let version = call("the version", cluster.client().apiserver_version()).await?;
+    let version = cluster
+        .call("the version", cluster.client().apiserver_version())
+        .await?;
     let services: Api<APIService> = Api::all(cluster.client());
     let services = cluster.list("the APIServices", &services, "").await?;
     let suffix = match suffix {
@@ -296,7 +298,8 @@ async fn anonymous(cluster: &Cluster, suffix: &ApiGroupSuffix) -> Anonymous {
     let kind = GroupVersionKind::gvk(&suffix.login_group(), VERSION, credential::KIND);
     let resource = ApiResource::from_gvk_with_plural(&kind, credential::PLURAL);
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    match call("the login path", api.list(&ListParams::default())).await {
+    let list = ListParams::default();
+    match cluster.call("the login path", api.list(&list)).await {
         Ok(_) => Anonymous::Admitted,
         Err(ClusterError::Refused { status, .. }) if status.code == 401 => Anonymous::Refused,
         Err(ClusterError::Refused { .. }) => Anonymous::Admitted,

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::OidcError;
 use super::authorization::Attempt;
-use super::error::Step;
+use super::error::{Step, unreadable};
 use super::provider;
 use super::seconds::Seconds;
 use super::tokens::{TokenAnswer, TokenEndpoint};
@@ -101,7 +101,7 @@ pub(crate) async fn begin(
         answer => answer?,
     };
     let code: Result<DeviceCode, _> = serde_json::from_slice(&answer.body);
-    let code = code.map_err(|cause| OidcError::Document { step, cause })?;
+    let code = code.map_err(|cause| unreadable(step, url, cause))?;
     Ok(DeviceCode { verifier, ..code })
 }
 

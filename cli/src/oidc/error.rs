@@ -89,15 +89,16 @@ pub(crate) enum OidcError {
     },
     /// The text of the cause may repeat a secret of the answer.
     #[error(
-        "failed to {step}: the answer cannot be read: {:?} error in line {}, column {}",
-        cause.classify(), cause.line(), cause.column()
+        "failed to {step}: the answer of {url} cannot be read: {:?} error in line {}, column {}; {}",
+        cause.classify(), cause.line(), cause.column(), remedy::of_document(*step)
     )]
     Document {
         step: Step,
+        url: String,
         cause: serde_json::Error,
     },
     #[error(
-        "the issuer \"{asked}\" calls itself \"{}\" in its discovery document; write it exactly so in --issuer",
+        "the issuer \"{asked}\" calls itself \"{}\" in its discovery document; write it exactly so",
         foreign(found)
     )]
     OtherIssuer { asked: String, found: String },
@@ -236,6 +237,12 @@ pub(crate) fn refused(step: Step, url: &Url, answer: &Answer) -> OidcError {
     }
 }
 
+/// The error that an answer is which is not what `step` wants.
+pub(crate) fn unreadable(step: Step, url: &Url, cause: serde_json::Error) -> OidcError {
+    let url = place(url);
+    OidcError::Document { step, url, cause }
+}
+
 /// A URL without what may be secret in it.
 pub(crate) fn place(url: &Url) -> String {
     let mut url = url.clone();
@@ -253,12 +260,13 @@ mod tests {
     fn an_answer_that_cannot_be_read_is_not_repeated() {
         let cause = serde_json::from_str::<u64>(r#""very-secret""#).unwrap_err();
         assert!(cause.to_string().contains("very-secret"));
-        let step = Step::Device;
-        let text = crate::chain(&OidcError::Document { step, cause });
+        let url = Url::parse("https://login.example.com/device?secret=very-secret").unwrap();
+        let text = crate::chain(&unreadable(Step::Device, &url, cause));
         assert!(!text.contains("very-secret"), "{text}");
-        assert!(
-            text.ends_with("cannot be read: Data error in line 1, column 13"),
-            "{text}"
+        assert_eq!(
+            text,
+            "failed to ask for a device code: the answer of https://login.example.com/device cannot be read: Data error in line 1, \
+             column 13; its administrator has to know"
         );
     }
 

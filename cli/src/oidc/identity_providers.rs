@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::authorization::UpstreamProvider;
-use super::error::{Step, refused};
+use super::error::{Step, refused, unreadable};
 use super::provider::Provider;
 use super::{IssuerClient, OidcError};
 
@@ -25,6 +25,34 @@ pub(crate) struct IdentityProvider {
     pub(crate) type_: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) flows: Vec<String>,
+}
+
+/// What an identity provider's flows leave of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlowChoice<'a> {
+    Flow(&'a str),
+    /// It lists no flows at all.
+    NoneListed,
+    /// It lists others than this one, which is asked for.
+    NotListed(&'a str),
+    /// None is asked for, and it lists none that a login takes.
+    NoneKnown,
+}
+
+impl IdentityProvider {
+    /// The flow that is asked for, else the first that a login takes.
+    pub(crate) fn choose_flow<'a>(&'a self, wanted: Option<&'a str>) -> FlowChoice<'a> {
+        let mut flows = self.flows.iter().map(String::as_str);
+        match wanted {
+            _ if self.flows.is_empty() => FlowChoice::NoneListed,
+            Some(wanted) if flows.any(|flow| flow == wanted) => FlowChoice::Flow(wanted),
+            Some(wanted) => FlowChoice::NotListed(wanted),
+            None => {
+                let known = flows.find(|flow| ["browser_authcode", "cli_password"].contains(flow));
+                known.map_or(FlowChoice::NoneKnown, FlowChoice::Flow)
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +90,11 @@ pub(crate) enum ChoiceError {
     },
     #[error("the identity provider \"{name}\" offers no flow to log in by")]
     NoFlows { name: String },
+    #[error(
+        "the identity provider \"{name}\" offers no flow that `haulout login oidc` knows, only {offered}; a newer haulout may, or \
+         name another identity provider"
+    )]
+    NoKnownFlow { name: String, offered: String },
 }
 
 /// Asks a Supervisor for its list.
@@ -76,10 +109,10 @@ pub(crate) async fn list(
     if answer.status != StatusCode::OK {
         return Err(refused(step, &url, &answer));
     }
-    serde_json::from_slice(&answer.body).map_err(|cause| OidcError::Document { step, cause })
+    serde_json::from_slice(&answer.body).map_err(|cause| unreadable(step, &url, cause))
 }
 
-/// The flow by which to log in with this provider: that which is asked for, or the first that it offers.
+/// The flow by which to log in with this provider: that which is asked for, or the first that it offers and a login takes.
 pub(crate) fn choose_flow(
     list: &IdentityProviders,
     wanted: &UpstreamProvider,
@@ -102,16 +135,17 @@ pub(crate) fn choose_flow(
         found: json(providers),
     })?;
     let name = name.clone();
-    match (flow, found.flows.first()) {
-        (_, None) => Err(ChoiceError::NoFlows { name }),
-        (None, Some(first)) => Ok(first.clone()),
-        (Some(flow), Some(_)) if found.flows.iter().any(|offered| offered == flow) => {
-            Ok(flow.to_owned())
-        }
-        (Some(flow), Some(_)) => Err(ChoiceError::Flow {
+    match found.choose_flow(flow) {
+        FlowChoice::Flow(flow) => Ok(flow.to_owned()),
+        FlowChoice::NoneListed => Err(ChoiceError::NoFlows { name }),
+        FlowChoice::NotListed(flow) => Err(ChoiceError::Flow {
             name,
             flow: flow.to_owned(),
             offered: json(&found.flows),
+        }),
+        FlowChoice::NoneKnown => Err(ChoiceError::NoKnownFlow {
+            name,
+            offered: foreign(&found.flows.join(", ")),
         }),
     }
 }
@@ -131,6 +165,8 @@ mod tests {
                 "pinniped_identity_providers": [
                     {"name": "my-ldap", "type": "ldap", "flows": ["cli_password", "browser_authcode"]},
                     {"name": "my-oidc 🦭", "type": "oidc", "flows": ["browser_authcode"]},
+                    {"name": "newer", "type": "oidc", "flows": ["by_mail", "cli_password"]},
+                    {"name": "newest", "type": "oidc", "flows": ["by_mail"]},
                     {"name": "old", "type": "oidc"}
                 ],
                 "pinniped_supported_identity_provider_types": [{"type": "ldap"}, {"type": "oidc"}]
@@ -158,6 +194,7 @@ mod tests {
                 "browser_authcode",
             ),
             ("my-oidc 🦭", "oidc", None, "browser_authcode"),
+            ("newer", "oidc", None, "cli_password"),
         ] {
             assert_eq!(choose(name, type_, flow).as_deref(), Ok(expected), "{name}");
         }
@@ -185,7 +222,13 @@ mod tests {
                 Some("cli_password"),
                 "does not offer the flow \"cli_password\"; it offers [\"browser_authcode\"]",
             ),
-            ("old", "oidc", None, "offers no flow"),
+            ("old", "oidc", None, "offers no flow to log in by"),
+            (
+                "newest",
+                "oidc",
+                None,
+                "offers no flow that `haulout login oidc` knows, only by_mail;",
+            ),
         ] {
             let error = choose(name, type_, flow).unwrap_err();
             assert!(error.contains(expected), "{error}");

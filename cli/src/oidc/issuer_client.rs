@@ -65,6 +65,9 @@ impl<'a> IssuerClient<'a> {
     ) -> Result<Answer, OidcError> {
         match &answer {
             Ok(answer) => {
+                if let Some(proxy) = self.https.proxy_to(url) {
+                    self.console.debug(|| format!("{step}: by way of {proxy}"));
+                }
                 let call = (method, &place(url) as &dyn std::fmt::Display);
                 let id = failed_audit_id(answer);
                 self.console.debug_answer(&step, call, answer.status, id);

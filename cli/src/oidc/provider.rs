@@ -8,7 +8,7 @@ use url::Url;
 
 use super::IssuerClient;
 use super::OidcError;
-use super::error::{Step, refused};
+use super::error::{Step, refused, unreadable};
 
 /// The endpoints of an issuer, as far as they are used here; each is an `https` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,15 +81,15 @@ pub(crate) async fn discover(
     if answer.status != StatusCode::OK {
         return Err(refused(Step::Discovery, &url, &answer));
     }
-    read(issuer, &answer.body)
+    let document = serde_json::from_slice(&answer.body);
+    read(
+        issuer,
+        document.map_err(|cause| unreadable(Step::Discovery, &url, cause))?,
+    )
 }
 
-/// Reads the document of `issuer`.
-fn read(issuer: &str, body: &[u8]) -> Result<Provider, OidcError> {
-    let document: Document = serde_json::from_slice(body).map_err(|cause| OidcError::Document {
-        step: Step::Discovery,
-        cause,
-    })?;
+/// What the document of `issuer` says.
+fn read(issuer: &str, document: Document) -> Result<Provider, OidcError> {
     if document.issuer != issuer {
         return Err(OidcError::OtherIssuer {
             asked: issuer.to_owned(),
@@ -180,7 +180,12 @@ mod tests {
     }
 
     fn read_json(document: &Value) -> Result<Provider, OidcError> {
-        read(ISSUER, document.to_string().as_bytes())
+        let url = Url::parse(ISSUER).unwrap();
+        let read_document = serde_json::from_value(document.clone());
+        read(
+            ISSUER,
+            read_document.map_err(|cause| unreadable(Step::Discovery, &url, cause))?,
+        )
     }
 
     #[test]

@@ -11,7 +11,7 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use super::authorization::{Attempt, Client};
-use super::error::{Step, refused};
+use super::error::{Step, refused, unreadable};
 use super::provider::Provider;
 use super::seconds::Seconds;
 use super::{IssuerClient, OidcError};
@@ -132,7 +132,7 @@ impl TokenEndpoint<'_> {
                 expected: "application/json",
             });
         }
-        let answer = read(step, &answer)?;
+        let answer = self.read(step, &answer)?;
         for (field, found, expected) in [
             ("token_type", &answer.token_type, "N_A"),
             ("issued_token_type", &answer.issued_token_type, JWT_TYPE),
@@ -210,7 +210,13 @@ impl TokenEndpoint<'_> {
     }
 
     async fn ask(&self, step: Step, form: &[(&str, &str)]) -> Result<TokenAnswer, OidcError> {
-        read(step, &self.post(step, form).await?)
+        let answer = self.post(step, form).await?;
+        self.read(step, &answer)
+    }
+
+    fn read(&self, step: Step, answer: &Answer) -> Result<TokenAnswer, OidcError> {
+        let url = &self.provider.token_endpoint;
+        serde_json::from_slice(&answer.body).map_err(|cause| unreadable(step, url, cause))
     }
 
     /// The default of discovery, unless the issuer lists only the other.
@@ -218,10 +224,6 @@ impl TokenEndpoint<'_> {
         let methods = &self.provider.token_endpoint_auth_methods_supported;
         (methods.as_ref()).is_none_or(|methods| methods.iter().any(|m| m == "client_secret_basic"))
     }
-}
-
-fn read(step: Step, answer: &Answer) -> Result<TokenAnswer, OidcError> {
-    serde_json::from_slice(&answer.body).map_err(|cause| OidcError::Document { step, cause })
 }
 
 /// RFC 6749, 2.3.1: both parts are encoded as in a form first.

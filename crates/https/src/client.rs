@@ -13,6 +13,7 @@ use crate::body::{BodyError, read_body};
 use crate::connection::{self, ConnectionError};
 use crate::error::{CallError, CallFault, ClientError};
 use crate::lookup::Resolver;
+use crate::proxy::{Proxy, ProxyRules};
 use crate::tls::{TrustRoots, client_config};
 
 /// Longest time that connecting may take.
@@ -38,6 +39,7 @@ pub struct HttpsClient {
     pub(crate) tls: Arc<ClientConfig>,
     resolver: Resolver,
     limits: Limits,
+    proxies: Arc<ProxyRules>,
 }
 
 impl HttpsClient {
@@ -70,6 +72,7 @@ impl HttpsClient {
             tls: Arc::new(tls),
             resolver,
             limits,
+            proxies: Arc::new(ProxyRules::from_env()),
         })
     }
 
@@ -129,6 +132,11 @@ impl HttpsClient {
         self.call("Post", request).await
     }
 
+    /// The proxy on the way to `url`.
+    pub fn proxy_to(&self, url: &Url) -> Option<Proxy> {
+        self.proxies.proxy_to(url)
+    }
+
     /// Whether the server of `url` can be reached and its certificate is accepted. No request is made and no proxy is used.
     ///
     /// # Errors
@@ -139,9 +147,11 @@ impl HttpsClient {
 
     async fn call(&self, verb: &'static str, request: Request) -> Result<Answer, CallError> {
         let url = request.url().clone();
-        self.answer(request)
-            .await
-            .map_err(|error| CallError::new(verb, url, CallFault::new(error, self.limits.time)))
+        self.answer(request).await.map_err(|error| {
+            let fault = CallFault::new(error, self.limits.time);
+            let proxy = self.proxies.proxy_to(&url);
+            CallError::new(verb, url, proxy, fault)
+        })
     }
 
     async fn answer(&self, request: Request) -> Result<Answer, BodyError> {

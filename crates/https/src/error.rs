@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::body::BodyError;
 use crate::client::CONNECT_TIMEOUT;
+use crate::proxy::Proxy;
 
 /// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -22,23 +23,39 @@ pub enum ClientError {
 
 /// No whole answer came.
 #[derive(Debug, thiserror::Error)]
-#[error("{verb} \"{url}\": {fault}")]
+#[error("{verb} \"{url}\"{}: {fault}", by_way_of(proxy.as_ref()))]
 pub struct CallError {
     verb: &'static str,
     url: Url,
+    proxy: Option<Proxy>,
     /// What went wrong.
     pub fault: CallFault,
 }
 
 impl CallError {
     /// A password in `url` is not repeated.
-    pub(crate) fn new(verb: &'static str, mut url: Url, fault: CallFault) -> Self {
+    pub(crate) fn new(
+        verb: &'static str,
+        mut url: Url,
+        proxy: Option<Proxy>,
+        fault: CallFault,
+    ) -> Self {
         if url.password().is_some() {
             // Only URLs that cannot have a password refuse one.
             let _replaced = url.set_password(Some("xxxxx"));
         }
-        Self { verb, url, fault }
+        Self {
+            verb,
+            url,
+            proxy,
+            fault,
+        }
     }
+}
+
+/// What a message about a call says of the proxy on its way, which may be what fails.
+pub fn by_way_of(proxy: Option<&Proxy>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" by way of {proxy}"))
 }
 
 /// What can go wrong in a call.

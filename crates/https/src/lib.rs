@@ -20,9 +20,9 @@ pub use body::{BodyError, read_body};
 pub use client::{Answer, HttpsClient, Limits};
 pub use clients::HttpsClients;
 pub use connection::ConnectionError;
-pub use error::{CallError, CallFault, ClientError, causes};
+pub use error::{CallError, CallFault, ClientError, by_way_of, causes};
 pub use lookup::{LookupError, MAX_LOOKUPS};
-pub use proxy::{ProxyError, ProxyRules};
+pub use proxy::{Proxy, ProxyError, ProxyRules};
 pub use tls::TrustRoots;
 
 /// Text from outside as it may stand in a message: invisible characters escaped, and cut to a length that cannot flood a

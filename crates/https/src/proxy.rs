@@ -1,5 +1,7 @@
 //! Which calls go through a proxy, by the rules and the code by which the client itself decides.
 
+use std::fmt;
+
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
@@ -8,7 +10,22 @@ use url::Url;
 #[derive(Debug)]
 pub struct ProxyRules {
     matcher: Matcher,
-    unusable: Option<&'static str>,
+    /// The variable that names the proxy; empty where none does.
+    variable: &'static str,
+    is_unusable: bool,
+}
+
+/// A proxy, without a user and password, and the variable that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    url: String,
+    variable: &'static str,
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the proxy {} ({})", self.url, self.variable)
+    }
 }
 
 /// No proxy can be found in a variable. Its value is not repeated: it may hold a password.
@@ -43,7 +60,8 @@ impl ProxyRules {
         let is_unusable = !proxy.is_empty() && !is_http_proxy(&proxy);
         Self {
             matcher: Matcher::builder().https(proxy).no(exempt).build(),
-            unusable: is_unusable.then_some(name),
+            variable: name,
+            is_unusable,
         }
     }
 
@@ -52,13 +70,26 @@ impl ProxyRules {
     /// # Errors
     /// A proxy is configured in a way that the client cannot use, so that it would call directly.
     pub fn apply_to(&self, url: &Url) -> Result<bool, ProxyError> {
-        match self.unusable {
-            Some(variable) => Err(ProxyError(variable)),
-            None => Ok(url
-                .as_str()
-                .parse()
-                .is_ok_and(|uri| self.matcher.intercept(&uri).is_some())),
+        match self.is_unusable {
+            true => Err(ProxyError(self.variable)),
+            false => Ok(self.proxy_to(url).is_some()),
         }
+    }
+
+    /// The proxy between us and `url`; none where the client would call directly.
+    pub fn proxy_to(&self, url: &Url) -> Option<Proxy> {
+        let target = url.as_str().parse().ok()?;
+        let proxy = self.matcher.intercept(&target)?;
+        let uri = proxy.uri();
+        // A password may have an `@` of its own.
+        let authority = uri.authority()?.as_str();
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        (!self.is_unusable).then(|| Proxy {
+            url: format!("{}://{host}", uri.scheme_str().unwrap_or("http")),
+            variable: self.variable,
+        })
     }
 }
 
@@ -154,6 +185,30 @@ mod tests {
         }
         let everything = [("HTTPS_PROXY", "proxy"), ("no_proxy", "*")];
         assert_eq!(judge(&everything, "https://example.com/"), Ok(false));
+    }
+
+    #[test]
+    fn a_proxy_is_told_without_its_password() {
+        let url = parsed("https://example.com/");
+        for (set, expected) in [
+            (vec![], None),
+            (
+                vec![("HTTPS_PROXY", "http://us:hunter2@proxy:3128/x")],
+                Some("the proxy http://proxy:3128 (HTTPS_PROXY)"),
+            ),
+            (
+                vec![("all_proxy", "us:hunter@2@proxy:3128")],
+                Some("the proxy http://proxy:3128 (all_proxy)"),
+            ),
+            (vec![("HTTPS_PROXY", "socks5://us:hunter2@proxy")], None),
+            (
+                vec![("HTTPS_PROXY", "proxy"), ("NO_PROXY", "example.com")],
+                None,
+            ),
+        ] {
+            let told = rules(&set).proxy_to(&url).map(|proxy| proxy.to_string());
+            assert_eq!(told.as_deref(), expected, "{set:?}");
+        }
     }
 
     #[test]

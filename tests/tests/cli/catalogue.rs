@@ -129,7 +129,10 @@ fn a_catalogue_is_got_from_a_server_that_is_trusted_and_from_nowhere_else() {
     }
     let outcome = run(&[&from], "");
     let error = outcome.error(1);
-    assert!(error.contains("certificate"), "{error}");
+    assert!(
+        error.contains("; name the CA of its server's certificate by --ca-bundle"),
+        "{error}"
+    );
     assert_eq!(
         server.received().len(),
         4,
@@ -147,5 +150,31 @@ fn what_is_no_catalogues_place_is_refused_at_once() {
         let from = format!("--from={from}");
         let outcome = run(&[&from], "");
         assert!(outcome.error(2).contains(expected), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn what_cannot_be_got_says_what_to_do() {
+    for (flags, code, expected) in [
+        (
+            &["--from=https://127.0.0.1:1/c"][..],
+            1,
+            "failed to get the catalogue: Get \"https://127.0.0.1:1/c\": Connection refused (os error 111); check --from and your \
+             network",
+        ),
+        (
+            &["--from=secret/a/b"],
+            1,
+            "there is no file secret/a/b; --from takes an https URL, configmap/NAMESPACE/NAME, a file, or - for stdin\n",
+        ),
+        (
+            &["--from=-", "--ca-bundle=/nowhere"],
+            2,
+            "--ca-bundle is for the server of a URL, and --from names none; leave it out\n",
+        ),
+    ] {
+        let outcome = run(flags, "");
+        let error = outcome.error(code);
+        assert!(error.contains(expected), "{error}");
     }
 }

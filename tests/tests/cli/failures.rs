@@ -322,3 +322,50 @@ fn ca_that_is_pem_but_no_certificate_is_an_error() {
     outcome.error(1);
     assert_eq!(server.received().len(), 0);
 }
+
+/// The environment is that of a whole process, so a child logs in: this program, run again for this one test.
+#[test]
+fn a_dead_proxy_is_told_as_such_and_without_its_password() {
+    const NAME: &str = "failures::a_dead_proxy_is_told_as_such_and_without_its_password";
+    const CHILD: &str = "HAULOUT_TEST_BEHIND_A_PROXY";
+    let told = "by way of the proxy http://127.0.0.1:1 (HTTPS_PROXY)";
+    if std::env::var_os(CHILD).is_some() {
+        let server = Server::start::<Response>([]);
+        let outcome = Machine::new().login(&server, &["-v"]);
+        let text = outcome.error(1);
+        let debug = format!("Debug: exchange the token at the cluster: {told}\n");
+        assert!(text.contains(&debug), "{text}");
+        let address = server.address();
+        let error = format!("{PREFIX}could not login: nothing listens at {address} {told}; check");
+        assert!(text.contains(&error), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+
+        let url = server.url();
+        let (issuer, catalogue) = (format!("--issuer={url}"), format!("--from={url}/clusters"));
+        for command in [
+            &["login", "oidc", &issuer, "--session-cache=none"][..],
+            &["kubeconfig", &catalogue],
+        ] {
+            let outcome = Machine::new().run(command);
+            let text = outcome.error(1);
+            assert!(text.contains(&format!("\" {told}: ")), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        assert!(server.received().is_empty());
+        return;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    for variable in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(variable);
+        command.env_remove(variable.to_lowercase());
+    }
+    let child = command
+        .args(["--exact", NAME])
+        .env(CHILD, "true")
+        .env("HTTPS_PROXY", "http://me:hunter2@127.0.0.1:1")
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    let passed = child.status.success() && output.contains("1 passed");
+    assert!(passed, "{output}");
+}

@@ -241,12 +241,30 @@ fn c115_what_cannot_be_loaded_is_named() {
 }
 
 #[test]
+fn wrong_flags_are_found_before_anybody_is_asked() {
+    let admin = Admin::new(&json!({"server": "https://127.0.0.1:1"}));
+    for (flag, expected) in [
+        (
+            "--upstream-identity-provider-flow=by_mail",
+            "Error: --upstream-identity-provider-flow=\"by_mail\" is no flow that `haulout login oidc` knows",
+        ),
+        (
+            "--concierge-authenticator-type=oidc",
+            "Error: invalid authenticator type \"oidc\"",
+        ),
+    ] {
+        let outcome = admin.run(&[flag]);
+        assert!(outcome.error(2).starts_with(expected), "{}", outcome.stderr);
+    }
+}
+
+#[test]
 fn the_cluster_out_of_reach_is_told_by_the_client_itself() {
     // Nobody listens there.
     let admin = Admin::new(&json!({"server": "https://127.0.0.1:1"}));
     let outcome = admin.run(&["--static-token-env=T"]);
     let error = outcome.error(1);
-    let expected = "Error: could not list CredentialIssuers at https://127.0.0.1:1; see whether kubectl reaches the cluster";
+    let expected = "Error: could not list CredentialIssuers: failed to read CredentialIssuer from https://127.0.0.1:1: nothing listens there; check";
     assert!(error.starts_with(expected), "{error}");
     assert!(!error.contains(SECRET), "{error}");
 }

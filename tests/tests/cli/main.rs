@@ -4,6 +4,7 @@
 
 mod cache;
 mod catalogue;
+mod cluster_failures;
 mod doctor;
 mod exchange;
 mod failures;

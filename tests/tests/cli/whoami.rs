@@ -218,7 +218,7 @@ fn c122_refusals_say_what_to_do() {
         ),
         (
             server::json(201, &json!({"kind": "Other"})),
-            "could not complete WhoAmIRequest: the answer is no WhoAmIRequest\n",
+            "could not complete WhoAmIRequest: the answer is no WhoAmIRequest; is https://",
         ),
     ] {
         let server = Server::start([answer]);
@@ -295,7 +295,7 @@ fn a_list_of_kubeconfigs_may_have_missing_files() {
         let outcome = machine.run(command);
         assert_eq!(outcome.code, ExitCode::FAILURE, "{command:?}");
         assert!(
-            !outcome.stderr.contains("the kubeconfig"),
+            !outcome.stderr.contains("failed to use the kubeconfig"),
             "{command:?}: {}",
             outcome.stderr
         );

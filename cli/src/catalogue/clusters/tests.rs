@@ -101,7 +101,14 @@ fn each_fault_names_its_field() {
         ],
     );
     let no_url = "clusters[0].proxyUrl is no URL";
-    assert_refused("proxyUrl", &[("http://u:very-secret@proxy", no_url)]);
+    assert_refused(
+        "proxyUrl",
+        &[
+            ("http://u:very-secret@proxy", no_url),
+            // Its scheme is `admin`, for whoever reads it so.
+            ("admin:very-secret@proxy:3128", no_url),
+        ],
+    );
     let key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
     assert_refused(
         "certificateAuthorityData",

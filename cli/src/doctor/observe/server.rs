@@ -225,7 +225,7 @@ fn unreachable(error: reqwest::Error) -> Unreachable {
             }
             other => Unreachable::Certificate(other.to_string()),
         },
-        TransportFault::Other => {
+        TransportFault::NoTls | TransportFault::Other => {
             let error = error.without_url();
             let innermost = causes(&error).last().map(ToString::to_string);
             Unreachable::Other(innermost.unwrap_or_default())

@@ -4,14 +4,18 @@ use haulout_https::CallFault;
 use http::StatusCode;
 use rustls::CertificateError;
 
+use super::Step;
 use crate::transport::TransportFault;
+
+/// Several commands get here, and their flags for it have several names.
+const IS_ISSUER: &str = "is that the URL of an OIDC issuer?";
 
 /// Where no whole answer came.
 pub(super) fn of_fault(fault: &CallFault) -> &'static str {
     match fault {
         CallFault::Transport(error) => of_transport(&TransportFault::of(error)),
         CallFault::TimedOut(_) => of_transport(&TransportFault::TimedOut),
-        CallFault::TooLong(_) => "is --issuer the URL of an OIDC issuer?",
+        CallFault::TooLong(_) => IS_ISSUER,
     }
 }
 
@@ -19,8 +23,11 @@ fn of_transport(fault: &TransportFault) -> &'static str {
     match fault {
         TransportFault::Certificate(reason) => of_certificate(reason),
         TransportFault::TlsVersion => "the issuer has to speak TLS 1.2 or later",
-        TransportFault::TimedOut | TransportFault::ConnectionRefused | TransportFault::Other => {
-            "check --issuer and your network, and HTTPS_PROXY where there is a proxy"
+        TransportFault::TimedOut
+        | TransportFault::ConnectionRefused
+        | TransportFault::NoTls
+        | TransportFault::Other => {
+            "check the issuer's URL and your network, and HTTPS_PROXY where there is a proxy"
         }
     }
 }
@@ -34,9 +41,19 @@ fn of_certificate(reason: &CertificateError) -> &'static str {
             "check the date and time of this computer, or have the issuer's certificate renewed"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "check --issuer: the certificate is for another name"
+            "check the issuer's URL: the certificate is for another name"
         }
-        _ => "name the CA of the issuer's certificate by --ca-bundle or --ca-bundle-data",
+        _ => {
+            "name the CA of the issuer's certificate by --ca-bundle, or --oidc-ca-bundle of `get kubeconfig`"
+        }
+    }
+}
+
+/// Where an answer is not what the step wants.
+pub(super) fn of_document(step: Step) -> &'static str {
+    match step {
+        Step::Discovery => IS_ISSUER,
+        _ => "its administrator has to know",
     }
 }
 
@@ -48,9 +65,9 @@ pub(super) fn of_status(status: StatusCode) -> &'static str {
             "try again, and if it stays so, tell its administrator"
         }
         status if status.is_redirection() => {
-            "redirects are not followed: put the final address into --issuer"
+            "redirects are not followed: the issuer's URL has to be the final address"
         }
-        _ => "is --issuer the URL of an OIDC issuer?",
+        _ => IS_ISSUER,
     }
 }
 
@@ -82,7 +99,7 @@ mod tests {
             assert!(advice.contains(expected), "{advice}");
         }
         for (status, expected) in [
-            (404, "is --issuer"),
+            (404, "is that the URL"),
             (302, "final address"),
             (429, "in a moment"),
             (503, "try again, and if"),

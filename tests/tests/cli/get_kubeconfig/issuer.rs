@@ -192,7 +192,7 @@ async fn c109_each_fault_of_the_issuer_has_a_text_of_its_own() {
             json!({}),
             Some((DISCOVERY, 200, "no")),
             at_discovery,
-            "the answer cannot be read",
+            "/.well-known/openid-configuration cannot be read: Syntax error in line 1, column 2; is that the URL of an OIDC issuer?\n",
         ),
         (
             other,
@@ -211,7 +211,7 @@ async fn c109_each_fault_of_the_issuer_has_a_text_of_its_own() {
             json!({}),
             Some((LIST, 200, "no")),
             at_list,
-            "the answer cannot be read",
+            "cannot be read: ",
         ),
     ] {
         let site = Site::new(Behaviour {

@@ -36,7 +36,7 @@ async fn c042_answers_that_are_no_token_for_the_cluster_are_refused_and_not_kept
         (
             json!({"access_token": null}),
             "application/json",
-            "the answer cannot be read",
+            "cannot be read: ",
         ),
     ];
     for (answer, content_type, expected) in cases {

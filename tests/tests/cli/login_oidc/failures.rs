@@ -34,7 +34,7 @@ async fn certificate_of_an_unknown_ca_names_the_flag_for_it() {
     let expected = format!(
         "{BEFORE}failed to read the issuer's discovery document: Get \"{issuer}/.well-known/openid-configuration\": \
          tls: failed to verify certificate: x509: certificate signed by unknown authority; \
-         name the CA of the issuer's certificate by --ca-bundle or --ca-bundle-data\n"
+         name the CA of the issuer's certificate by --ca-bundle, or --oidc-ca-bundle of `get kubeconfig`\n"
     );
     assert_fails(&outcome, 1, &expected);
 }
@@ -53,7 +53,8 @@ async fn issuer_that_is_away_is_named() {
         "{BEFORE}failed to read the issuer's discovery document: Get \"https://{address}/.well-known/openid-configuration\": "
     );
     assert_fails(&outcome, 1, &expected);
-    let remedy = "; check --issuer and your network, and HTTPS_PROXY where there is a proxy\n";
+    let remedy =
+        "; check the issuer's URL and your network, and HTTPS_PROXY where there is a proxy\n";
     assert_fails(&outcome, 1, remedy);
 }
 
@@ -66,7 +67,7 @@ fn issuer_that_is_ill_is_named_with_the_audit_id() {
         ),
         (
             404,
-            "answered 404 Not Found; is --issuer the URL of an OIDC issuer?",
+            "answered 404 Not Found; is that the URL of an OIDC issuer?",
         ),
         (302, "answered 302 Found; redirects are not followed"),
     ] {

@@ -40,7 +40,9 @@ pub(super) async fn c105_credential_issuers_are_none_several_missing_or_out_of_r
     );
     nobody.run(&[ENV]).await.assert_fails("is forbidden");
     let named = nobody.run(&[ENV, ISSUER]).await;
-    named.assert_fails("could not get CredentialIssuer \"first\" at https://");
+    named.assert_fails(
+        "could not get CredentialIssuer \"first\": failed to read CredentialIssuer from https://",
+    );
 }
 
 pub(super) async fn c106_failing_strategies_are_all_told(site: &Site) {

@@ -1,0 +1,216 @@
+//! What commands that read a cluster say where no API server answers.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+
+use crate::Machine;
+use crate::server::{self, Server, with_headers};
+
+const SECRET: &str = "another-secret";
+
+/// Each command that reads a cluster, and what its message begins with.
+const COMMANDS: [(&[&str], &str); 5] = [
+    (
+        &["whoami"],
+        "could not complete WhoAmIRequest: failed to read who you are from ",
+    ),
+    (
+        &["agent-values"],
+        "failed to read the pods of kube-controller-manager from ",
+    ),
+    (&["migrate"], "failed to read the version from "),
+    (
+        &["get", "kubeconfig", "--static-token-env=T"],
+        "could not list CredentialIssuers: failed to read CredentialIssuer from ",
+    ),
+    (
+        &["kubeconfig", "--from=configmap/a/b"],
+        "failed to read the catalogue's ConfigMap from ",
+    ),
+];
+
+/// A machine whose kubeconfig has this cluster.
+fn machine(cluster: &serde_json::Value) -> Machine {
+    let mut machine = Machine::new();
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "a", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": SECRET}}],
+        "contexts": [{"name": "c", "context": {"cluster": "a", "user": "u"}}],
+    });
+    let path = machine.home.path().join("kubeconfig");
+    std::fs::write(&path, config.to_string()).unwrap();
+    machine.set("KUBECONFIG", path.to_str().unwrap());
+    machine
+}
+
+/// That of a server, by this CA.
+fn cluster(url: &str, ca_pem: &str) -> serde_json::Value {
+    json!({"server": url, "certificate-authority-data": BASE64_STANDARD.encode(ca_pem)})
+}
+
+/// What a command said in its one line.
+fn told(machine: &Machine, command: &[&str]) -> String {
+    let outcome = machine.run(command);
+    let text = outcome.error(1);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(!text.contains(SECRET), "{text}");
+    text.to_owned()
+}
+
+#[test]
+fn each_command_says_where_it_asked_why_it_failed_and_what_to_do() {
+    let other = Server::start::<Response>([]);
+    for (command, beginning) in COMMANDS {
+        let page = || with_headers(200, [], "<html>log in</html>");
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "Unauthorized", "code": 401});
+        let tls = Server::start_by(move |_| server::json(401, &status));
+        let html = Server::start_by(move |_| page());
+        let plain = plain_http();
+        for (url, ca, expected) in [
+            (
+                "https://127.0.0.1:1",
+                tls.ca_pem(),
+                "nothing listens there; check the server of the kubeconfig and your network\n",
+            ),
+            (
+                &tls.url(),
+                other.ca_pem(),
+                "its certificate is not to be trusted (",
+            ),
+            (&plain, tls.ca_pem(), "it does not speak TLS; check"),
+            (
+                &tls.url(),
+                tls.ca_pem(),
+                "401 Unauthorized: the API server does not accept the credential of the kubeconfig's user; log in again",
+            ),
+            (
+                &html.url(),
+                html.ca_pem(),
+                "something else than an API server answers; check the server of the kubeconfig\n",
+            ),
+        ] {
+            let text = told(&machine(&cluster(url, ca)), command);
+            // What whoami has of its own for an answer that came.
+            if command == ["whoami"] && (expected.starts_with("401") || url == html.url()) {
+                assert!(
+                    text.contains("401 Unauthorized") || text.contains(url),
+                    "{text}"
+                );
+                continue;
+            }
+            let whole = format!("Error: {beginning}{url}: {expected}");
+            assert!(text.starts_with(&whole), "{text}\n{whole}");
+        }
+    }
+}
+
+/// A page of a proxy for an error, which the client takes for the message of a refusal.
+#[test]
+fn a_page_in_place_of_an_error_is_not_repeated() {
+    let html = Server::start_by(|_| with_headers(403, [], "<html>\n<b>log in</b></html>"));
+    let text = told(
+        &machine(&cluster(&html.url(), html.ca_pem())),
+        &["agent-values"],
+    );
+    let expected = "403: something else than an API server answers";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn passwords_in_urls_are_not_shown_and_the_proxy_is_named() {
+    let server = json!({
+        "server": format!("https://admin:{SECRET}@k.example.com:6443"),
+        "proxy-url": format!("http://who:{SECRET}@127.0.0.1:1"),
+    });
+    let text = told(&machine(&server), &["agent-values"]);
+    let expected = "from https://k.example.com:6443 by way of the proxy http://127.0.0.1:1: ";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn a_silent_cluster_is_waited_for_no_longer_than_the_flag_says() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    for command in [
+        &[
+            "get",
+            "kubeconfig",
+            "--static-token-env=T",
+            "--timeout=300ms",
+        ][..],
+        &["whoami", "--timeout=300ms"],
+    ] {
+        let text = told(&machine(&json!({"server": url})), command);
+        let expected = "the API server did not answer within 0.3 s; ";
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+/// The URL of a server that answers as one without TLS does.
+fn plain_http() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _hello = stream.read(&mut [0; 4096]).unwrap();
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn a_server_whose_answers_have_no_end_is_left() {
+    let body = Body::from_stream(futures_util::stream::repeat(Ok::<_, Infallible>(
+        Bytes::from(vec![b' '; 1 << 20]),
+    )));
+    let long = Server::start([Response::new(body)]);
+    let text = told(
+        &machine(&cluster(&long.url(), long.ca_pem())),
+        &["agent-values"],
+    );
+    let expected = "its answer is longer than 64 MiB; check the server of the kubeconfig";
+    assert!(text.contains(expected), "{text}");
+
+    let more = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": "more"}, "items": []});
+    let many = Server::start_by(move |_| server::json(200, &more));
+    let text = told(
+        &machine(&cluster(&many.url(), many.ca_pem())),
+        &["agent-values"],
+    );
+    let expected = "there are more than 100000, or its answers have no end";
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(many.received().len(), 200);
+}
+
+#[test]
+fn a_plugin_that_is_not_there_is_named_with_where_to_get_it() {
+    let machine = machine(&json!({"server": "https://127.0.0.1:1"}));
+    let path = machine.home.path().join("kubeconfig");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["users"][0]["user"] = json!({"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "no-such-plugin",
+        "interactiveMode": "Never",
+        "installHint": "get it at https://intranet.example.com\n",
+    }});
+    std::fs::write(&path, config.to_string()).unwrap();
+    for (command, _) in COMMANDS {
+        let text = told(&machine, command);
+        let expected = "its plugin no-such-plugin cannot be started: No such file or directory (os error 2); \
+                        get it at https://intranet.example.com\n";
+        assert!(text.ends_with(expected), "{text}");
+    }
+}
