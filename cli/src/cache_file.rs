@@ -12,10 +12,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::Environment;
-use crate::private_file::{
-    self, create_private_folder, folder, private, remove_if_there, with_extension,
-};
+use crate::private_file::{self, create_private_folder, folder, remove_if_there};
+use crate::{Environment, lock_file};
 
 pub(crate) use document::Contents;
 pub(crate) use error::CacheError;
@@ -131,14 +129,14 @@ impl<C: Contents> CacheFile<C> {
                 path: self.path.clone(),
             });
         }
-        std::fs::rename(&self.path, with_extension(&self.path, DAMAGED))
+        std::fs::rename(&self.path, self.path.with_added_extension(DAMAGED))
             .map_err(|error| CacheError::Write(C::NAME, error))
     }
 
     /// Deletes what a writer that failed, or a damaged file, has left of secrets.
     pub(crate) fn remove_remains(&self) -> Result<(), CacheError> {
         for extension in [NEW, DAMAGED] {
-            remove_if_there(&with_extension(&self.path, extension))
+            remove_if_there(&self.path.with_added_extension(extension))
                 .map_err(|error| CacheError::Write(C::NAME, error))?;
         }
         Ok(())
@@ -156,10 +154,7 @@ impl<C: Contents> CacheFile<C> {
     }
 
     fn open_lock(&self) -> Result<File, CacheError> {
-        let path = with_extension(&self.path, "lock");
-        // NFS gives a shared lock only to whoever may read, and an exclusive one only to whoever may write.
-        private(OpenOptions::new().read(true).write(true).create(true))
-            .open(path)
+        lock_file::open(&self.path.with_added_extension("lock"))
             .map_err(|error| CacheError::Lock(C::NAME, error))
     }
 
@@ -210,7 +205,7 @@ impl<C: Contents> CacheFile<C> {
     fn replace(&self, contents: C) -> Result<(), CacheError> {
         let text =
             document::to_text(contents).map_err(|error| CacheError::Encode(C::NAME, error))?;
-        let new = with_extension(&self.path, NEW);
+        let new = self.path.with_added_extension(NEW);
         let write = || {
             // One that was left behind may be readable for others.
             remove_if_there(&new)?;

@@ -165,8 +165,9 @@ pub(crate) fn run(
                 left += 1;
                 let why = crate::chain(&error);
                 // The line on stdout says what was done in any case.
-                let warning = format!("Warning: {issuer} did not revoke the session: {why}");
-                console.tell(&crate::printable(&warning));
+                console.say(format_args!(
+                    "Warning: {issuer} did not revoke the session: {why}"
+                ));
                 format!("Logged out of {issuer} here alone.")
             }
         };

@@ -59,7 +59,7 @@ fn c120_folder_and_files_are_private() {
     assert_eq!(mode(folder), 0o700);
     assert_eq!(mode(folder.parent().unwrap()), 0o700);
     assert_eq!(mode(file.path()), 0o600);
-    assert_eq!(mode(&with_extension(file.path(), "lock")), 0o600);
+    assert_eq!(mode(&file.path().with_added_extension("lock")), 0o600);
 }
 
 /// Also where the old file, or one left behind by a crash, was open to others.
@@ -72,7 +72,7 @@ fn file_is_replaced_not_rewritten() {
     note(&file, "a").unwrap();
     let open_to_all = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(file.path(), open_to_all.clone()).unwrap();
-    let left_behind = with_extension(file.path(), NEW);
+    let left_behind = file.path().with_added_extension(NEW);
     std::fs::write(&left_behind, "half").unwrap();
     std::fs::set_permissions(&left_behind, open_to_all).unwrap();
     let old = std::fs::metadata(file.path()).unwrap().ino();
@@ -124,7 +124,7 @@ fn c119_damaged_file_is_told_of_and_replaced() {
         );
         note(&file, "b").unwrap();
         assert_eq!(notes(&file), ["b"], "{damaged}");
-        let aside = with_extension(file.path(), DAMAGED);
+        let aside = file.path().with_added_extension(DAMAGED);
         assert_eq!(std::fs::read_to_string(&aside).unwrap(), damaged);
         file.remove_remains().unwrap();
         assert!(!aside.exists());
