@@ -66,9 +66,10 @@ impl<C: Contents> CacheFile<C> {
 
     /// What the file holds; nothing where it is missing. Creates nothing.
     pub(crate) fn get(&self) -> Result<C, CacheError> {
-        if !self.path.exists() {
+        if self.open()?.is_none() {
             return Ok(C::default());
         }
+        self.check_name()?;
         // Pinniped's CLI rewrites the file in place, so reading needs the lock too.
         let lock = self.open_lock()?;
         self.try_repeatedly(|| lock.try_lock_shared())?;
@@ -83,6 +84,7 @@ impl<C: Contents> CacheFile<C> {
         &self,
         change: impl FnOnce(&mut C) -> Result<(), CacheError>,
     ) -> Result<(), CacheError> {
+        self.check_name()?;
         create_private_folder(folder(&self.path))
             .map_err(|error| CacheError::CreateFolder(C::NAME, error))?;
         let lock = self.open_lock()?;
@@ -96,28 +98,38 @@ impl<C: Contents> CacheFile<C> {
         let is_readable = stored.is_some();
         let mut contents = stored.unwrap_or_default();
         change(&mut contents)?;
-        self.check_name(&bytes)?;
         if !is_readable {
             self.set_aside(&bytes)?;
         }
         self.replace(contents)
     }
 
-    /// A flag of somebody's kubeconfig may name any file of the user's, and what a session holds is an issuer's choice: no file is
-    /// made that a shell or another program may run.
-    fn check_name(&self, old: &[u8]) -> Result<(), CacheError> {
+    /// A flag of somebody's kubeconfig may name any place of the user's, and what a session holds is an issuer's choice: no file is
+    /// made that a shell or another program may run, and no folder or lock that another program may heed.
+    pub(crate) fn check_name(&self) -> Result<(), CacheError> {
         let extension = self.path.extension().unwrap_or_default();
         let is_data = ["yaml", "yml", "json"]
             .iter()
             .any(|data| extension == *data);
         // What is there is a cache already, or is left alone.
-        match is_data || !old.is_empty() {
+        match is_data || self.begins_as_cache()? {
             true => Ok(()),
             false => Err(CacheError::Name {
                 name: C::NAME,
                 path: self.path.clone(),
             }),
         }
+    }
+
+    fn begins_as_cache(&self) -> Result<bool, CacheError> {
+        let Some(file) = self.open()? else {
+            return Ok(false);
+        };
+        let mut beginning = Vec::new();
+        file.take(document::BEGINNING.len() as u64)
+            .read_to_end(&mut beginning)
+            .map_err(|error| CacheError::Read(C::NAME, error))?;
+        Ok(beginning == document::BEGINNING)
     }
 
     /// Keeps a damaged cache under another name. A flag of somebody's kubeconfig may name any file of the user's: nothing else
@@ -144,7 +156,7 @@ impl<C: Contents> CacheFile<C> {
 
     /// Changes what the file holds, if there is one.
     pub(crate) fn change_existing(&self, change: impl FnOnce(&mut C)) -> Result<(), CacheError> {
-        if !self.path.exists() {
+        if self.open()?.is_none() {
             return Ok(());
         }
         self.update(|contents| {
@@ -188,7 +200,7 @@ impl<C: Contents> CacheFile<C> {
     fn open(&self) -> Result<Option<File>, CacheError> {
         let failed = |error| CacheError::Read(C::NAME, error);
         let file = match without_waiting(OpenOptions::new().read(true)).open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_absence(&error) => return Ok(None),
             opened => opened.map_err(failed)?,
         };
         let kind = file.metadata().map_err(failed)?.file_type();
@@ -230,6 +242,11 @@ fn default_folder(environment: Environment<'_>) -> Option<PathBuf> {
         Some(home.join(".config"))
     })?;
     Some(config.join("pinniped"))
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// Opens a pipe without anybody at its other end.

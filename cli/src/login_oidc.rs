@@ -93,7 +93,8 @@ fn renew(
     let clock = surroundings.clock;
     let key = settings.session_key();
     // Without a place for the lock there is none for the cache either, and nothing to share.
-    let _lock = (caches.sessions.as_ref())
+    let place = (caches.sessions.as_ref()).filter(|sessions| sessions.check_place().is_ok());
+    let _lock = place
         .map(|sessions| LoginLock::wait(sessions.path(), &key.digest(), console))
         .and_then(|lock| match lock {
             Ok(lock) => Some(lock),

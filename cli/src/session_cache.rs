@@ -76,6 +76,11 @@ impl SessionCache {
         self.file.path()
     }
 
+    /// Whether locks may be made there.
+    pub(crate) fn check_place(&self) -> Result<(), CacheError> {
+        self.file.check_name()
+    }
+
     /// The tokens of a session that are good at `now`. Notes the use.
     pub(crate) fn get(
         &self,

@@ -155,6 +155,45 @@ fn a_file_that_was_never_a_cache_is_left_alone() {
     }
 }
 
+/// `.git/index.lock` would stop git, and `d/` what is no folder.
+#[test]
+fn nothing_is_made_beside_what_is_no_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = |folder: &Path| {
+        let names = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort_unstable();
+        names
+    };
+    std::fs::write(folder.path().join("index"), "DIRC").unwrap();
+    for name in ["index", "missing", "d/missing"] {
+        let file = CacheFile::<Notes>::new(folder.path().join(name));
+        let get = file.get().map(drop);
+        for refused in [note(&file, "b"), file.check_name()] {
+            assert!(matches!(refused, Err(CacheError::Name { .. })), "{name}");
+        }
+        assert_eq!(get.is_err(), name == "index");
+        assert_eq!(names(folder.path()), ["index"]);
+    }
+    // One of Pinniped's CLI may have any name.
+    let file = CacheFile::<Notes>::new(folder.path().join("cache"));
+    let ours = document::to_text(Notes::default()).unwrap();
+    std::fs::write(file.path(), ours).unwrap();
+    note(&file, "b").unwrap();
+    assert_eq!(notes(&file), ["b"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_may_not_be_looked_at_is_not_missing() {
+    let Scratch { folder, file: _ } = scratch();
+    std::os::unix::fs::symlink(folder.path().join("loop"), folder.path().join("loop")).unwrap();
+    let file = CacheFile::<Notes>::new(folder.path().join("loop/notes.yaml"));
+    assert!(matches!(file.get(), Err(CacheError::Read("note", _))));
+    let changed = file.change_existing(|_| ());
+    assert!(matches!(changed, Err(CacheError::Read("note", _))));
+}
+
 #[test]
 fn file_is_read_only_as_far_as_one_of_ours_goes() {
     let Scratch {
