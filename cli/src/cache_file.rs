@@ -111,25 +111,26 @@ impl<C: Contents> CacheFile<C> {
         let is_data = ["yaml", "yml", "json"]
             .iter()
             .any(|data| extension == *data);
-        // What is there is a cache already, or is left alone.
-        match is_data || self.begins_as_cache()? {
-            true => Ok(()),
-            false => Err(CacheError::Name {
-                name: C::NAME,
-                path: self.path.clone(),
-            }),
+        if is_data {
+            return Ok(());
+        }
+        let (name, path) = (C::NAME, self.path.clone());
+        match self.beginning()?.as_slice() {
+            document::BEGINNING => Ok(()),
+            [] => Err(CacheError::Name { name, path }),
+            _ => Err(CacheError::NoCache { name, path }),
         }
     }
 
-    fn begins_as_cache(&self) -> Result<bool, CacheError> {
-        let Some(file) = self.open()? else {
-            return Ok(false);
-        };
+    /// As much of the file as tells whether it is a cache.
+    fn beginning(&self) -> Result<Vec<u8>, CacheError> {
         let mut beginning = Vec::new();
-        file.take(document::BEGINNING.len() as u64)
-            .read_to_end(&mut beginning)
-            .map_err(|error| CacheError::Read(C::NAME, error))?;
-        Ok(beginning == document::BEGINNING)
+        if let Some(file) = self.open()? {
+            file.take(document::BEGINNING.len() as u64)
+                .read_to_end(&mut beginning)
+                .map_err(|error| CacheError::Read(C::NAME, error))?;
+        }
+        Ok(beginning)
     }
 
     /// Keeps a damaged cache under another name. A flag of somebody's kubeconfig may name any file of the user's: nothing else

@@ -20,6 +20,18 @@ const TRIES: u32 = 6000;
 /// As many as the number of a process has.
 const MAX_DIGITS: usize = 10;
 
+/// Why the lock is not held.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LockError {
+    #[error("another haulout has been logging in to the same session for too long")]
+    TimedOut,
+    /// As when kubectl was killed.
+    #[error("whoever asked for the session is gone")]
+    ReaderGone,
+    #[error("failed to lock the session")]
+    Io(#[from] io::Error),
+}
+
 /// Held while a session is renewed; the others of the same session wait.
 #[derive(Debug)]
 pub(crate) struct LoginLock {
@@ -31,7 +43,11 @@ impl LoginLock {
     /// its holder, however that ends.
     ///
     /// The file stays: were it removed, one program could hold the old file and another the new.
-    pub(crate) fn wait(cache: &Path, session: &str, console: &Console<'_>) -> io::Result<Self> {
+    pub(crate) fn wait(
+        cache: &Path,
+        session: &str,
+        console: &Console<'_>,
+    ) -> Result<Self, LockError> {
         Self::try_repeatedly(TRIES, cache, session, console)
     }
 
@@ -40,7 +56,7 @@ impl LoginLock {
         cache: &Path,
         session: &str,
         console: &Console<'_>,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, LockError> {
         create_private_folder(folder(cache))?;
         let file = lock_file::open(&cache.with_added_extension(format!("{session}.lock")))?;
         for tried in 0..tries {
@@ -51,7 +67,7 @@ impl LoginLock {
                     return Ok(Self { _file: file });
                 }
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
             }
             if tried == TRIES_IN_SILENCE {
                 let holder = holder(&file);
@@ -60,12 +76,11 @@ impl LoginLock {
                 ));
             }
             if standard_output::is_reader_gone() {
-                return Err(io::ErrorKind::BrokenPipe.into());
+                return Err(LockError::ReaderGone);
             }
             std::thread::sleep(INTERVAL);
         }
-        console.tell("It takes too long; logging in beside it.");
-        Err(io::ErrorKind::TimedOut.into())
+        Err(LockError::TimedOut)
     }
 }
 
@@ -147,16 +162,11 @@ mod tests {
     fn nobody_waits_for_ever() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("sessions.yaml");
-        let told = std::cell::RefCell::new(String::new());
-        let print = |text: &str| {
-            told.borrow_mut().push_str(text);
-            Ok(())
-        };
-        let console = Console::new(&print, false, &|_| None);
+        let silent = |_: &str| Ok(());
+        let console = Console::new(&silent, false, &|_| None);
         let _first = LoginLock::wait(&cache, "0123", &console).unwrap();
         let second = LoginLock::try_repeatedly(3, &cache, "0123", &console);
-        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(!told.borrow().is_empty());
+        assert!(matches!(second, Err(LockError::TimedOut)));
     }
 
     #[test]

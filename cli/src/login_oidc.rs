@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
-use crate::login_lock::LoginLock;
+use crate::login_lock::{LockError, LoginLock};
 use crate::runtime::block_on;
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
 use crate::standard_output::print;
@@ -92,17 +92,7 @@ fn renew(
 ) -> Result<CredentialStatus, OidcLoginError> {
     let clock = surroundings.clock;
     let key = settings.session_key();
-    // Without a place for the lock there is none for the cache either, and nothing to share.
-    let place = (caches.sessions.as_ref()).filter(|sessions| sessions.check_place().is_ok());
-    let _lock = place
-        .map(|sessions| LoginLock::wait(sessions.path(), &key.digest(), console))
-        .and_then(|lock| match lock {
-            Ok(lock) => Some(lock),
-            Err(error) => {
-                console.report(&error, caches.debug_sessions);
-                None
-            }
-        });
+    let _lock = caches.lock(&key, console)?;
     if let Some(credential) = caches.credential_of_another(clock) {
         console.debug(|| "another haulout has just logged in to the same session".to_owned());
         return Ok(credential);
@@ -183,6 +173,26 @@ impl Caches {
             return None;
         };
         cache.look_up(&self.credential_key, clock.now(), console)
+    }
+
+    /// The lock of the session, if it can be had: else the login goes on beside others, unless nobody waits for it any more.
+    fn lock(
+        &self,
+        key: &SessionKey,
+        console: &Console<'_>,
+    ) -> Result<Option<LoginLock>, OidcLoginError> {
+        let sessions = self.sessions.as_ref();
+        // Without a place for the lock there is none for the cache either, and nothing to share.
+        let Some(sessions) = sessions.filter(|sessions| sessions.check_place().is_ok()) else {
+            return Ok(None);
+        };
+        match LoginLock::wait(sessions.path(), &key.digest(), console) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LockError::ReaderGone) => return Err(OidcLoginError::Abandoned),
+            Err(LockError::TimedOut) => console.tell("It takes too long; logging in beside it."),
+            Err(error @ LockError::Io(_)) => console.report(&error, self.debug_sessions),
+        }
+        Ok(None)
     }
 
     /// What another program has got while this one waited. What is wrong with the cache has been told.
