@@ -40,6 +40,15 @@ pub(crate) enum Which<'a> {
     OfLogin(&'a str),
 }
 
+/// A session as it is kept.
+#[derive(Debug)]
+pub(crate) struct KeptSession {
+    pub(crate) key: SessionKey,
+    pub(crate) tokens: Tokens,
+    /// Name of those that it is bound to.
+    roots: Option<String>,
+}
+
 /// Where sessions are kept, for logins that trust these roots.
 ///
 /// A kubeconfig says which certificates an issuer's server may have. One that trusts others must not have the tokens of a
@@ -69,6 +78,14 @@ impl SessionCache {
             keyring,
             roots: name_of(roots),
         })
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn place(&self) -> String {
+        match &self.keyring {
+            Some(_) => "the keyring".to_owned(),
+            None => self.path().display().to_string(),
+        }
     }
 
     /// Where it is, if it is a file; in any case a place for locks.
@@ -116,19 +133,40 @@ impl SessionCache {
         &self,
         which: Which<'_>,
         now: SystemTime,
-    ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
+    ) -> Result<Vec<KeptSession>, CacheError> {
         let mut contents = match &self.keyring {
             Some(keyring) => keyring.list()?,
             None => self.file.get()?,
         };
         contents.prune(now);
         let meant = contents.sessions.into_iter().filter(self.is_meant(which));
-        Ok(meant.map(|entry| (entry.key, entry.tokens)).collect())
+        let kept = |entry: Entry| KeptSession {
+            key: entry.key,
+            tokens: entry.tokens,
+            roots: entry.trusted_roots,
+        };
+        Ok(meant.map(kept).collect())
     }
 
-    /// Forgets them, and what writers that failed have left of any.
-    pub(crate) fn remove(&self, which: Which<'_>) -> Result<(), CacheError> {
-        let is_meant = self.is_meant(which);
+    /// Whether a session is bound to other roots than those of this cache: whoever these let pose as its issuer must not get its
+    /// tokens.
+    pub(crate) fn is_of_others(&self, session: &KeptSession) -> bool {
+        let bound = session.roots.as_ref();
+        bound.is_some_and(|roots| *roots != self.roots)
+    }
+
+    /// Forgets those that are meant, but for these, and what writers that failed have left of any.
+    pub(crate) fn remove(
+        &self,
+        which: Which<'_>,
+        but_for: &[&KeptSession],
+    ) -> Result<(), CacheError> {
+        let is_spared = |entry: &Entry| {
+            let mut spared = but_for.iter();
+            spared.any(|kept| kept.key == entry.key && kept.roots == entry.trusted_roots)
+        };
+        let is_in_question = self.is_meant(which);
+        let is_meant = |entry: &Entry| is_in_question(entry) && !is_spared(entry);
         if let Some(keyring) = &self.keyring {
             return keyring.remove(is_meant);
         }
