@@ -73,6 +73,11 @@ impl<C: Contents> CacheFile<C> {
         // Pinniped's CLI rewrites the file in place, so reading needs the lock too.
         let lock = self.open_lock()?;
         self.try_repeatedly(|| lock.try_lock_shared())?;
+        self.peek()
+    }
+
+    /// The same without a lock, which is a file of its own: a write of Pinniped's CLI that is under way may look like damage.
+    pub(crate) fn peek(&self) -> Result<C, CacheError> {
         match self.read()? {
             Some(bytes) => document::parse(&bytes).ok_or(CacheError::Damaged(C::NAME)),
             None => Ok(C::default()),

@@ -98,34 +98,59 @@ impl SessionCache {
         self.file.check_name()
     }
 
-    /// The tokens of a session that are good at `now`. Notes the use.
+    /// The tokens of a session that are good at `now`. Notes the use; that it cannot is beside the tokens, which are good all the
+    /// same.
     pub(crate) fn get(
         &self,
         key: &SessionKey,
         now: SystemTime,
-    ) -> Result<Option<Tokens>, CacheError> {
-        let mut sessions = match &self.keyring {
+    ) -> Result<Option<(Tokens, Result<(), CacheError>)>, CacheError> {
+        let contents = match &self.keyring {
             Some(keyring) => keyring.get(key, &self.roots)?,
             None => self.file.get()?,
         };
-        sessions.prune(now);
-        let Some(entry) = sessions.find(key, &self.roots) else {
+        let Some(entry) = self.find(contents, key, now) else {
             return Ok(None);
         };
-        let tokens = entry.tokens.clone();
         let is_bound = entry.trusted_roots.is_some();
         let is_noted = entry.last_used() + USE_INTERVAL >= now;
         // A keyring is not asked again for each use: a refresh writes anyway.
-        if self.keyring.is_none() && !(is_bound && is_noted) {
-            self.file.update(|sessions| {
-                let used = timestamp(now)?;
-                if let Some(entry) = sessions.find(key, &self.roots) {
-                    entry.note_use(&self.roots, used);
-                }
-                Ok(())
-            })?;
-        }
-        Ok(Some(tokens))
+        let noted = match self.keyring.is_some() || (is_bound && is_noted) {
+            true => Ok(()),
+            false => self.note_use(key, now),
+        };
+        Ok(Some((entry.tokens, noted)))
+    }
+
+    /// The same for whoever only looks: nothing is noted, and no lock is made.
+    pub(crate) fn peek(
+        &self,
+        key: &SessionKey,
+        now: SystemTime,
+    ) -> Result<Option<Tokens>, CacheError> {
+        let contents = match &self.keyring {
+            Some(keyring) => keyring.get(key, &self.roots)?,
+            None => self.file.peek()?,
+        };
+        let found = self.find(contents, key, now);
+        // Whoever is given an unbound one has to bind it.
+        let bound = found.filter(|entry| entry.trusted_roots.is_some());
+        Ok(bound.map(|entry| entry.tokens))
+    }
+
+    fn find(&self, mut contents: Sessions, key: &SessionKey, now: SystemTime) -> Option<Entry> {
+        contents.prune(now);
+        contents.find(key, &self.roots).cloned()
+    }
+
+    fn note_use(&self, key: &SessionKey, now: SystemTime) -> Result<(), CacheError> {
+        self.file.update(|sessions| {
+            let used = timestamp(now)?;
+            if let Some(entry) = sessions.find(key, &self.roots) {
+                entry.note_use(&self.roots, used);
+            }
+            Ok(())
+        })
     }
 
     /// The sessions that are meant, as far as they could still be used.
