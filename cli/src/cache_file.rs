@@ -12,10 +12,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::Environment;
-use crate::private_file::{
-    self, create_private_folder, folder, private, remove_if_there, with_extension,
-};
+use crate::private_file::{self, create_private_folder, folder, remove_if_there};
+use crate::{Environment, lock_file};
 
 pub(crate) use document::Contents;
 pub(crate) use error::CacheError;
@@ -68,12 +66,18 @@ impl<C: Contents> CacheFile<C> {
 
     /// What the file holds; nothing where it is missing. Creates nothing.
     pub(crate) fn get(&self) -> Result<C, CacheError> {
-        if !self.path.exists() {
+        if self.open()?.is_none() {
             return Ok(C::default());
         }
+        self.check_name()?;
         // Pinniped's CLI rewrites the file in place, so reading needs the lock too.
         let lock = self.open_lock()?;
         self.try_repeatedly(|| lock.try_lock_shared())?;
+        self.peek()
+    }
+
+    /// The same without a lock, which is a file of its own: a write of Pinniped's CLI that is under way may look like damage.
+    pub(crate) fn peek(&self) -> Result<C, CacheError> {
         match self.read()? {
             Some(bytes) => document::parse(&bytes).ok_or(CacheError::Damaged(C::NAME)),
             None => Ok(C::default()),
@@ -85,6 +89,7 @@ impl<C: Contents> CacheFile<C> {
         &self,
         change: impl FnOnce(&mut C) -> Result<(), CacheError>,
     ) -> Result<(), CacheError> {
+        self.check_name()?;
         create_private_folder(folder(&self.path))
             .map_err(|error| CacheError::CreateFolder(C::NAME, error))?;
         let lock = self.open_lock()?;
@@ -98,28 +103,39 @@ impl<C: Contents> CacheFile<C> {
         let is_readable = stored.is_some();
         let mut contents = stored.unwrap_or_default();
         change(&mut contents)?;
-        self.check_name(&bytes)?;
         if !is_readable {
             self.set_aside(&bytes)?;
         }
         self.replace(contents)
     }
 
-    /// A flag of somebody's kubeconfig may name any file of the user's, and what a session holds is an issuer's choice: no file is
-    /// made that a shell or another program may run.
-    fn check_name(&self, old: &[u8]) -> Result<(), CacheError> {
+    /// A flag of somebody's kubeconfig may name any place of the user's, and what a session holds is an issuer's choice: no file is
+    /// made that a shell or another program may run, and no folder or lock that another program may heed.
+    pub(crate) fn check_name(&self) -> Result<(), CacheError> {
         let extension = self.path.extension().unwrap_or_default();
         let is_data = ["yaml", "yml", "json"]
             .iter()
             .any(|data| extension == *data);
-        // What is there is a cache already, or is left alone.
-        match is_data || !old.is_empty() {
-            true => Ok(()),
-            false => Err(CacheError::Name {
-                name: C::NAME,
-                path: self.path.clone(),
-            }),
+        if is_data {
+            return Ok(());
         }
+        let (name, path) = (C::NAME, self.path.clone());
+        match self.beginning()?.as_slice() {
+            document::BEGINNING => Ok(()),
+            [] => Err(CacheError::Name { name, path }),
+            _ => Err(CacheError::NoCache { name, path }),
+        }
+    }
+
+    /// As much of the file as tells whether it is a cache.
+    fn beginning(&self) -> Result<Vec<u8>, CacheError> {
+        let mut beginning = Vec::new();
+        if let Some(file) = self.open()? {
+            file.take(document::BEGINNING.len() as u64)
+                .read_to_end(&mut beginning)
+                .map_err(|error| CacheError::Read(C::NAME, error))?;
+        }
+        Ok(beginning)
     }
 
     /// Keeps a damaged cache under another name. A flag of somebody's kubeconfig may name any file of the user's: nothing else
@@ -131,14 +147,14 @@ impl<C: Contents> CacheFile<C> {
                 path: self.path.clone(),
             });
         }
-        std::fs::rename(&self.path, with_extension(&self.path, DAMAGED))
+        std::fs::rename(&self.path, self.path.with_added_extension(DAMAGED))
             .map_err(|error| CacheError::Write(C::NAME, error))
     }
 
     /// Deletes what a writer that failed, or a damaged file, has left of secrets.
     pub(crate) fn remove_remains(&self) -> Result<(), CacheError> {
         for extension in [NEW, DAMAGED] {
-            remove_if_there(&with_extension(&self.path, extension))
+            remove_if_there(&self.path.with_added_extension(extension))
                 .map_err(|error| CacheError::Write(C::NAME, error))?;
         }
         Ok(())
@@ -146,7 +162,7 @@ impl<C: Contents> CacheFile<C> {
 
     /// Changes what the file holds, if there is one.
     pub(crate) fn change_existing(&self, change: impl FnOnce(&mut C)) -> Result<(), CacheError> {
-        if !self.path.exists() {
+        if self.open()?.is_none() {
             return Ok(());
         }
         self.update(|contents| {
@@ -156,10 +172,7 @@ impl<C: Contents> CacheFile<C> {
     }
 
     fn open_lock(&self) -> Result<File, CacheError> {
-        let path = with_extension(&self.path, "lock");
-        // NFS gives a shared lock only to whoever may read, and an exclusive one only to whoever may write.
-        private(OpenOptions::new().read(true).write(true).create(true))
-            .open(path)
+        lock_file::open(&self.path.with_added_extension("lock"))
             .map_err(|error| CacheError::Lock(C::NAME, error))
     }
 
@@ -193,7 +206,7 @@ impl<C: Contents> CacheFile<C> {
     fn open(&self) -> Result<Option<File>, CacheError> {
         let failed = |error| CacheError::Read(C::NAME, error);
         let file = match without_waiting(OpenOptions::new().read(true)).open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_absence(&error) => return Ok(None),
             opened => opened.map_err(failed)?,
         };
         let kind = file.metadata().map_err(failed)?.file_type();
@@ -210,7 +223,7 @@ impl<C: Contents> CacheFile<C> {
     fn replace(&self, contents: C) -> Result<(), CacheError> {
         let text =
             document::to_text(contents).map_err(|error| CacheError::Encode(C::NAME, error))?;
-        let new = with_extension(&self.path, NEW);
+        let new = self.path.with_added_extension(NEW);
         let write = || {
             // One that was left behind may be readable for others.
             remove_if_there(&new)?;
@@ -235,6 +248,11 @@ fn default_folder(environment: Environment<'_>) -> Option<PathBuf> {
         Some(home.join(".config"))
     })?;
     Some(config.join("pinniped"))
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// Opens a pipe without anybody at its other end.

@@ -126,7 +126,7 @@ pub(crate) fn run(
     });
     output.write(&to_yaml(entries.collect())?)?;
     for line in told {
-        console.tell(&crate::printable(&line));
+        console.say(format_args!("{line}"));
     }
     Ok(())
 }

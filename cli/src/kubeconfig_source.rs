@@ -13,8 +13,33 @@ use crate::Environment;
 pub(crate) enum KubeconfigFault {
     #[error("neither --kubeconfig, nor KUBECONFIG, nor HOME is set")]
     NotNamed,
+    /// What the parser says of it repeats lines, or values, that may be secrets.
+    /// What the parser says of it repeats lines and values, which may be secrets.
+    #[error("{} is no kubeconfig; something does not belong there{}", path.display(), at(*place))]
+    Damaged {
+        path: PathBuf,
+        /// Line and column, where they are known.
+        place: Option<(u64, u64)>,
+    },
     #[error(transparent)]
     Unusable(#[from] Box<KubeconfigError>),
+}
+
+impl KubeconfigFault {
+    fn of_file(path: PathBuf, error: KubeconfigError) -> Self {
+        let KubeconfigError::Parse(error) = error else {
+            return Self::Unusable(Box::new(error));
+        };
+        let place = error.location().filter(|place| place.line() > 0);
+        let place = place.map(|place| (place.line(), place.column()));
+        Self::Damaged { path, place }
+    }
+}
+
+fn at(place: Option<(u64, u64)>) -> String {
+    place.map_or_else(String::new, |(line, column)| {
+        format!(", at line {line} column {column}")
+    })
 }
 
 /// Reads a file that is named, else all those of `$KUBECONFIG`, else `~/.kube/config`. Of a list, those that are missing are
@@ -25,14 +50,14 @@ pub(crate) fn read(
 ) -> Result<Kubeconfig, KubeconfigFault> {
     let (mut merged, mut missing) = (None, None);
     for path in paths(named, environment) {
-        let mut next = match Kubeconfig::read_from(path) {
+        let mut next = match Kubeconfig::read_from(&path) {
             Err(KubeconfigError::ReadConfig(error, path))
                 if error.kind() == io::ErrorKind::NotFound =>
             {
                 missing = Some(KubeconfigError::ReadConfig(error, path));
                 continue;
             }
-            read => read.map_err(Box::new)?,
+            read => read.map_err(|error| KubeconfigFault::of_file(path, error))?,
         };
         next.current_context = next.current_context.filter(|name| !name.is_empty());
         merged = Some(match merged {
@@ -163,6 +188,31 @@ mod tests {
         ] {
             let error = read_by(named, variables).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_told_by_its_place_and_nothing_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = folder.path().join("good");
+        std::fs::write(&good, "current-context: c\n").unwrap();
+        let path = folder.path().join("config");
+        for user in [
+            "password: {hunter2\n    username: hunter2\n",
+            "exec: \"hunter2\"\n",
+            "exec: {args: hunter2}\n",
+            "token: hunter2",
+        ] {
+            let text = format!("users:\n- name: a\n  user:\n    token: hunter2\n    {user}");
+            std::fs::write(&path, text).unwrap();
+            let list = std::env::join_paths([&good, &path]).unwrap();
+            let error = read_by(None, &[("KUBECONFIG", list)]).unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+            let begin = format!(
+                "{} is no kubeconfig; something does not belong there, at line 5 column ",
+                path.display()
+            );
+            assert!(error.starts_with(&begin), "{error}");
         }
     }
 }

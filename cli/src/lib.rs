@@ -29,6 +29,7 @@ mod keyring;
 mod kubeconfig_file;
 mod kubeconfig_source;
 mod local_host;
+mod lock_file;
 mod login_lock;
 mod login_oidc;
 mod login_static;

@@ -3,20 +3,34 @@
 //! Pinniped's CLI has no such lock: there, programs that run side by side each open a browser, and spend the same refresh token,
 //! which an issuer takes once.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use crate::console::Console;
-use crate::private_file::{create_private_folder, folder, private, with_extension};
-use crate::standard_output;
+use crate::private_file::{create_private_folder, folder};
+use crate::{lock_file, standard_output};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 /// After so many tries, two seconds, somebody may wonder.
 const TRIES_IN_SILENCE: u32 = 100;
 /// After so many, two minutes, nothing is waited for any longer: nobody may be at the other's login.
 const TRIES: u32 = 6000;
+/// As many as the number of a process has.
+const MAX_DIGITS: usize = 10;
+
+/// Why the lock is not held.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LockError {
+    #[error("another haulout has been logging in to the same session for too long")]
+    TimedOut,
+    /// As when kubectl was killed.
+    #[error("whoever asked for the session is gone")]
+    ReaderGone,
+    #[error("failed to lock the session")]
+    Io(#[from] io::Error),
+}
 
 /// Held while a session is renewed; the others of the same session wait.
 #[derive(Debug)]
@@ -29,7 +43,11 @@ impl LoginLock {
     /// its holder, however that ends.
     ///
     /// The file stays: were it removed, one program could hold the old file and another the new.
-    pub(crate) fn wait(cache: &Path, session: &str, console: &Console<'_>) -> io::Result<Self> {
+    pub(crate) fn wait(
+        cache: &Path,
+        session: &str,
+        console: &Console<'_>,
+    ) -> Result<Self, LockError> {
         Self::try_repeatedly(TRIES, cache, session, console)
     }
 
@@ -38,10 +56,9 @@ impl LoginLock {
         cache: &Path,
         session: &str,
         console: &Console<'_>,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, LockError> {
         create_private_folder(folder(cache))?;
-        let path = with_extension(cache, &format!("{session}.lock"));
-        let file = private(OpenOptions::new().write(true).create(true)).open(&path)?;
+        let file = lock_file::open(&cache.with_added_extension(format!("{session}.lock")))?;
         for tried in 0..tries {
             match file.try_lock() {
                 Ok(()) => {
@@ -50,40 +67,56 @@ impl LoginLock {
                     return Ok(Self { _file: file });
                 }
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
             }
             if tried == TRIES_IN_SILENCE {
-                let holder = holder(&path);
+                let holder = holder(&file);
                 console.tell(&format!(
                     "Waiting for another haulout{holder} that is logging in to the same session..."
                 ));
             }
             if standard_output::is_reader_gone() {
-                return Err(io::ErrorKind::BrokenPipe.into());
+                return Err(LockError::ReaderGone);
             }
             std::thread::sleep(INTERVAL);
         }
-        console.tell("It takes too long; logging in beside it.");
-        Err(io::ErrorKind::TimedOut.into())
+        Err(LockError::TimedOut)
     }
 }
 
-/// Writes who holds the lock, for those who wait.
+/// Writes who holds the lock, for those who wait. A file that holds something else stays as it is.
 fn note_holder(mut file: &File) -> io::Result<()> {
-    file.set_len(0)?;
-    write!(file, "{}", std::process::id())
+    let text = noted(file)?;
+    if text.is_empty() || process(&text).is_some() {
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "{}", std::process::id())?;
+    }
+    Ok(())
 }
 
 /// Who holds the lock, if that can be read.
-fn holder(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let process = text.parse::<u32>();
-    process.map_or_else(|_| String::new(), |id| format!(" (process {id})"))
+fn holder(file: &File) -> String {
+    let process = noted(file).ok().and_then(|text| process(&text));
+    process.map_or_else(String::new, |id| format!(" (process {id})"))
+}
+
+fn process(noted: &str) -> Option<u32> {
+    let is_whole = noted.len() <= MAX_DIGITS;
+    noted.parse().ok().filter(|_| is_whole)
+}
+
+/// What stands in the file, as far as the number of a process goes.
+fn noted(mut file: &File) -> io::Result<String> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.take(MAX_DIGITS as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::io::{BufRead as _, BufReader};
     use std::time::Instant;
 
     use super::*;
@@ -129,15 +162,31 @@ mod tests {
     fn nobody_waits_for_ever() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("sessions.yaml");
-        let told = std::cell::RefCell::new(String::new());
-        let print = |text: &str| {
-            told.borrow_mut().push_str(text);
-            Ok(())
-        };
-        let console = Console::new(&print, false, &|_| None);
+        let silent = |_: &str| Ok(());
+        let console = Console::new(&silent, false, &|_| None);
         let _first = LoginLock::wait(&cache, "0123", &console).unwrap();
         let second = LoginLock::try_repeatedly(3, &cache, "0123", &console);
-        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(!told.borrow().is_empty());
+        assert!(matches!(second, Err(LockError::TimedOut)));
+    }
+
+    #[test]
+    fn the_holder_is_written_over_nothing_but_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("sessions.yaml");
+        let path = folder.path().join("sessions.yaml.0123.lock");
+        let silent = |_: &str| Ok(());
+        let console = Console::new(&silent, false, &|_| None);
+        let own = std::process::id().to_string();
+        for (before, after) in [
+            ("", own.as_str()),
+            ("4294967295", &own),
+            ("12 ssh-ed25519", "12 ssh-ed25519"),
+            ("00000000012 and more", "00000000012 and more"),
+            ("für", "für"),
+        ] {
+            std::fs::write(&path, before).unwrap();
+            LoginLock::wait(&cache, "0123", &console).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+        }
     }
 }

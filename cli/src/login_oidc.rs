@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::console::Console;
 use crate::credential_cache::{self, CredentialCache};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
-use crate::login_lock::LoginLock;
+use crate::login_lock::{LockError, LoginLock};
 use crate::runtime::block_on;
 use crate::session_cache::{SessionCache, SessionKey, Tokens};
 use crate::standard_output::print;
@@ -75,8 +75,8 @@ pub(crate) fn token_of_session(
 ) -> Option<SecretString> {
     let settings = Settings::parse(login, environment).ok()?;
     let cache = sessions(login, &settings, environment)?;
-    let tokens = cache.get(&settings.session_key(), now).ok()??;
-    match Step::next(tokens, settings.audience.as_deref(), now) {
+    let tokens = cache.peek(&settings.session_key(), now).ok()??;
+    match Step::of_fresh(tokens, settings.audience.as_deref()) {
         Step::Use(id) => Some(id.token.into()),
         Step::Exchange(_) | Step::Refresh(_) | Step::LogIn => None,
     }
@@ -92,16 +92,7 @@ fn renew(
 ) -> Result<CredentialStatus, OidcLoginError> {
     let clock = surroundings.clock;
     let key = settings.session_key();
-    // Without a place for the lock there is none for the cache either, and nothing to share.
-    let _lock = (caches.sessions.as_ref())
-        .map(|sessions| LoginLock::wait(sessions.path(), &key.digest(), console))
-        .and_then(|lock| match lock {
-            Ok(lock) => Some(lock),
-            Err(error) => {
-                console.report(&error, caches.debug_sessions);
-                None
-            }
-        });
+    let _lock = caches.lock(&key, console)?;
     if let Some(credential) = caches.credential_of_another(clock) {
         console.debug(|| "another haulout has just logged in to the same session".to_owned());
         return Ok(credential);
@@ -184,6 +175,26 @@ impl Caches {
         cache.look_up(&self.credential_key, clock.now(), console)
     }
 
+    /// The lock of the session, if it can be had: else the login goes on beside others, unless nobody waits for it any more.
+    fn lock(
+        &self,
+        key: &SessionKey,
+        console: &Console<'_>,
+    ) -> Result<Option<LoginLock>, OidcLoginError> {
+        let sessions = self.sessions.as_ref();
+        // Without a place for the lock there is none for the cache either, and nothing to share.
+        let Some(sessions) = sessions.filter(|sessions| sessions.check_place().is_ok()) else {
+            return Ok(None);
+        };
+        match LoginLock::wait(sessions.path(), &key.digest(), console) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LockError::ReaderGone) => return Err(OidcLoginError::Abandoned),
+            Err(LockError::TimedOut) => console.tell("It takes too long; logging in beside it."),
+            Err(error @ LockError::Io(_)) => console.report(&error, self.debug_sessions),
+        }
+        Ok(None)
+    }
+
     /// What another program has got while this one waited. What is wrong with the cache has been told.
     fn credential_of_another(&self, clock: Clock) -> Option<CredentialStatus> {
         let cache = self.credentials.as_ref()?;
@@ -203,7 +214,12 @@ impl Caches {
             return Tokens::default();
         };
         let found = self.or_report(cache.get(key, clock.now()), console);
-        let tokens = found.flatten().unwrap_or_default();
+        let tokens = found
+            .flatten()
+            .map_or_else(Tokens::default, |(tokens, noted)| {
+                self.or_report(noted, console);
+                tokens
+            });
         console.debug(|| {
             format!(
                 "session cache {}: {}",
@@ -226,5 +242,50 @@ impl Caches {
         let asked = self.debug_sessions;
         let told = result.map_err(|error| error.report(asked, console));
         told.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser as _;
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command, Login};
+    use crate::session_cache::{IdToken, timestamp};
+
+    /// However short its life is: kubectl is not to use it.
+    #[test]
+    fn a_token_of_the_session_is_shown_to_whoever_looks_until_it_expires() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("sessions.yaml");
+        let cache = format!("--session-cache={}", cache.display());
+        let issuer = "--issuer=https://login.example.com";
+        let arguments = ["haulout", "login", "oidc", issuer, &cache];
+        let parsed = Arguments::try_parse_from(arguments).unwrap().command;
+        let Command::Login(Login::Oidc(login)) = parsed else {
+            panic!("parsed as {parsed:?}");
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000);
+        let settings = Settings::parse(&login, &|_| None).unwrap();
+        let tokens = Tokens {
+            id: Some(IdToken {
+                token: "id".to_owned(),
+                expiry_timestamp: Some(timestamp(now + Duration::from_secs(30)).unwrap()),
+                claims: serde_json::Map::new(),
+            }),
+            ..Tokens::default()
+        };
+        let cache = sessions(&login, &settings, &|_| None).unwrap();
+        cache.put(&settings.session_key(), &tokens, now).unwrap();
+        let seen = |seconds| {
+            let now = now + Duration::from_secs(seconds);
+            let token = token_of_session(&login, &|_| None, now)?;
+            Some(token.expose_secret().to_owned())
+        };
+        assert_eq!(seen(29).as_deref(), Some("id"));
+        assert_eq!(seen(30), None);
     }
 }

@@ -1,5 +1,8 @@
 //! `haulout logout`: forgets what logins have left behind, here and at their issuers.
 
+mod error;
+mod fate;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -10,59 +13,22 @@ use secrecy::SecretString;
 
 use crate::Environment;
 use crate::arguments::{CaFlags, LogoutFlags, OidcLogin};
-use crate::ca::{CaBundle, CaError};
+use crate::ca::CaBundle;
 use crate::cache_file::CacheError;
 use crate::console::Console;
 use crate::credential_cache::CredentialCache;
-use crate::exec_stanza::{ExecStanza, StanzaError};
+use crate::exec_stanza::ExecStanza;
 use crate::login_lock::LoginLock;
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
 use crate::oidc::{IssuerClient, OidcError, provider};
-use crate::runtime::{RuntimeError, block_on};
-use crate::secret_variable::{VariableError, secret_of};
-use crate::session_cache::{self, SessionCache, SessionKey, Tokens, Which};
-use crate::standard_output::{PrintError, print};
+use crate::runtime::block_on;
+use crate::secret_variable::secret_of;
+use crate::session_cache::{self, KeptSession, SessionCache, SessionKey, Tokens, Which};
+use crate::standard_output::print;
 
-const NO_SESSION: &str = "No session; all credentials are forgotten.";
-
-/// Why something is left.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LogoutError {
-    #[error(transparent)]
-    Stanza(#[from] StanzaError),
-    #[error(
-        "--issuer is not {0}, where the kubeconfig's user logs in; leave out --issuer, or --kubeconfig and --context"
-    )]
-    OtherIssuer(String),
-    #[error(transparent)]
-    Ca(#[from] CaError),
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
-    #[error(transparent)]
-    ClientSecret(#[from] VariableError),
-    #[error(
-        "you are logged out here, but {0} of your sessions may go on at their issuers. A private CA is named by --ca-bundle or \
-         --ca-bundle-data, a client's secret by --client-secret-env, as in the kubeconfig, or both by --kubeconfig itself: name \
-         them the next time"
-    )]
-    NotRevoked(usize),
-    #[error(transparent)]
-    Print(#[from] PrintError),
-}
-
-impl LogoutError {
-    /// Whether the command line is at fault.
-    pub(crate) fn is_usage(&self) -> bool {
-        match self {
-            Self::Stanza(error) => error.is_usage(),
-            Self::OtherIssuer(_) | Self::Ca(_) => true,
-            _ => false,
-        }
-    }
-}
+pub(crate) use error::LogoutError;
+use fate::Fate;
 
 /// What is forgotten, and how its issuers are spoken to.
 struct Wanted<'a> {
@@ -76,6 +42,10 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// What the flags say, and what the login of a kubeconfig says where they say nothing.
     fn of(flags: &'a LogoutFlags, login: Option<&'a OidcLogin>) -> Result<Self, LogoutError> {
+        if let Some(issuer) = &flags.issuer {
+            provider::https("issuer", issuer)
+                .map_err(|error| LogoutError::Issuer(Box::new(error)))?;
+        }
         let has_ca = !flags.ca.ca_bundle.is_empty() || !flags.ca.ca_bundle_data.is_empty();
         let which = match (&flags.issuer, login) {
             (Some(issuer), Some(login)) if *issuer != login.issuer => {
@@ -107,7 +77,8 @@ impl<'a> Wanted<'a> {
 /// Forgets all credentials, and the sessions of the named issuer, or kubeconfig, or of all; has each issuer revoke their tokens
 /// before.
 ///
-/// An issuer that cannot be reached keeps nobody logged in here: it is told and the rest is done.
+/// An issuer that cannot be reached keeps nobody logged in here: it is told and the rest is done. A session that another call
+/// of this command can have revoked stays for it.
 pub(crate) fn run(
     flags: &LogoutFlags,
     environment: Environment<'_>,
@@ -127,62 +98,135 @@ pub(crate) fn run(
     let roots = CaBundle::trust_roots(CaBundle::from_flags(wanted.ca)?.as_ref());
     let variable = wanted.client_secret_env;
     let secret = variable.map(|variable| secret_of("--client-secret-env", variable, environment));
-    let secret = secret.transpose()?;
-    if let Some(cache) = CredentialCache::chosen(wanted.credential_cache, environment) {
+    let issuers = Issuers {
+        roots,
+        secret: secret.transpose()?,
+        console,
+    };
+    let credentials = CredentialCache::chosen(wanted.credential_cache, environment);
+    let cleared = credentials.map_or(Ok(()), |cache| {
         if flags.credential_cache.is_some() {
             warn_if_missing("credential", cache.path(), console);
         }
-        cache.clear()?;
-    }
-    let Some(cache) = SessionCache::chosen(wanted.session_cache, environment, &roots) else {
-        return Ok(print(stdout, format!("{NO_SESSION}\n"))?);
+        cache.clear()
+    });
+    let sessions = SessionCache::chosen(wanted.session_cache, environment, &issuers.roots);
+    let ended = match sessions {
+        Some(cache) => {
+            let named = flags.session_cache.as_deref();
+            if named.is_some_and(session_cache::is_file) {
+                warn_if_missing("session", cache.path(), console);
+            }
+            end_sessions(&cache, wanted.which, &issuers, now)
+        }
+        None if wanted.session_cache.is_none_or(str::is_empty) => Err(LogoutError::NoPlace),
+        None => Ok(Ended::nothing("No session".to_owned())),
     };
-    let sessions = flags.session_cache.as_deref();
-    if sessions.is_some_and(session_cache::is_file) {
-        warn_if_missing("session", cache.path(), console);
+    let done = ended.and_then(|ended| ended.tell(cleared.is_ok(), stdout));
+    match (done, cleared) {
+        (Ok(()), cleared) => Ok(cleared?),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(fault)) => {
+            console.warn_of(&fault);
+            Err(error)
+        }
     }
-    let found = listed(&cache, wanted.which, now)?;
+}
+
+/// How issuers are spoken to.
+struct Issuers<'a> {
+    roots: TrustRoots,
+    secret: Option<SecretString>,
+    console: &'a Console<'a>,
+}
+
+/// What became of the sessions that were meant.
+struct Ended {
+    /// The issuer of each, and its fate.
+    fates: Vec<(String, Fate)>,
+    /// What is told where there were none.
+    nothing: String,
+}
+
+impl Ended {
+    fn nothing(nothing: String) -> Self {
+        let fates = Vec::new();
+        Self { fates, nothing }
+    }
+
+    fn tell(&self, is_cleared: bool, stdout: &mut dyn Write) -> Result<(), LogoutError> {
+        if self.fates.is_empty() {
+            let end = match is_cleared {
+                true => "; all credentials are forgotten.",
+                false => ".",
+            };
+            print(stdout, crate::printable(&self.nothing) + end + "\n")?;
+        }
+        for (issuer, fate) in &self.fates {
+            print(stdout, crate::printable(&fate.line(issuer)) + "\n")?;
+        }
+        let count = |is_so: fn(&Fate) -> bool| {
+            let fates = self.fates.iter();
+            fates.filter(|(_, fate)| is_so(fate)).count()
+        };
+        let kept = count(Fate::is_kept);
+        let unrevoked = count(|fate| matches!(fate, Fate::Unrevoked(_)));
+        match kept + unrevoked {
+            0 => Ok(()),
+            _ => Err(LogoutError::Left { kept, unrevoked }),
+        }
+    }
+}
+
+fn end_sessions(
+    cache: &SessionCache,
+    which: Which<'_>,
+    issuers: &Issuers<'_>,
+    now: SystemTime,
+) -> Result<Ended, LogoutError> {
+    let console = issuers.console;
+    let found = listed(cache, which, now)?;
     // Nobody gets new tokens for one of them meanwhile.
     let _locks: Vec<_> = found
         .iter()
-        .map(|(key, _)| key.digest())
+        .map(|session| session.key.digest())
         .collect::<BTreeSet<_>>()
         .iter()
         .map(|session| LoginLock::wait(cache.path(), session, console))
         .map(|lock| lock.inspect_err(|error| console.warn_of(error)))
         .collect();
-    let ended = listed(&cache, wanted.which, now)?;
-    let (mut lines, mut left) = (Vec::new(), 0);
-    for (key, tokens) in &ended {
-        let issuer = &key.issuer;
-        let line = match block_on(revoke(key, tokens, &roots, secret.as_ref(), console))? {
-            Ok(Revoked::Yes) => format!("Logged out of {issuer}, which has revoked the session."),
-            Ok(Revoked::NothingToRevoke) => format!("Logged out of {issuer}."),
-            Ok(Revoked::NotOffered) => format!(
-                "Logged out of {issuer}, which cannot revoke sessions; it ends there by itself."
-            ),
-            Err(error) => {
-                left += 1;
-                let why = crate::chain(&error);
-                // The line on stdout says what was done in any case.
-                let warning = format!("Warning: {issuer} did not revoke the session: {why}");
-                console.tell(&crate::printable(&warning));
-                format!("Logged out of {issuer} here alone.")
+    let sessions = listed(cache, which, now)?;
+    let fates = block_on(async {
+        let mut fates = Vec::with_capacity(sessions.len());
+        for session in &sessions {
+            let fate = match cache.is_of_others(session) {
+                true => Fate::OfOtherRoots,
+                false => issuers.end(session).await,
+            };
+            let issuer = session.key.issuer.clone();
+            if let Some(warning) = fate.warning(&issuer) {
+                console.say(format_args!("Warning: {warning}"));
             }
-        };
-        lines.push(crate::printable(&line));
+            fates.push((issuer, fate));
+        }
+        fates
+    })?;
+    let kept: Vec<_> = sessions
+        .iter()
+        .zip(&fates)
+        .filter(|(_, (_, fate))| fate.is_kept())
+        .map(|(session, _)| session)
+        .collect();
+    cache.remove(which, &kept)?;
+    let others: BTreeSet<_> = match fates.is_empty() {
+        true => listed(cache, Which::All, now)?.into_iter(),
+        false => Vec::new().into_iter(),
     }
-    cache.remove(wanted.which)?;
-    if lines.is_empty() {
-        lines.push(NO_SESSION.to_owned());
-    }
-    for line in lines {
-        print(stdout, format!("{line}\n"))?;
-    }
-    match left {
-        0 => Ok(()),
-        left => Err(LogoutError::NotRevoked(left)),
-    }
+    .map(|session| session.key.issuer)
+    .collect();
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    let nothing = fate::no_session(which, &cache.place(), &others);
+    Ok(Ended { fates, nothing })
 }
 
 /// Tells of a file that was named and is not there: another one may be meant.
@@ -200,59 +244,63 @@ fn listed(
     cache: &SessionCache,
     which: Which<'_>,
     now: SystemTime,
-) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
+) -> Result<Vec<KeptSession>, CacheError> {
     match cache.list(which, now) {
         Err(CacheError::Damaged(_)) => Ok(Vec::new()),
         listed => listed,
     }
 }
 
-enum Revoked {
-    Yes,
-    NothingToRevoke,
-    NotOffered,
-}
+impl Issuers<'_> {
+    /// Has its issuer revoke a session's tokens.
+    async fn end(&self, session: &KeptSession) -> Fate {
+        let Tokens {
+            refresh, access, ..
+        } = &session.tokens;
+        let refresh = refresh.as_ref().map(|refresh| refresh.token.as_str());
+        let access = access.as_ref().map(|access| access.token.as_str());
+        if refresh.or(access).is_none() {
+            return Fate::NothingToRevoke;
+        }
+        match self.revoke(&session.key, refresh, access).await {
+            Ok(true) => Fate::Revoked,
+            Ok(false) => Fate::NotOffered,
+            Err(error) => Fate::of_error(error),
+        }
+    }
 
-async fn revoke(
-    key: &SessionKey,
-    tokens: &Tokens,
-    roots: &TrustRoots,
-    secret: Option<&SecretString>,
-    console: &Console<'_>,
-) -> Result<Revoked, OidcError> {
-    let (refresh, access) = (&tokens.refresh, &tokens.access);
-    let refresh = refresh.as_ref().map(|refresh| &refresh.token);
-    let access = access.as_ref().map(|access| &access.token);
-    if refresh.or(access).is_none() {
-        return Ok(Revoked::NothingToRevoke);
-    }
-    let issuer = IssuerClient::new(roots, console)?;
-    let provider = provider::discover(&issuer, &key.issuer).await?;
-    let client = Client {
-        id: key.client_id.clone(),
-        secret: secret.cloned(),
-        scopes: Vec::new(),
-        extra_parameters: Vec::new(),
-    };
-    let endpoint = TokenEndpoint {
-        issuer: &issuer,
-        provider: &provider,
-        client: &client,
-    };
-    let mut is_revoked = false;
-    if let Some(token) = refresh {
-        is_revoked = endpoint.revoke(token, "refresh_token").await?;
-    }
-    if let Some(token) = access {
-        // With the refresh token it should be gone, and in minutes it is: that it is not taken is no failure then.
-        let revoked = endpoint.revoke(token, "access_token").await;
-        is_revoked = match refresh {
-            Some(_) => is_revoked,
-            None => revoked?,
+    /// Whether the issuer offers that.
+    async fn revoke(
+        &self,
+        key: &SessionKey,
+        refresh: Option<&str>,
+        access: Option<&str>,
+    ) -> Result<bool, OidcError> {
+        let issuer = IssuerClient::new(&self.roots, self.console)?;
+        let provider = provider::discover(&issuer, &key.issuer).await?;
+        let client = Client {
+            id: key.client_id.clone(),
+            secret: self.secret.clone(),
+            scopes: Vec::new(),
+            extra_parameters: Vec::new(),
         };
+        let endpoint = TokenEndpoint {
+            issuer: &issuer,
+            provider: &provider,
+            client: &client,
+        };
+        let mut is_revoked = false;
+        if let Some(token) = refresh {
+            is_revoked = endpoint.revoke(token, "refresh_token").await?;
+        }
+        if let Some(token) = access {
+            // With the refresh token it should be gone, and in minutes it is: that it is not taken is no failure then.
+            let revoked = endpoint.revoke(token, "access_token").await;
+            is_revoked = match refresh {
+                Some(_) => is_revoked,
+                None => revoked?,
+            };
+        }
+        Ok(is_revoked)
     }
-    Ok(match is_revoked {
-        true => Revoked::Yes,
-        false => Revoked::NotOffered,
-    })
 }

@@ -6,7 +6,7 @@
 pub(crate) mod authorization;
 pub(crate) mod callback;
 pub(crate) mod device;
-mod error;
+pub(crate) mod error;
 pub(crate) mod id_token;
 pub(crate) mod identity_providers;
 mod issuer_client;

@@ -40,6 +40,15 @@ pub(crate) enum Which<'a> {
     OfLogin(&'a str),
 }
 
+/// A session as it is kept.
+#[derive(Debug)]
+pub(crate) struct KeptSession {
+    pub(crate) key: SessionKey,
+    pub(crate) tokens: Tokens,
+    /// Name of those that it is bound to.
+    roots: Option<String>,
+}
+
 /// Where sessions are kept, for logins that trust these roots.
 ///
 /// A kubeconfig says which certificates an issuer's server may have. One that trusts others must not have the tokens of a
@@ -71,39 +80,77 @@ impl SessionCache {
         })
     }
 
+    /// What it is called in messages.
+    pub(crate) fn place(&self) -> String {
+        match &self.keyring {
+            Some(_) => "the keyring".to_owned(),
+            None => self.path().display().to_string(),
+        }
+    }
+
     /// Where it is, if it is a file; in any case a place for locks.
     pub(crate) fn path(&self) -> &std::path::Path {
         self.file.path()
     }
 
-    /// The tokens of a session that are good at `now`. Notes the use.
+    /// Whether locks may be made there.
+    pub(crate) fn check_place(&self) -> Result<(), CacheError> {
+        self.file.check_name()
+    }
+
+    /// The tokens of a session that are good at `now`. Notes the use; that it cannot is beside the tokens, which are good all the
+    /// same.
     pub(crate) fn get(
         &self,
         key: &SessionKey,
         now: SystemTime,
-    ) -> Result<Option<Tokens>, CacheError> {
-        let mut sessions = match &self.keyring {
+    ) -> Result<Option<(Tokens, Result<(), CacheError>)>, CacheError> {
+        let contents = match &self.keyring {
             Some(keyring) => keyring.get(key, &self.roots)?,
             None => self.file.get()?,
         };
-        sessions.prune(now);
-        let Some(entry) = sessions.find(key, &self.roots) else {
+        let Some(entry) = self.find(contents, key, now) else {
             return Ok(None);
         };
-        let tokens = entry.tokens.clone();
         let is_bound = entry.trusted_roots.is_some();
         let is_noted = entry.last_used() + USE_INTERVAL >= now;
         // A keyring is not asked again for each use: a refresh writes anyway.
-        if self.keyring.is_none() && !(is_bound && is_noted) {
-            self.file.update(|sessions| {
-                let used = timestamp(now)?;
-                if let Some(entry) = sessions.find(key, &self.roots) {
-                    entry.note_use(&self.roots, used);
-                }
-                Ok(())
-            })?;
-        }
-        Ok(Some(tokens))
+        let noted = match self.keyring.is_some() || (is_bound && is_noted) {
+            true => Ok(()),
+            false => self.note_use(key, now),
+        };
+        Ok(Some((entry.tokens, noted)))
+    }
+
+    /// The same for whoever only looks: nothing is noted, and no lock is made.
+    pub(crate) fn peek(
+        &self,
+        key: &SessionKey,
+        now: SystemTime,
+    ) -> Result<Option<Tokens>, CacheError> {
+        let contents = match &self.keyring {
+            Some(keyring) => keyring.get(key, &self.roots)?,
+            None => self.file.peek()?,
+        };
+        let found = self.find(contents, key, now);
+        // Whoever is given an unbound one has to bind it.
+        let bound = found.filter(|entry| entry.trusted_roots.is_some());
+        Ok(bound.map(|entry| entry.tokens))
+    }
+
+    fn find(&self, mut contents: Sessions, key: &SessionKey, now: SystemTime) -> Option<Entry> {
+        contents.prune(now);
+        contents.find(key, &self.roots).cloned()
+    }
+
+    fn note_use(&self, key: &SessionKey, now: SystemTime) -> Result<(), CacheError> {
+        self.file.update(|sessions| {
+            let used = timestamp(now)?;
+            if let Some(entry) = sessions.find(key, &self.roots) {
+                entry.note_use(&self.roots, used);
+            }
+            Ok(())
+        })
     }
 
     /// The sessions that are meant, as far as they could still be used.
@@ -111,19 +158,40 @@ impl SessionCache {
         &self,
         which: Which<'_>,
         now: SystemTime,
-    ) -> Result<Vec<(SessionKey, Tokens)>, CacheError> {
+    ) -> Result<Vec<KeptSession>, CacheError> {
         let mut contents = match &self.keyring {
             Some(keyring) => keyring.list()?,
             None => self.file.get()?,
         };
         contents.prune(now);
         let meant = contents.sessions.into_iter().filter(self.is_meant(which));
-        Ok(meant.map(|entry| (entry.key, entry.tokens)).collect())
+        let kept = |entry: Entry| KeptSession {
+            key: entry.key,
+            tokens: entry.tokens,
+            roots: entry.trusted_roots,
+        };
+        Ok(meant.map(kept).collect())
     }
 
-    /// Forgets them, and what writers that failed have left of any.
-    pub(crate) fn remove(&self, which: Which<'_>) -> Result<(), CacheError> {
-        let is_meant = self.is_meant(which);
+    /// Whether a session is bound to other roots than those of this cache: whoever these let pose as its issuer must not get its
+    /// tokens.
+    pub(crate) fn is_of_others(&self, session: &KeptSession) -> bool {
+        let bound = session.roots.as_ref();
+        bound.is_some_and(|roots| *roots != self.roots)
+    }
+
+    /// Forgets those that are meant, but for these, and what writers that failed have left of any.
+    pub(crate) fn remove(
+        &self,
+        which: Which<'_>,
+        but_for: &[&KeptSession],
+    ) -> Result<(), CacheError> {
+        let is_spared = |entry: &Entry| {
+            let mut spared = but_for.iter();
+            spared.any(|kept| kept.key == entry.key && kept.roots == entry.trusted_roots)
+        };
+        let is_in_question = self.is_meant(which);
+        let is_meant = |entry: &Entry| is_in_question(entry) && !is_spared(entry);
         if let Some(keyring) = &self.keyring {
             return keyring.remove(is_meant);
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 const API_VERSION: &str = "config.supervisor.pinniped.dev/v1alpha1";
 /// How each cache file begins, Pinniped's too.
-const BEGINNING: &[u8] = b"apiVersion: config.supervisor.pinniped.dev/";
+pub(super) const BEGINNING: &[u8] = b"apiVersion: config.supervisor.pinniped.dev/";
 
 /// What a cache file holds.
 pub(crate) trait Contents: Default + Serialize + DeserializeOwned {

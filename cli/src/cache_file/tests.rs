@@ -59,7 +59,7 @@ fn c120_folder_and_files_are_private() {
     assert_eq!(mode(folder), 0o700);
     assert_eq!(mode(folder.parent().unwrap()), 0o700);
     assert_eq!(mode(file.path()), 0o600);
-    assert_eq!(mode(&with_extension(file.path(), "lock")), 0o600);
+    assert_eq!(mode(&file.path().with_added_extension("lock")), 0o600);
 }
 
 /// Also where the old file, or one left behind by a crash, was open to others.
@@ -72,7 +72,7 @@ fn file_is_replaced_not_rewritten() {
     note(&file, "a").unwrap();
     let open_to_all = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(file.path(), open_to_all.clone()).unwrap();
-    let left_behind = with_extension(file.path(), NEW);
+    let left_behind = file.path().with_added_extension(NEW);
     std::fs::write(&left_behind, "half").unwrap();
     std::fs::set_permissions(&left_behind, open_to_all).unwrap();
     let old = std::fs::metadata(file.path()).unwrap().ino();
@@ -124,7 +124,7 @@ fn c119_damaged_file_is_told_of_and_replaced() {
         );
         note(&file, "b").unwrap();
         assert_eq!(notes(&file), ["b"], "{damaged}");
-        let aside = with_extension(file.path(), DAMAGED);
+        let aside = file.path().with_added_extension(DAMAGED);
         assert_eq!(std::fs::read_to_string(&aside).unwrap(), damaged);
         file.remove_remains().unwrap();
         assert!(!aside.exists());
@@ -153,6 +153,48 @@ fn a_file_that_was_never_a_cache_is_left_alone() {
         );
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), theirs);
     }
+}
+
+/// `.git/index.lock` would stop git, and `d/` what is no folder.
+#[test]
+fn nothing_is_made_beside_what_is_no_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = |folder: &Path| {
+        let names = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort_unstable();
+        names
+    };
+    std::fs::write(folder.path().join("index"), "DIRC").unwrap();
+    for name in ["index", "missing", "d/missing"] {
+        let file = CacheFile::<Notes>::new(folder.path().join(name));
+        let get = file.get().map(drop);
+        for refused in [note(&file, "b"), file.check_name()] {
+            let error = refused.unwrap_err();
+            let is_there = matches!(error, CacheError::NoCache { .. });
+            let may_not_be = matches!(error, CacheError::Name { .. });
+            assert_eq!((is_there, may_not_be), (name == "index", name != "index"));
+        }
+        assert_eq!(get.is_err(), name == "index");
+        assert_eq!(names(folder.path()), ["index"]);
+    }
+    // One of Pinniped's CLI may have any name.
+    let file = CacheFile::<Notes>::new(folder.path().join("cache"));
+    let ours = document::to_text(Notes::default()).unwrap();
+    std::fs::write(file.path(), ours).unwrap();
+    note(&file, "b").unwrap();
+    assert_eq!(notes(&file), ["b"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_may_not_be_looked_at_is_not_missing() {
+    let Scratch { folder, file: _ } = scratch();
+    std::os::unix::fs::symlink(folder.path().join("loop"), folder.path().join("loop")).unwrap();
+    let file = CacheFile::<Notes>::new(folder.path().join("loop/notes.yaml"));
+    assert!(matches!(file.get(), Err(CacheError::Read("note", _))));
+    let changed = file.change_existing(|_| ());
+    assert!(matches!(changed, Err(CacheError::Read("note", _))));
 }
 
 #[test]

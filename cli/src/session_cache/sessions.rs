@@ -23,7 +23,7 @@ impl Contents for Sessions {
     const FILE: &'static str = "sessions.yaml";
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Entry {
     pub(super) key: SessionKey,

@@ -59,7 +59,15 @@ fn for_others(cache: &SessionCache) -> SessionCache {
 
 /// The names of the tokens that are given out at a time.
 fn given(cache: &SessionCache, seconds: u64) -> Vec<String> {
-    let tokens = cache.get(&key(), at(seconds)).unwrap().unwrap_or_default();
+    let found = cache.get(&key(), at(seconds)).unwrap();
+    names(found.map(|(tokens, noted)| {
+        noted.unwrap();
+        tokens
+    }))
+}
+
+fn names(tokens: Option<Tokens>) -> Vec<String> {
+    let tokens = tokens.unwrap_or_default();
     [
         tokens.access.map(|token| token.token),
         tokens.id.map(|token| token.token),
@@ -87,6 +95,40 @@ fn a_session_that_is_used_lives_on() {
     assert_eq!(given(&cache, NOW + 89 * DAY), ["refresh"]);
     assert_eq!(given(&cache, NOW + 178 * DAY), ["refresh"]);
     assert_eq!(given(&cache, NOW + 268 * DAY), [""; 0]);
+}
+
+#[test]
+fn tokens_are_given_out_where_their_use_cannot_be_noted() {
+    let (folder, cache) = cache();
+    const DAY: u64 = 24 * 3600;
+    cache.put(&key(), &tokens(), at(NOW)).unwrap();
+    // The new file cannot be there.
+    let in_the_way = folder.path().join("sessions.yaml.haulout-new/x");
+    std::fs::create_dir_all(in_the_way).unwrap();
+    let (tokens, noted) = cache.get(&key(), at(NOW + DAY)).unwrap().unwrap();
+    assert_eq!(names(Some(tokens)), ["refresh"]);
+    assert!(matches!(noted, Err(CacheError::Write("session", _))));
+}
+
+#[test]
+fn who_only_looks_changes_nothing_and_binds_no_session() {
+    let (folder, cache) = cache();
+    const DAY: u64 = 24 * 3600;
+    cache.put(&key(), &tokens(), at(NOW)).unwrap();
+    std::fs::remove_file(folder.path().join("sessions.yaml.lock")).unwrap();
+    let written = std::fs::read_to_string(cache.path()).unwrap();
+    let peeked = |seconds| names(cache.peek(&key(), at(seconds)).unwrap());
+    assert_eq!(peeked(NOW + 59), ["access", "id", "refresh"]);
+    assert_eq!(peeked(NOW + DAY), ["refresh"]);
+    assert_eq!(std::fs::read_to_string(cache.path()).unwrap(), written);
+    let other = for_others(&cache);
+    assert!(other.peek(&key(), at(NOW)).unwrap().is_none());
+    let unbound = written.replace("trustedRoots: system", "");
+    assert_ne!(unbound, written);
+    std::fs::write(cache.path(), &unbound).unwrap();
+    assert_eq!(peeked(NOW), [""; 0]);
+    assert_eq!(std::fs::read_to_string(cache.path()).unwrap(), unbound);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
@@ -228,7 +270,8 @@ sessions:
 "#,
     )
     .unwrap();
-    let tokens = cache.get(&key(), at(NOW)).unwrap().unwrap();
+    let (tokens, noted) = cache.get(&key(), at(NOW)).unwrap().unwrap();
+    noted.unwrap();
     assert_eq!(tokens.access.unwrap().type_, "Bearer");
     let claims = tokens.id.unwrap().claims;
     assert_eq!(claims["exp"], json!(1_795_000_060));

@@ -42,22 +42,85 @@ async fn nothing_is_left_here_and_at_the_issuer() {
     assert_eq!(site.supervisor.calls().authorize, 2);
 }
 
+impl Site {
+    /// Changes the text of the sessions.
+    fn change_sessions(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(self.sessions_file()).unwrap();
+        let changed = change(text.clone());
+        assert_ne!(changed, text);
+        std::fs::write(self.sessions_file(), changed).unwrap();
+    }
+
+    fn has_session(&self) -> bool {
+        let text = std::fs::read_to_string(self.sessions_file()).unwrap();
+        text.contains("refresh")
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_is_away_keeps_nobody_logged_in() {
     let site = Site::new(Behaviour::default()).await;
     site.log_in(CLUSTER).await.credential();
-    // Its certificate is not trusted.
-    let outcome = site.run_flags(&["logout"]).await;
+    site.change_sessions(|text| text.replace(site.supervisor.url(), "https://127.0.0.1:1"));
+    let outcome = site.run_flags(&["logout", &site.ca_flag()]).await;
     assert_eq!(outcome.code, ExitCode::FAILURE);
-    assert!(outcome.stderr.contains("--ca-bundle"), "{}", outcome.stderr);
     assert!(outcome.stdout.contains("here alone"), "{}", outcome.stdout);
+    let warning = "Warning: https://127.0.0.1:1 did not revoke the session: ";
+    assert!(outcome.stderr.starts_with(warning), "{}", outcome.stderr);
+    let end = "Error: 1 of your sessions are forgotten here, but may go on";
+    assert!(outcome.stderr.contains(end), "{}", outcome.stderr);
+    assert!(!site.has_session());
+}
+
+/// Whoever the roots of this logout let pose as the issuer would get them.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_a_session_are_sent_to_nobody_that_its_login_does_not_trust() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    // Of a login that trusts the system's roots.
+    let bound = site.session()["trustedRoots"].as_str().unwrap().to_owned();
+    site.change_sessions(|text| text.replace(&bound, "system"));
+    for flags in [vec!["logout", &site.ca_flag()], vec!["logout"]] {
+        let is_private = flags.len() == 2;
+        let outcome = site.run_flags(&flags).await;
+        assert_eq!(outcome.code, ExitCode::FAILURE);
+        let expected = format!(
+            "Kept the session of {}, which is not revoked.\n",
+            site.supervisor.url()
+        );
+        assert_eq!(outcome.stdout, expected);
+        let why = outcome.stderr.contains("other CA certificates");
+        assert_eq!(why, is_private, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("--kubeconfig FILE"));
+        assert!(site.has_session());
+    }
+    assert_eq!(site.supervisor.calls().revocations, 0);
+    // The reverse: this one is of a private CA.
+    site.change_sessions(|text| text.replace("trustedRoots: system", "trustedRoots: other"));
+    let outcome = site.run_flags(&["logout"]).await;
     assert!(
-        outcome.stderr.starts_with("Warning: "),
+        outcome.stderr.contains("other CA certificates"),
         "{}",
         outcome.stderr
     );
-    let sessions = std::fs::read_to_string(site.sessions_file()).unwrap();
-    assert!(!sessions.contains("refresh"), "{sessions}");
+    assert!(site.has_session());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_a_flag_would_have_revoked_is_kept_for_it() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    // One of Pinniped's CLI, which is bound to no roots.
+    let line = |line: &&str| !line.contains("trustedRoots");
+    site.change_sessions(|text| text.lines().filter(line).collect::<Vec<_>>().join("\n"));
+    let outcome = site.run_flags(&["logout"]).await;
+    assert_eq!(outcome.code, ExitCode::FAILURE);
+    assert!(outcome.stdout.starts_with("Kept"), "{}", outcome.stdout);
+    assert!(outcome.stderr.contains("--ca-bundle"), "{}", outcome.stderr);
+    assert!(site.has_session());
+    site.log_out(&[]).await;
+    assert!(!site.has_session());
+    assert_eq!(site.supervisor.calls().revocations, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,13 +128,52 @@ async fn sessions_of_other_issuers_stay_if_one_is_named() {
     let site = Site::new(Behaviour::default()).await;
     site.log_in(CLUSTER).await.credential();
     let outcome = site.log_out(&["--issuer=https://other.example.com"]).await;
-    assert_eq!(
-        outcome.stdout,
-        "No session; all credentials are forgotten.\n"
+    let expected = format!(
+        "No session of https://other.example.com in {}, which has others, of {}; all credentials are forgotten.\n",
+        site.sessions_file().display(),
+        site.supervisor.url()
     );
+    assert_eq!(outcome.stdout, expected);
     assert_eq!(site.supervisor.calls().revocations, 0);
-    let sessions = std::fs::read_to_string(site.sessions_file()).unwrap();
-    assert!(sessions.contains("refresh"), "{sessions}");
+    assert!(site.has_session());
+    for url in ["http://other.example.com", "other"] {
+        let flag = format!("--issuer={url}");
+        let outcome = site.run_flags(&["logout", &flag]).await;
+        assert_fails(&outcome, 2, "invalid --issuer: ");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_cache_is_known_nobody_is_said_to_be_logged_out() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.machine.variables.remove("HOME");
+    site.machine.variables.remove("XDG_CONFIG_HOME");
+    let outcome = site.run_flags(&["logout"]).await;
+    assert_fails(&outcome, 1, "neither XDG_CONFIG_HOME nor HOME is set");
+    assert_eq!(outcome.stdout, "");
+    let flags = ["logout", "--session-cache=none", "--credential-cache=none"];
+    let outcome = site.run_flags(&flags).await;
+    assert_eq!(outcome.code, ExitCode::SUCCESS);
+}
+
+/// What is wrong with one cache is no reason to leave the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_ended_where_credentials_cannot_be_forgotten() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    std::fs::write(site.machine.cache_file(), "dear: diary\n").unwrap();
+    let ca = site.ca_flag();
+    let outcome = site.run_flags(&["logout", &ca]).await;
+    assert_eq!(outcome.code, ExitCode::FAILURE);
+    assert!(outcome.stdout.contains("has revoked"), "{}", outcome.stdout);
+    assert!(
+        outcome.stderr.contains("holds something else"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!site.has_session());
+    let outcome = site.run_flags(&["logout", &ca]).await;
+    assert_eq!(outcome.stdout, "No session.\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,6 +205,8 @@ async fn a_client_with_a_secret_shows_it() {
         "{}",
         outcome.stderr
     );
+    assert!(site.has_session());
+    site.log_out(&flags).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,10 +390,9 @@ async fn a_kubeconfig_that_trusts_others_ends_no_session() {
     arguments.retain(|flag| !flag.starts_with("--ca-bundle"));
     let kubeconfig = site.kubeconfig(&[("c", exec("haulout", &arguments, &json!([])))]);
     let outcome = site.run_flags(&["logout", &kubeconfig]).await;
-    assert_eq!(
-        outcome.stdout,
-        "No session; all credentials are forgotten.\n"
-    );
+    let url = site.supervisor.url();
+    let expected = format!("No session of {url} that was begun with the kubeconfig's CA");
+    assert!(outcome.stdout.starts_with(&expected), "{}", outcome.stdout);
     assert_eq!(
         (outcome.code, outcome.stderr),
         (ExitCode::SUCCESS, String::new())

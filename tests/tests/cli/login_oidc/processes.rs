@@ -13,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::browser::Browser;
-use super::{LDAP, Outcome, Site};
+use super::{LDAP, Outcome, Site, assert_fails};
 
 /// Life of tokens that are good for the whole test, and are refreshed at each login all the same.
 const TOKEN_LIFE: Duration = Duration::from_secs(500);
@@ -88,6 +88,38 @@ async fn thirty_processes_spend_one_refresh_token() {
         (calls.authorize, calls.refreshes, calls.reused),
         (before.authorize, 1, 0)
     );
+}
+
+/// As when kubectl is killed. Who goes on without the lock spends the refresh token beside its holder.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_on_without_the_lock_whose_reader_is_gone() {
+    let mut site = Site::today(long_lived()).await;
+    site.set_password("alice");
+    site.run(&[LDAP, &["--credential-cache="]].concat())
+        .await
+        .credential();
+    let folder = site.sessions_file().parent().unwrap().to_owned();
+    let mut locks: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    locks.retain(|path| path.extension().is_some_and(|end| end == "lock"));
+    // The other one is that of the file.
+    locks.retain(|path| !path.ends_with("sessions.yaml.lock"));
+    let [lock] = &locks[..] else {
+        panic!("{locks:?}");
+    };
+    let holder = std::fs::File::options().write(true).open(lock).unwrap();
+    holder.try_lock().unwrap();
+    let mut program = site.start(&site.flags(LDAP));
+    drop(program.stdout.take());
+    let outcome = tokio::task::spawn_blocking(|| end(program)).await.unwrap();
+    assert_fails(
+        &outcome,
+        1,
+        "could not complete Pinniped login: whoever asked for the credential is gone",
+    );
+    assert_eq!(site.supervisor.calls().refreshes, 0);
 }
 
 /// Their session is at its end; the browser writes down the link that it is given.

@@ -1,5 +1,6 @@
 //! From one run to the next: caches, refresh, and who waits for whom.
 
+use std::path::Path;
 use std::time::Duration;
 
 use haulout_tests::supervisor::Behaviour;
@@ -341,10 +342,21 @@ async fn a_file_of_the_users_is_no_cache_and_stays() {
         let flag = format!("{flag}={}", theirs.display());
         let outcome = site.log_in(&[&flag]).await;
         outcome.credential();
-        let warning = format!("\nWarning: {} holds something else", theirs.display());
+        let warning = format!("Warning: {} holds something else", theirs.display());
         assert!(outcome.stderr.contains(&warning), "{}", outcome.stderr);
         assert_eq!(std::fs::read_to_string(&theirs).unwrap(), text);
+        assert_eq!(locks_beside(&theirs), [""; 0]);
     }
+}
+
+/// The locks of the folder that a file is in: one that nobody expects there may stop other programs, as `.git/index.lock` does.
+fn locks_beside(file: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(file.parent().unwrap()).unwrap();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.retain(|name| name.ends_with(".lock"));
+    names
 }
 
 /// What a session holds is the issuer's choice, and a shell would run some of it.
@@ -369,6 +381,7 @@ async fn no_file_is_made_that_a_shell_may_read() {
         assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
         assert_eq!(std::fs::read_to_string(&profile).unwrap(), "");
         assert_eq!(std::fs::read_to_string(&beside).unwrap(), "mine");
+        assert_eq!(locks_beside(&profile), [""; 0]);
     }
 }
 

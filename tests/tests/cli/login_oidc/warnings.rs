@@ -27,7 +27,7 @@ async fn c102_warning_of_the_issuer_is_shown_once_beside_the_credential() {
     let flags = [
         "--request-audience=other-cluster",
         "--credential-cache=",
-        "--session-cache=/dev/null/none",
+        "--session-cache=none",
     ];
     let outcome = site.log_in(&flags).await;
     outcome.credential();
