@@ -2,17 +2,17 @@
 
 use kube::config::{Cluster, Context, Kubeconfig};
 
-/// Why a kubeconfig does not lead to a cluster.
+/// Which part of the way through a kubeconfig is missing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ContextFault {
     #[error("the kubeconfig has no current-context; choose one by --context, of {0}")]
-    NoCurrentContext(String),
+    NotNamed(String),
     #[error("no such context \"{wanted}\"; there is {found}")]
-    NoContext { wanted: String, found: String },
+    Context { wanted: String, found: String },
     #[error("no such cluster \"{0}\"")]
-    NoCluster(String),
+    Cluster(String),
     #[error("no such user \"{0}\"")]
-    NoUser(String),
+    User(String),
 }
 
 /// A context and its cluster. Its user is in the kubeconfig too, if it names one.
@@ -41,12 +41,12 @@ pub(crate) fn find_context<'a>(
     let name = wanted
         .filter(|name| !name.is_empty())
         .or(kubeconfig.current_context.as_deref())
-        .ok_or_else(|| ContextFault::NoCurrentContext(all()))?;
+        .ok_or_else(|| ContextFault::NotNamed(all()))?;
     let mut contexts = kubeconfig.contexts.iter();
     let context = contexts
         .find(|context| context.name == name)
         .and_then(|context| context.context.as_ref())
-        .ok_or_else(|| ContextFault::NoContext {
+        .ok_or_else(|| ContextFault::Context {
             wanted: name.to_owned(),
             found: all(),
         })?;
@@ -54,12 +54,12 @@ pub(crate) fn find_context<'a>(
     let cluster = clusters
         .find(|cluster| cluster.name == context.cluster)
         .and_then(|cluster| cluster.cluster.as_ref())
-        .ok_or_else(|| ContextFault::NoCluster(context.cluster.clone()))?;
+        .ok_or_else(|| ContextFault::Cluster(context.cluster.clone()))?;
     // The client would go on without any credentials.
     let mut users = kubeconfig.auth_infos.iter();
     match context.user.as_deref().filter(|user| !user.is_empty()) {
         Some(user) if !users.any(|known| known.name == user) => {
-            Err(ContextFault::NoUser(user.to_owned()))
+            Err(ContextFault::User(user.to_owned()))
         }
         _ => Ok(FoundContext {
             name,

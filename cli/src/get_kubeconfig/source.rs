@@ -78,7 +78,7 @@ impl Source {
         } = find_context(kubeconfig, context)?;
         let user_name = context.user.clone().unwrap_or_default();
         if user_name.is_empty() {
-            return Err(ContextFault::NoUser(user_name).into());
+            return Err(ContextFault::User(user_name).into());
         }
         let cluster_name = context.cluster.clone();
         if cluster.insecure_skip_tls_verify == Some(true) {
