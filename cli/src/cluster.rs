@@ -1,6 +1,7 @@
 //! Reading a cluster with the rights of whoever runs the command.
 
 mod call_fault;
+mod context;
 mod error;
 mod kubeconfig;
 
@@ -22,8 +23,9 @@ use crate::arguments::ClusterFlags;
 use crate::runtime::block_on;
 
 use call_fault::CallFault;
+pub(crate) use context::{ContextFault, FoundContext, find_context};
 pub(crate) use error::ClusterError;
-use error::credential_fault;
+use error::{credential_fault, file_fault};
 pub(crate) use kubeconfig::{NamedCluster, shown_server};
 
 /// How long one call may take.
@@ -209,7 +211,8 @@ fn connect(config: Config) -> Result<Client, ClusterError> {
     let plugin = config.auth_info.exec.clone();
     let builder = ClientBuilder::try_from(config).map_err(|error| {
         let credentials = credential_fault(&error, plugin.as_ref()).map(ClusterError::Credentials);
-        credentials.unwrap_or_else(|| ClusterError::Client(Box::new(error)))
+        let fault = credentials.or_else(|| file_fault(&error));
+        fault.unwrap_or_else(|| ClusterError::Client(Box::new(error)))
     })?;
     let limit = MapResponseLayer::new(|answer: Response<Box<DynBody>>| {
         answer.map(|body| Limited::new(body, MAX_BYTES))

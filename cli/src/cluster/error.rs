@@ -1,14 +1,15 @@
 //! Why a cluster could not be read.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use haulout_https::{causes, foreign};
 use kube::client::AuthError;
-use kube::config::ExecConfig;
+use kube::config::{ExecConfig, LoadDataError};
 use kube::core::Status;
 
-use super::CallFault;
+use super::{CallFault, ContextFault};
 use crate::kubeconfig_source::KubeconfigFault;
 use crate::runtime::RuntimeError;
 
@@ -22,6 +23,14 @@ pub(crate) enum ClusterError {
         path: Option<PathBuf>,
         source: KubeconfigFault,
     },
+    #[error("failed to use the kubeconfig{}; name another by --kubeconfig or --context", named(path.as_deref()))]
+    Context {
+        path: Option<PathBuf>,
+        source: ContextFault,
+    },
+    /// There is no source: the text has the cause.
+    #[error("failed to read a file that the kubeconfig names, {}: {cause}", path.display())]
+    File { path: PathBuf, cause: String },
     #[error("the kubeconfig's server is no URL; write it as https://HOST:PORT")]
     Server,
     #[error("failed to set up the client of the Kubernetes API from the kubeconfig")]
@@ -97,6 +106,17 @@ pub(super) fn credential_fault(error: &kube::Error, plugin: Option<&ExecConfig>)
         }
         _ => "they cannot be used".to_owned(),
     })
+}
+
+/// The file with a certificate or a key that the kubeconfig leads to and that cannot be read, if that is it.
+pub(super) fn file_fault(error: &(dyn Error + 'static)) -> Option<ClusterError> {
+    match causes(error).find_map(|cause| cause.downcast_ref::<LoadDataError>())? {
+        LoadDataError::ReadFile(cause, path) => Some(ClusterError::File {
+            path: path.clone(),
+            cause: cause.to_string(),
+        }),
+        _ => None,
+    }
 }
 
 fn named(path: Option<&Path>) -> String {

@@ -4,7 +4,8 @@ use http::Uri;
 use kube::Config;
 use kube::config::KubeConfigOptions;
 
-use super::ClusterError;
+use super::error::file_fault;
+use super::{ClusterError, find_context};
 use crate::arguments::ClusterFlags;
 use crate::{Environment, kubeconfig_source};
 
@@ -58,9 +59,14 @@ pub(super) async fn config(
         context: flags.context.clone(),
         ..KubeConfigOptions::default()
     };
-    let config = Config::from_custom_kubeconfig(file.map_err(failed)?, &options)
+    let file = file.map_err(failed)?;
+    find_context(&file, flags.context.as_deref()).map_err(|source| ClusterError::Context {
+        path: flags.kubeconfig.clone(),
+        source,
+    })?;
+    let config = Config::from_custom_kubeconfig(file, &options)
         .await
-        .map_err(|error| failed(Box::new(error).into()))?;
+        .map_err(|error| file_fault(&error).unwrap_or_else(|| failed(Box::new(error).into())))?;
     check_server(&config)?;
     Ok(config)
 }

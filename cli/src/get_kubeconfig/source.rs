@@ -9,22 +9,15 @@ use url::Url;
 
 use super::error::GetKubeconfigError;
 use crate::ca::{self, CaBundle, CaFault};
+use crate::cluster::{ContextFault, FoundContext, find_context};
 use crate::kubeconfig_source;
 
 /// Why it cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
-    #[error(
-        "could not load --kubeconfig/--kubeconfig-context: the kubeconfig has no current-context; choose one by \
-         --kubeconfig-context"
-    )]
-    NoCurrentContext,
-    #[error("could not load --kubeconfig/--kubeconfig-context: no such context \"{0}\"")]
-    NoContext(String),
-    #[error("could not load --kubeconfig/--kubeconfig-context: no such cluster \"{0}\"")]
-    NoCluster(String),
-    #[error("could not load --kubeconfig/--kubeconfig-context: no such user \"{0}\"")]
-    NoUser(String),
+    /// There is no source: the text has the cause.
+    #[error("could not load --kubeconfig/--kubeconfig-context: {0}")]
+    Context(ContextFault),
     #[error("could not load --kubeconfig: cluster \"{0}\" has no server")]
     NoServer(String),
     /// What it is may hold a password.
@@ -54,6 +47,12 @@ pub(crate) enum SourceError {
     },
 }
 
+impl From<ContextFault> for SourceError {
+    fn from(fault: ContextFault) -> Self {
+        Self::Context(fault)
+    }
+}
+
 /// One context of a kubeconfig, without its user's credentials.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
@@ -72,27 +71,14 @@ pub(super) struct Source {
 impl Source {
     /// Takes the named context, or the current one.
     pub(super) fn of(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<Self, SourceError> {
-        let context_name = context
-            .filter(|name| !name.is_empty())
-            .or(kubeconfig.current_context.as_deref())
-            .ok_or(SourceError::NoCurrentContext)?;
-        let mut contexts = kubeconfig.contexts.iter();
-        let context = contexts
-            .find(|context| context.name == context_name)
-            .and_then(|context| context.context.as_ref())
-            .ok_or_else(|| SourceError::NoContext(context_name.to_owned()))?;
-        let mut clusters = kubeconfig.clusters.iter();
-        let cluster = clusters
-            .find(|cluster| cluster.name == context.cluster)
-            .and_then(|cluster| cluster.cluster.as_ref())
-            .ok_or_else(|| SourceError::NoCluster(context.cluster.clone()))?;
+        let FoundContext {
+            name: context_name,
+            context,
+            cluster,
+        } = find_context(kubeconfig, context)?;
         let user_name = context.user.clone().unwrap_or_default();
-        if !kubeconfig
-            .auth_infos
-            .iter()
-            .any(|user| user.name == user_name)
-        {
-            return Err(SourceError::NoUser(user_name));
+        if user_name.is_empty() {
+            return Err(ContextFault::User(user_name).into());
         }
         let cluster_name = context.cluster.clone();
         if cluster.insecure_skip_tls_verify == Some(true) {

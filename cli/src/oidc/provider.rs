@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn read_json(document: &Value) -> Result<Provider, OidcError> {
-        let url = Url::parse(ISSUER).unwrap();
+        let url = https("issuer", ISSUER)?;
         let read_document = serde_json::from_value(document.clone());
         read(
             ISSUER,

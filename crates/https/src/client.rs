@@ -150,7 +150,7 @@ impl HttpsClient {
         self.answer(request).await.map_err(|error| {
             let fault = CallFault::new(error, self.limits.time);
             let proxy = self.proxies.proxy_to(&url);
-            CallError::new(verb, url, proxy, fault)
+            CallError::new(verb, url, proxy.as_ref(), fault)
         })
     }
 

@@ -23,11 +23,11 @@ pub enum ClientError {
 
 /// No whole answer came.
 #[derive(Debug, thiserror::Error)]
-#[error("{verb} \"{url}\"{}: {fault}", by_way_of(proxy.as_ref()))]
+#[error("{verb} {place}: {fault}")]
 pub struct CallError {
     verb: &'static str,
-    url: Url,
-    proxy: Option<Proxy>,
+    /// The URL, and the proxy on the way there.
+    place: String,
     /// What went wrong.
     pub fault: CallFault,
 }
@@ -37,7 +37,7 @@ impl CallError {
     pub(crate) fn new(
         verb: &'static str,
         mut url: Url,
-        proxy: Option<Proxy>,
+        proxy: Option<&Proxy>,
         fault: CallFault,
     ) -> Self {
         if url.password().is_some() {
@@ -46,8 +46,7 @@ impl CallError {
         }
         Self {
             verb,
-            url,
-            proxy,
+            place: format!("\"{url}\"{}", by_way_of(proxy)),
             fault,
         }
     }

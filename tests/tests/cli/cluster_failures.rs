@@ -153,6 +153,58 @@ fn a_silent_cluster_is_waited_for_no_longer_than_the_flag_says() {
     }
 }
 
+#[test]
+fn what_is_wrong_with_a_kubeconfig_is_told_alike_by_each_command() {
+    type Spoil = fn(&mut serde_json::Value);
+    let cases: [(Spoil, &str); 6] = [
+        (
+            |config| config["users"][0]["name"] = json!("v"),
+            "no such user \"u\"\n",
+        ),
+        (
+            |config| config["clusters"][0]["name"] = json!("b"),
+            "no such cluster \"a\"\n",
+        ),
+        (
+            |config| config["current-context"] = json!("d"),
+            "no such context \"d\"; there is c\n",
+        ),
+        (
+            |config| config["current-context"] = json!(""),
+            "the kubeconfig has no current-context; choose one by --context, of c\n",
+        ),
+        (
+            |config| {
+                config["users"][0]["user"] =
+                    json!({"client-certificate": "/nowhere/crt", "client-key": "/nowhere/key"});
+            },
+            "failed to read a file that the kubeconfig names, /nowhere/",
+        ),
+        (
+            |config| {
+                config["clusters"][0]["cluster"]["certificate-authority"] = json!("/nowhere/ca");
+            },
+            "/nowhere/ca: No such file or directory (os error 2)\n",
+        ),
+    ];
+    for (spoil, expected) in cases {
+        let machine = machine(&json!({"server": "https://127.0.0.1:1"}));
+        let path = machine.home.path().join("kubeconfig");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        spoil(&mut config);
+        std::fs::write(&path, config.to_string()).unwrap();
+        for (command, _) in COMMANDS {
+            let text = told(&machine, command);
+            assert!(text.contains(expected), "{command:?}: {text}");
+            assert_eq!(
+                text.matches("No such file").count(),
+                usize::from(text.contains("/nowhere"))
+            );
+        }
+    }
+}
+
 /// The URL of a server that answers as one without TLS does.
 fn plain_http() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

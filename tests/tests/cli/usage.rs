@@ -203,3 +203,25 @@ fn help_goes_to_stdout() {
     }
     assert!(!help.stdout.contains("--concierge-namespace"), "deprecated");
 }
+
+/// What the page of the command says of exit codes.
+#[test]
+fn what_is_missing_around_a_right_call_exits_with_1() {
+    for (flags, expected) in [
+        (
+            &["login", "static", "--token-env=NOT_SET"][..],
+            "--token-env variable",
+        ),
+        (&["whoami", "--kubeconfig=/nowhere"], "the kubeconfig"),
+        (&["agent-values", "--kubeconfig=/nowhere"], "the kubeconfig"),
+        (
+            &["get", "kubeconfig", "--kubeconfig=/nowhere"],
+            "could not load --kubeconfig",
+        ),
+        (&["kubeconfig", "--from=/nowhere"], "there is no file"),
+        (&["talos", "patch", "/nowhere"], "failed to read /nowhere"),
+    ] {
+        let outcome = Machine::new().run(flags);
+        assert!(outcome.error(1).contains(expected), "{}", outcome.stderr);
+    }
+}
