@@ -156,7 +156,7 @@ pub fn run(
 ) -> ExitCode {
     let parsed = match Arguments::try_parse_from(arguments) {
         Ok(parsed) => parsed,
-        Err(error) => return explain_usage(&error, stdout, stderr),
+        Err(error) => return explain_usage(error, stdout, stderr),
     };
     let done = |()| ExitCode::SUCCESS;
     let stderr = RefCell::new(stderr);
@@ -231,12 +231,12 @@ pub fn run(
 }
 
 /// Prints help or version to stdout, complaints to stderr.
-fn explain_usage(error: &clap::Error, stdout: &mut dyn Write, stderr: &mut dyn Write) -> ExitCode {
+fn explain_usage(error: clap::Error, stdout: &mut dyn Write, stderr: &mut dyn Write) -> ExitCode {
     let (printed, code) = if !error.use_stderr() {
         (write!(stdout, "{}", error.render()), ExitCode::SUCCESS)
-    } else if is_about_stray_word(error) {
+    } else if is_about_stray_word(&error) {
         // It may be a token whose flag was forgotten, so it is not repeated.
-        let meant = suggested_command(error)
+        let meant = suggested_command(&error)
             .map_or_else(String::new, |name| format!("did you mean {name}? or "));
         let text = "unexpected argument without a flag;";
         (
@@ -244,13 +244,39 @@ fn explain_usage(error: &clap::Error, stdout: &mut dyn Write, stderr: &mut dyn W
             ExitCode::from(USAGE),
         )
     } else {
-        (write!(stderr, "{}", error.render()), ExitCode::from(USAGE))
+        let complaint = complaint(error);
+        (
+            stderr.write_all(complaint.as_bytes()),
+            ExitCode::from(USAGE),
+        )
     };
     if printed.is_ok() {
         code
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// What is wrong with a flag. What it repeats may be of others, such as of whoever made the kubeconfig: it adds no lines, and
+/// steers no terminal.
+fn complaint(mut error: clap::Error) -> String {
+    let shown = |value: &ContextValue| match value {
+        ContextValue::String(text) => Some(ContextValue::String(printable(text))),
+        ContextValue::Strings(texts) => {
+            let texts = texts.iter().map(|text| printable(text));
+            Some(ContextValue::Strings(texts.collect()))
+        }
+        _ => None,
+    };
+    let context = error.context();
+    let context: Vec<_> = context
+        .filter_map(|(kind, value)| Some((kind, shown(value)?)))
+        .collect();
+    for (kind, value) in context {
+        error.insert(kind, value);
+    }
+    let text = error.render().to_string();
+    text.lines().map(|line| printable(line) + "\n").collect()
 }
 
 /// Whether a complaint repeats a word that is neither a flag nor a command.
@@ -294,5 +320,36 @@ mod tests {
         let expected = r"Error: failed to use the kubeconfig /\u{1b}[2J /x; ";
         assert!(stderr.starts_with(expected), "{stderr:?}");
         assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
+    }
+
+    #[test]
+    fn complaints_of_flags_steer_no_terminal_and_have_no_lines_of_others() {
+        for flag in [
+            "--flow=\u{9b}2J\nerror: run curl",
+            "--fl\u{9b}2J\nerror: run curl",
+            "--listen-port=\u{9b}2J\nerror: run curl",
+            "--extra-parameter=\u{9b}2J\nerror: run curl",
+        ] {
+            let arguments = ["haulout", "login", "oidc", "--issuer=https://i", flag];
+            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+            run(
+                &arguments.map(OsString::from),
+                &|_| None,
+                SystemTime::UNIX_EPOCH,
+                &mut std::io::empty(),
+                &mut stdout,
+                &mut stderr,
+            );
+            let stderr = String::from_utf8(stderr).unwrap();
+            assert!(stderr.starts_with("error: "), "{stderr:?}");
+            assert!(stderr.contains(r"\u{9b}2J error: run curl"), "{stderr:?}");
+            assert!(!stderr.contains('\u{9b}'), "{stderr:?}");
+            let mut others = stderr.lines().skip(1);
+            assert!(
+                !others.any(|line| line.starts_with("error: ")),
+                "{stderr:?}"
+            );
+            assert!(stderr.lines().count() > 2, "{stderr:?}");
+        }
     }
 }
