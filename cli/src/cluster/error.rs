@@ -91,6 +91,7 @@ fn refusal(status: &Status) -> String {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::io;
 
