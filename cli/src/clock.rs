@@ -26,12 +26,23 @@ impl Clock {
 /// How long the system is up, with the time that it slept: Rust's own `Instant` stands still then.
 #[cfg(target_os = "linux")]
 fn uptime() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    elapsed(rustix::time::ClockId::Boottime)
+}
+
+/// The same; here this clock goes on while the system sleeps, and Rust's own `Instant` does not.
+#[cfg(target_os = "macos")]
+fn uptime() -> Duration {
+    elapsed(rustix::time::ClockId::Monotonic)
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn elapsed(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     time.try_into().unwrap_or_default()
 }
 
-/// How long the program runs. Nothing that we know of counts sleep here.
-#[cfg(not(target_os = "linux"))]
+/// How long the program runs. Whether this counts sleep is the system's choice.
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn uptime() -> Duration {
     use std::sync::LazyLock;
     use std::time::Instant;

@@ -2,6 +2,7 @@
 //! as a command to a terminal or a turn of the direction of writing, is escaped, which a reader takes for the same text.
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// Why a result could not be encoded.
 #[derive(Debug, thiserror::Error)]
@@ -16,22 +17,35 @@ pub(crate) enum EncodeError {
 /// JSON on lines of its own, without an end of the last one.
 pub(crate) fn to_json(result: &impl Serialize) -> Result<String, EncodeError> {
     let text = serde_json::to_string_pretty(result).map_err(EncodeError::Json)?;
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        // Outside of strings all is ASCII that shows, and ends of lines.
-        match does_show(c) {
-            true => shown.push(c),
-            false => {
-                let mut units = [0; 2];
-                let units = c.encode_utf16(&mut units).iter();
-                shown.extend(units.map(|unit| format!("\\u{unit:04x}")));
-            }
-        }
-    }
-    Ok(shown)
+    Ok(escape(&text, |c| {
+        let mut units = [0; 2];
+        let units = c.encode_utf16(&mut units).iter();
+        units.map(|unit| format!("\\u{unit:04x}")).collect()
+    }))
 }
 
-/// YAML with sorted keys. Where something would not show it is JSON, which YAML is too.
+/// JSON's syntax with YAML's escapes, which know no surrogates.
+fn to_flow_yaml(tree: &Value) -> Result<String, EncodeError> {
+    let text = serde_json::to_string_pretty(tree).map_err(EncodeError::Json)?;
+    Ok(escape(&text, |c| match u32::from(c) {
+        code @ 0x1_0000.. => format!("\\U{code:08x}"),
+        code => format!("\\u{code:04x}"),
+    }) + "\n")
+}
+
+/// A text of JSON with all that does not show escaped. Outside of strings all is ASCII that shows, and ends of lines.
+fn escape(text: &str, escaped: impl Fn(char) -> String) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match does_show(c) {
+            true => shown.push(c),
+            false => shown += &escaped(c),
+        }
+    }
+    shown
+}
+
+/// YAML with sorted keys. Where something would not show, its strings are quoted and escaped as in JSON.
 pub(crate) fn to_yaml(result: &impl Serialize) -> Result<String, EncodeError> {
     let tree = serde_json::to_value(result).map_err(EncodeError::Json)?;
     // A long text stays in one line, so that whoever searches for a CA finds it.
@@ -40,7 +54,7 @@ pub(crate) fn to_yaml(result: &impl Serialize) -> Result<String, EncodeError> {
         .map_err(|error| EncodeError::Yaml(Box::new(error)))?;
     match text.chars().all(does_show) {
         true => Ok(text),
-        false => to_json(&tree).map(|text| text + "\n"),
+        false => to_flow_yaml(&tree),
     }
 }
 
@@ -55,7 +69,7 @@ fn does_show(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -75,6 +89,13 @@ mod tests {
         }
     }
 
+    /// kubectl's parser refuses half a pair.
+    #[test]
+    fn yaml_has_no_surrogates() {
+        let text = to_yaml(&json!("\u{e0001}\u{200b}")).unwrap();
+        assert_eq!(text, "\"\\U000e0001\\u200b\"\n");
+    }
+
     #[test]
     fn yaml_is_json_where_it_would_not_show() {
         for (name, is_json) in [
@@ -82,6 +103,7 @@ mod tests {
             ("a\u{1b}[2J\u{9b}\nb", false),
             ("a\u{202e}b\n", true),
             ("\u{200b}", true),
+            ("\u{e0001}", true),
         ] {
             let result = json!({ "b": [name], "a": name });
             let text = to_yaml(&result).unwrap();

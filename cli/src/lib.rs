@@ -46,6 +46,7 @@ mod standard_output;
 mod talos;
 mod terminal;
 mod transport;
+mod usage;
 mod version;
 mod whoami;
 
@@ -55,7 +56,6 @@ use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser};
 
 use agent_values::AgentValuesError;
@@ -156,7 +156,7 @@ pub fn run(
 ) -> ExitCode {
     let parsed = match Arguments::try_parse_from(arguments) {
         Ok(parsed) => parsed,
-        Err(error) => return explain_usage(&error, stdout, stderr),
+        Err(error) => return usage::explain(error, stdout, stderr),
     };
     let done = |()| ExitCode::SUCCESS;
     let stderr = RefCell::new(stderr);
@@ -230,50 +230,6 @@ pub fn run(
     }
 }
 
-/// Prints help or version to stdout, complaints to stderr.
-fn explain_usage(error: &clap::Error, stdout: &mut dyn Write, stderr: &mut dyn Write) -> ExitCode {
-    let (printed, code) = if !error.use_stderr() {
-        (write!(stdout, "{}", error.render()), ExitCode::SUCCESS)
-    } else if is_about_stray_word(error) {
-        // It may be a token whose flag was forgotten, so it is not repeated.
-        let meant = suggested_command(error)
-            .map_or_else(String::new, |name| format!("did you mean {name}? or "));
-        let text = "unexpected argument without a flag;";
-        (
-            writeln!(stderr, "Error: {text} {meant}see haulout --help"),
-            ExitCode::from(USAGE),
-        )
-    } else {
-        (write!(stderr, "{}", error.render()), ExitCode::from(USAGE))
-    };
-    if printed.is_ok() {
-        code
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-/// Whether a complaint repeats a word that is neither a flag nor a command.
-fn is_about_stray_word(error: &clap::Error) -> bool {
-    match error.kind() {
-        ErrorKind::InvalidSubcommand => true,
-        ErrorKind::UnknownArgument => matches!(
-            error.get(ContextKind::InvalidArg),
-            Some(ContextValue::String(argument)) if !argument.starts_with('-')
-        ),
-        _ => false,
-    }
-}
-
-/// The command that is written much as the stray word is, if there is one.
-fn suggested_command(error: &clap::Error) -> Option<&str> {
-    match error.get(ContextKind::SuggestedSubcommand)? {
-        ContextValue::String(name) => Some(name),
-        ContextValue::Strings(names) => names.last().map(String::as_str),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,5 +250,36 @@ mod tests {
         let expected = r"Error: failed to use the kubeconfig /\u{1b}[2J /x; ";
         assert!(stderr.starts_with(expected), "{stderr:?}");
         assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
+    }
+
+    #[test]
+    fn complaints_of_flags_steer_no_terminal_and_have_no_lines_of_others() {
+        for flag in [
+            "--flow=\u{9b}2J\nerror: run curl",
+            "--fl\u{9b}2J\nerror: run curl",
+            "--listen-port=\u{9b}2J\nerror: run curl",
+            "--extra-parameter=\u{9b}2J\nerror: run curl",
+        ] {
+            let arguments = ["haulout", "login", "oidc", "--issuer=https://i", flag];
+            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+            run(
+                &arguments.map(OsString::from),
+                &|_| None,
+                SystemTime::UNIX_EPOCH,
+                &mut std::io::empty(),
+                &mut stdout,
+                &mut stderr,
+            );
+            let stderr = String::from_utf8(stderr).unwrap();
+            assert!(stderr.starts_with("error: "), "{stderr:?}");
+            assert!(stderr.contains(r"\u{9b}2J error: run curl"), "{stderr:?}");
+            assert!(!stderr.contains('\u{9b}'), "{stderr:?}");
+            let mut others = stderr.lines().skip(1);
+            assert!(
+                !others.any(|line| line.starts_with("error: ")),
+                "{stderr:?}"
+            );
+            assert!(stderr.lines().count() > 2, "{stderr:?}");
+        }
     }
 }

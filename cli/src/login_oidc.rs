@@ -214,12 +214,10 @@ impl Caches {
             return Tokens::default();
         };
         let found = self.or_report(cache.get(key, clock.now()), console);
-        let tokens = found
-            .flatten()
-            .map_or_else(Tokens::default, |(tokens, noted)| {
-                self.or_report(noted, console);
-                tokens
-            });
+        let tokens = found.flatten().map_or_else(Tokens::default, |found| {
+            self.or_report(found.noted, console);
+            found.tokens
+        });
         console.debug(|| {
             format!(
                 "session cache {}: {}",

@@ -1,21 +1,25 @@
 //! Protection of this process's memory, which holds a token and a private key.
 
-/// Forbids core dumps, and reading the memory by other programs of the same user. Where the system
-/// does not do that, the login goes on: it is one precaution among several.
-#[cfg(target_os = "linux")]
+/// Forbids core dumps, and on Linux reading the memory by other programs of the same user too. Where the system does not do that,
+/// the login goes on: it is one precaution among several.
+#[cfg(unix)]
 pub fn protect_memory() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    use rustix::process::{Resource, Rlimit, setrlimit};
 
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
-    let _best_effort = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _best_effort = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
     let _best_effort = setrlimit(Resource::Core, none);
 }
 
-/// Nothing that we know of protects it here.
-#[cfg(not(target_os = "linux"))]
+/// Here a process has no core dumps to forbid.
+#[cfg(not(unix))]
 pub fn protect_memory() {}
 
 #[cfg(test)]

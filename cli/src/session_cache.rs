@@ -40,6 +40,14 @@ pub(crate) enum Which<'a> {
     OfLogin(&'a str),
 }
 
+/// The tokens of a session that was asked for.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) tokens: Tokens,
+    /// Whether the use could be noted; the tokens are good all the same.
+    pub(crate) noted: Result<(), CacheError>,
+}
+
 /// A session as it is kept.
 #[derive(Debug)]
 pub(crate) struct KeptSession {
@@ -98,13 +106,12 @@ impl SessionCache {
         self.file.check_name()
     }
 
-    /// The tokens of a session that are good at `now`. Notes the use; that it cannot is beside the tokens, which are good all the
-    /// same.
+    /// The tokens of a session that are good at `now`. Notes the use.
     pub(crate) fn get(
         &self,
         key: &SessionKey,
         now: SystemTime,
-    ) -> Result<Option<(Tokens, Result<(), CacheError>)>, CacheError> {
+    ) -> Result<Option<Found>, CacheError> {
         let contents = match &self.keyring {
             Some(keyring) => keyring.get(key, &self.roots)?,
             None => self.file.get()?,
@@ -119,7 +126,10 @@ impl SessionCache {
             true => Ok(()),
             false => self.note_use(key, now),
         };
-        Ok(Some((entry.tokens, noted)))
+        Ok(Some(Found {
+            tokens: entry.tokens,
+            noted,
+        }))
     }
 
     /// The same for whoever only looks: nothing is noted, and no lock is made.

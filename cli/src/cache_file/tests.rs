@@ -1,3 +1,4 @@
+#[cfg(unix)]
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use proptest::prelude::*;
@@ -47,6 +48,7 @@ fn c119_missing_file_holds_nothing_and_is_not_created() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+#[cfg(unix)]
 #[test]
 fn c120_folder_and_files_are_private() {
     let Scratch {
@@ -63,6 +65,7 @@ fn c120_folder_and_files_are_private() {
 }
 
 /// Also where the old file, or one left behind by a crash, was open to others.
+#[cfg(unix)]
 #[test]
 fn file_is_replaced_not_rewritten() {
     let Scratch {
@@ -304,6 +307,7 @@ proptest! {
 }
 
 /// It would wait for a writer, or read without end.
+#[cfg(unix)]
 #[test]
 fn pipes_and_devices_are_refused_at_once_and_stay() {
     let Scratch { folder, file: _ } = scratch();

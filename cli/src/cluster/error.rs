@@ -147,6 +147,7 @@ fn refusal(status: &Status) -> String {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

@@ -143,6 +143,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
         use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -168,6 +169,7 @@ mod tests {
         assert!(stdout.is_empty());
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_link_stays() {
         let folder = tempfile::tempdir().unwrap();
@@ -183,6 +185,7 @@ mod tests {
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_pipe_is_written_to() {
         let folder = tempfile::tempdir().unwrap();

@@ -60,9 +60,9 @@ fn for_others(cache: &SessionCache) -> SessionCache {
 /// The names of the tokens that are given out at a time.
 fn given(cache: &SessionCache, seconds: u64) -> Vec<String> {
     let found = cache.get(&key(), at(seconds)).unwrap();
-    names(found.map(|(tokens, noted)| {
-        noted.unwrap();
-        tokens
+    names(found.map(|found| {
+        found.noted.unwrap();
+        found.tokens
     }))
 }
 
@@ -105,7 +105,7 @@ fn tokens_are_given_out_where_their_use_cannot_be_noted() {
     // The new file cannot be there.
     let in_the_way = folder.path().join("sessions.yaml.haulout-new/x");
     std::fs::create_dir_all(in_the_way).unwrap();
-    let (tokens, noted) = cache.get(&key(), at(NOW + DAY)).unwrap().unwrap();
+    let Found { tokens, noted } = cache.get(&key(), at(NOW + DAY)).unwrap().unwrap();
     assert_eq!(names(Some(tokens)), ["refresh"]);
     assert!(matches!(noted, Err(CacheError::Write("session", _))));
 }
@@ -270,7 +270,7 @@ sessions:
 "#,
     )
     .unwrap();
-    let (tokens, noted) = cache.get(&key(), at(NOW)).unwrap().unwrap();
+    let Found { tokens, noted } = cache.get(&key(), at(NOW)).unwrap().unwrap();
     noted.unwrap();
     assert_eq!(tokens.access.unwrap().type_, "Bearer");
     let claims = tokens.id.unwrap().claims;
