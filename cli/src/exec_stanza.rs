@@ -10,6 +10,7 @@ use kube::config::ExecConfig;
 
 use crate::Environment;
 use crate::arguments::{Arguments, ClusterFlags, Command, Login, OidcLogin};
+use crate::cluster::{ContextFault, FoundContext, find_context};
 use crate::kubeconfig_source::{self, KubeconfigFault};
 
 /// What this program, or Pinniped's, is called where it is installed; krew calls it as a plugin of kubectl.
@@ -20,10 +21,8 @@ const PROGRAMS: [&str; 3] = ["haulout", "kubectl-haulout", "pinniped"];
 pub(crate) enum StanzaError {
     #[error("failed to use the kubeconfig; name another by --kubeconfig")]
     Read(#[source] KubeconfigFault),
-    #[error("the kubeconfig has no current context; name one by --context")]
-    NoCurrentContext,
-    #[error("the kubeconfig has no context \"{0}\"; name another by --context")]
-    NoContext(String),
+    #[error("failed to use the kubeconfig")]
+    Context(#[from] ContextFault),
     #[error(
         "the user of the context \"{0}\" does not log in by `haulout login oidc`, so there is no session of his; name another context \
          by --context, or leave it and --kubeconfig out"
@@ -75,13 +74,7 @@ impl ExecStanza<Box<OidcLogin>> {
     ) -> Result<Self, StanzaError> {
         let file = kubeconfig_source::read(flags.kubeconfig.as_deref(), environment)
             .map_err(StanzaError::Read)?;
-        let name = flags.context.as_ref().or(file.current_context.as_ref());
-        let name = name.ok_or(StanzaError::NoCurrentContext)?;
-        let mut contexts = file.contexts.iter();
-        let context = contexts
-            .find(|named| named.name == *name)
-            .and_then(|named| named.context.as_ref())
-            .ok_or_else(|| StanzaError::NoContext(name.clone()))?;
+        let FoundContext { name, context, .. } = find_context(&file, flags.context.as_deref())?;
         let mut users = file.auth_infos.iter();
         let user = users.find(|named| context.user.as_ref() == Some(&named.name));
         let exec = user.and_then(|named| named.auth_info.as_ref()?.exec.as_ref());
@@ -90,7 +83,7 @@ impl ExecStanza<Box<OidcLogin>> {
                 login: Login::Oidc(login),
                 variables,
             }) => Ok(Self { login, variables }),
-            _ => Err(StanzaError::NoOidcLogin(name.clone())),
+            _ => Err(StanzaError::NoOidcLogin(name.to_owned())),
         }
     }
 }

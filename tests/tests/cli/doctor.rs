@@ -1,5 +1,6 @@
 //! `haulout doctor` where the API server itself, or the way to it, is at fault. What needs a cluster is tested in one.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use axum::response::Response;
@@ -314,8 +315,15 @@ fn nothing_goes_where_an_unverified_server_points() {
     assert!(direct.received().is_empty(), "{diagnosis:#}");
 }
 
-/// `haulout login static` by `door`; `command` stands for the plugin itself.
-fn stanza(door: &Server, command: &str) -> Value {
+/// A program of this name that fails.
+fn failing(folder: &Path, name: &str) -> PathBuf {
+    let program = folder.join(name);
+    std::os::unix::fs::symlink("/bin/false", &program).unwrap();
+    program
+}
+
+/// `login static` by `door` of the program `command`.
+fn stanza(door: &Server, command: &Path) -> Value {
     json!({
         "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "command": command,
         "args": [
@@ -334,9 +342,17 @@ fn a_token_of_the_kubeconfig_goes_where_its_user_logs_in_and_nowhere_else() {
         server::json(201, &success()),
     ]);
     // An ordinary user reads nothing, and is let in all the same.
-    let server = forbidden([version(), status(401, "Unauthorized"), account()]);
-    let user = json!({"token": ACCOUNT_TOKEN, "exec": stanza(&door, "false")});
-    let (code, diagnosis) = examine_as(&user, &server, &token(), &[], |_| {});
+    let closed = || forbidden([version(), status(401, "Unauthorized"), account()]);
+    let server = closed();
+    let folder = tempfile::tempdir().unwrap();
+    let user = |program: &str| {
+        let exec = stanza(&door, &failing(folder.path(), program));
+        json!({"token": ACCOUNT_TOKEN, "exec": exec})
+    };
+    let (_, diagnosis) = examine_as(&user("another"), &closed(), &token(), &[], |_| {});
+    assert!(door.received().is_empty(), "{diagnosis:#}");
+
+    let (code, diagnosis) = examine_as(&user("haulout"), &server, &token(), &[], |_| {});
     assert_eq!(code, ExitCode::SUCCESS, "{diagnosis:#}");
     let received = door.received();
     let [_, login] = received.as_slice() else {
@@ -363,7 +379,9 @@ fn a_token_that_has_expired_is_all_that_is_found_at_the_direct_endpoint() {
         ),
     ]);
     let server = Server::start([version(), status(401, "Unauthorized")]);
-    let user = json!({"exec": stanza(&door, "false")});
+    let folder = tempfile::tempdir().unwrap();
+    let program = failing(folder.path(), "haulout");
+    let user = json!({"exec": stanza(&door, &program)});
     let (code, diagnosis) = examine_as(&user, &server, &token_until(NOW - 60), &[], |_| {});
     assert_eq!(code, ExitCode::from(1));
     assert_eq!(only_failed(&diagnosis)["name"], "token", "{diagnosis:#}");

@@ -424,7 +424,7 @@ async fn a_kubeconfig_without_such_a_login_is_a_wrong_call() {
         (
             &["--context=nowhere"],
             1,
-            "the kubeconfig has no context \"nowhere\"",
+            "failed to use the kubeconfig: no such context \"nowhere\"; there is oidc, static, aws, bare",
         ),
         (
             &["--kubeconfig=/nowhere"],
