@@ -36,7 +36,7 @@ pub(super) async fn c105_credential_issuers_are_none_several_missing_or_out_of_r
         .await
         .assert_fails("could not list CredentialIssuers");
     nobody.run(&[ENV]).await.assert_fails(
-        "use an administrator's kubeconfig, or name it by --concierge-credential-issuer: ",
+        "; use an administrator's kubeconfig, or name it by --concierge-credential-issuer",
     );
     nobody.run(&[ENV]).await.assert_fails("is forbidden");
     let named = nobody.run(&[ENV, ISSUER]).await;
