@@ -193,6 +193,10 @@ pub(crate) struct LogoutFlags {
     #[arg(long, value_name = "FILE")]
     pub(crate) credential_cache: Option<String>,
 
+    /// Forget sessions too that are kept otherwise, since another call could still have them revoked.
+    #[arg(long)]
+    pub(crate) forget: bool,
+
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }

@@ -68,8 +68,8 @@ impl Cluster {
 
     /// Runs the credential plugin of the kubeconfig, if it has one.
     pub(crate) fn connect(mut config: Config) -> Result<Self, ClusterError> {
-        // Whoever calls ends the call, and says so.
-        config.connect_timeout = None;
+        // Whoever calls ends the call before, and says so.
+        config.connect_timeout = Some(2 * CALL_TIMEOUT);
         let client = connect(config.clone())?;
         Ok(Self {
             client,
@@ -194,6 +194,9 @@ impl Cluster {
                 page => page?,
             };
             all.extend(page.items);
+            if all.len() > MAX_OBJECTS {
+                break;
+            }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => parameters = parameters.continue_token(&token),
                 None => return Ok(all),

@@ -8,7 +8,7 @@ mod observe;
 mod report;
 mod stanza;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::document::EncodeError;
 use crate::secret_variable::{VariableError, secret_of};
+use crate::standard_output::{PrintError, print};
 
 /// Why no check could be made.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +36,8 @@ pub(crate) enum DoctorError {
     Cluster(#[from] ClusterError),
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    #[error("failed to print the result")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 /// Makes all checks and prints them. The exit code says whether one failed.
@@ -62,10 +63,7 @@ pub(crate) fn run(
         OutputFormat::Text => report.to_string(),
         OutputFormat::Json => report.to_json()?,
     };
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(DoctorError::Print)?;
+    print(stdout, &text)?;
     Ok(if report.has_failed() {
         ExitCode::FAILURE
     } else {

@@ -21,7 +21,7 @@ const PROGRAMS: [&str; 3] = ["haulout", "kubectl-haulout", "pinniped"];
 pub(crate) enum StanzaError {
     #[error("failed to use the kubeconfig; name another by --kubeconfig")]
     Read(#[source] KubeconfigFault),
-    #[error("failed to use the kubeconfig")]
+    #[error("failed to use the kubeconfig; name another by --kubeconfig or --context")]
     Context(#[from] ContextFault),
     #[error(
         "the user of the context \"{0}\" does not log in by `haulout login oidc`, so there is no session of his; name another context \

@@ -13,7 +13,6 @@ use crate::Environment;
 pub(crate) enum KubeconfigFault {
     #[error("neither --kubeconfig, nor KUBECONFIG, nor HOME is set")]
     NotNamed,
-    /// What the parser says of it repeats lines, or values, that may be secrets.
     /// What the parser says of it repeats lines and values, which may be secrets.
     #[error("{} is no kubeconfig; something does not belong there{}", path.display(), at(*place))]
     Damaged {

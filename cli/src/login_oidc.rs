@@ -34,6 +34,7 @@ use crate::terminal;
 pub(crate) use error::OidcLoginError;
 use session::Session;
 use settings::Settings;
+pub(crate) use settings::session_key;
 use step::Step;
 
 /// What the command takes from around it.
@@ -75,7 +76,7 @@ pub(crate) fn token_of_session(
 ) -> Option<SecretString> {
     let settings = Settings::parse(login, environment).ok()?;
     let cache = sessions(login, &settings, environment)?;
-    let tokens = cache.peek(&settings.session_key(), now).ok()??;
+    let tokens = cache.peek(&settings.session_key, now).ok()??;
     match Step::of_fresh(tokens, settings.audience.as_deref()) {
         Step::Use(id) => Some(id.token.into()),
         Step::Exchange(_) | Step::Refresh(_) | Step::LogIn => None,
@@ -91,8 +92,8 @@ fn renew(
     console: &Console<'_>,
 ) -> Result<CredentialStatus, OidcLoginError> {
     let clock = surroundings.clock;
-    let key = settings.session_key();
-    let _lock = caches.lock(&key, console)?;
+    let key = &settings.session_key;
+    let _lock = caches.lock(key, console)?;
     if let Some(credential) = caches.credential_of_another(clock) {
         console.debug(|| "another haulout has just logged in to the same session".to_owned());
         return Ok(credential);
@@ -102,7 +103,7 @@ fn renew(
         let mut session = Session {
             settings,
             caches,
-            key: &key,
+            key,
             clock,
             environment: surroundings.environment,
             is_interactive,
@@ -277,7 +278,7 @@ mod tests {
             ..Tokens::default()
         };
         let cache = sessions(&login, &settings, &|_| None).unwrap();
-        cache.put(&settings.session_key(), &tokens, now).unwrap();
+        cache.put(&settings.session_key, &tokens, now).unwrap();
         let seen = |seconds| {
             let now = now + Duration::from_secs(seconds);
             let token = token_of_session(&login, &|_| None, now)?;

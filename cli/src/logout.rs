@@ -19,6 +19,7 @@ use crate::console::Console;
 use crate::credential_cache::CredentialCache;
 use crate::exec_stanza::ExecStanza;
 use crate::login_lock::LoginLock;
+use crate::login_oidc;
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
 use crate::oidc::{IssuerClient, OidcError, provider};
@@ -28,11 +29,13 @@ use crate::session_cache::{self, KeptSession, SessionCache, SessionKey, Tokens, 
 use crate::standard_output::print;
 
 pub(crate) use error::LogoutError;
-use fate::Fate;
+use fate::{Fate, Lacking};
 
 /// What is forgotten, and how its issuers are spoken to.
 struct Wanted<'a> {
-    which: Which<'a>,
+    issuer: Option<&'a str>,
+    /// The session of a kubeconfig's login.
+    session: Option<SessionKey>,
     ca: &'a CaFlags,
     client_secret_env: Option<&'a str>,
     session_cache: Option<&'a str>,
@@ -47,22 +50,22 @@ impl<'a> Wanted<'a> {
                 .map_err(|error| LogoutError::Issuer(Box::new(error)))?;
         }
         let has_ca = !flags.ca.ca_bundle.is_empty() || !flags.ca.ca_bundle_data.is_empty();
-        let which = match (&flags.issuer, login) {
-            (Some(issuer), Some(login)) if *issuer != login.issuer => {
-                return Err(LogoutError::OtherIssuer(login.issuer.clone()));
-            }
-            // The kubeconfig of somebody else may name a CA that would pose as the issuer of another session.
-            (_, Some(login)) if !has_ca => Which::OfLogin(&login.issuer),
-            (Some(issuer), _) => Which::OfIssuer(issuer),
-            (None, Some(login)) => Which::OfIssuer(&login.issuer),
-            (None, None) => Which::All,
-        };
+        if let (Some(issuer), Some(login)) = (&flags.issuer, login)
+            && *issuer != login.issuer
+        {
+            return Err(LogoutError::OtherIssuer(login.issuer.clone()));
+        }
         let either = |flag: &'a Option<String>, of: fn(&OidcLogin) -> &Option<String>| {
             let of_login = login.and_then(|login| of(login).as_deref());
             flag.as_deref().or(of_login)
         };
         Ok(Self {
-            which,
+            issuer: match &flags.issuer {
+                Some(issuer) => Some(issuer),
+                None => login.map(|login| login.issuer.as_str()),
+            },
+            // The kubeconfig of somebody else may name a CA that would pose as the issuer of another session.
+            session: login.filter(|_| !has_ca).map(login_oidc::session_key),
             ca: login.map_or(&flags.ca, |login| match has_ca {
                 true => &flags.ca,
                 false => &login.ca,
@@ -71,6 +74,14 @@ impl<'a> Wanted<'a> {
             session_cache: either(&flags.session_cache, |login| &login.session_cache),
             credential_cache: either(&flags.credential_cache, |login| &login.credential_cache),
         })
+    }
+
+    fn which(&self) -> Which<'_> {
+        match (&self.session, self.issuer) {
+            (Some(key), _) => Which::OfLogin(key),
+            (None, Some(issuer)) => Which::OfIssuer(issuer),
+            (None, None) => Which::All,
+        }
     }
 }
 
@@ -95,14 +106,6 @@ pub(crate) fn run(
     };
     let environment: Environment<'_> = &variable;
     let wanted = Wanted::of(flags, stanza.as_ref().map(|stanza| &*stanza.login))?;
-    let roots = CaBundle::trust_roots(CaBundle::from_flags(wanted.ca)?.as_ref());
-    let variable = wanted.client_secret_env;
-    let secret = variable.map(|variable| secret_of("--client-secret-env", variable, environment));
-    let issuers = Issuers {
-        roots,
-        secret: secret.transpose()?,
-        console,
-    };
     let credentials = CredentialCache::chosen(wanted.credential_cache, environment);
     let cleared = credentials.map_or(Ok(()), |cache| {
         if flags.credential_cache.is_some() {
@@ -110,6 +113,22 @@ pub(crate) fn run(
         }
         cache.clear()
     });
+    let ca = CaBundle::from_flags(wanted.ca)?;
+    let variable = wanted.client_secret_env;
+    let secret = variable.map(|variable| secret_of("--client-secret-env", variable, environment));
+    let issuers = Issuers {
+        lacking: match (&stanza, flags.forget) {
+            (None, false) => Lacking {
+                ca: ca.is_none(),
+                secret: variable.is_none(),
+            },
+            _ => Lacking::NOTHING,
+        },
+        keeps_others: !flags.forget,
+        roots: CaBundle::trust_roots(ca.as_ref()),
+        secret: secret.transpose()?,
+        console,
+    };
     let sessions = SessionCache::chosen(wanted.session_cache, environment, &issuers.roots);
     let ended = match sessions {
         Some(cache) => {
@@ -117,7 +136,7 @@ pub(crate) fn run(
             if named.is_some_and(session_cache::is_file) {
                 warn_if_missing("session", cache.path(), console);
             }
-            end_sessions(&cache, wanted.which, &issuers, now)
+            end_sessions(&cache, wanted.which(), &issuers, now)
         }
         None if wanted.session_cache.is_none_or(str::is_empty) => Err(LogoutError::NoPlace),
         None => Ok(Ended::nothing("No session".to_owned())),
@@ -135,6 +154,9 @@ pub(crate) fn run(
 
 /// How issuers are spoken to.
 struct Issuers<'a> {
+    lacking: Lacking,
+    /// Whether sessions stay whose issuers others may pose as.
+    keeps_others: bool,
     roots: TrustRoots,
     secret: Option<SecretString>,
     console: &'a Console<'a>,
@@ -170,7 +192,7 @@ impl Ended {
             fates.filter(|(_, fate)| is_so(fate)).count()
         };
         let kept = count(Fate::is_kept);
-        let unrevoked = count(|fate| matches!(fate, Fate::Unrevoked(_)));
+        let unrevoked = count(|fate| matches!(fate, Fate::Unrevoked(_) | Fate::Forgotten));
         match kept + unrevoked {
             0 => Ok(()),
             _ => Err(LogoutError::Left { kept, unrevoked }),
@@ -200,7 +222,8 @@ fn end_sessions(
         let mut fates = Vec::with_capacity(sessions.len());
         for session in &sessions {
             let fate = match cache.is_of_others(session) {
-                true => Fate::OfOtherRoots,
+                true if issuers.keeps_others => Fate::OfOtherRoots,
+                true => Fate::Forgotten,
                 false => issuers.end(session).await,
             };
             let issuer = session.key.issuer.clone();
@@ -265,7 +288,7 @@ impl Issuers<'_> {
         match self.revoke(&session.key, refresh, access).await {
             Ok(true) => Fate::Revoked,
             Ok(false) => Fate::NotOffered,
-            Err(error) => Fate::of_error(error),
+            Err(error) => Fate::of_error(error, self.lacking),
         }
     }
 

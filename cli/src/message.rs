@@ -11,13 +11,17 @@ pub(crate) fn after_colon(text: &str) -> String {
     }
 }
 
-/// The error and its causes in one line, as Go's wrapped errors read.
+/// The error and its causes in one line, as Go's wrapped errors read. Some errors of libraries tell their cause themselves; it is not
+/// told again.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let told = error.to_string();
+        if !text.ends_with(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
         cause = error.source();
     }
     text
@@ -38,7 +42,25 @@ pub(crate) fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Fault {
+        #[error("failed")]
+        Silent(#[source] io::Error),
+        #[error("failed: {0}")]
+        Telling(#[source] io::Error),
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let cause = || io::Error::other("away");
+        for error in [Fault::Silent(cause()), Fault::Telling(cause())] {
+            assert_eq!(chain(&error), "failed: away");
+        }
+    }
 
     #[test]
     fn what_is_printed_stays_in_its_line_and_steers_no_terminal() {

@@ -36,8 +36,8 @@ pub(crate) enum Which<'a> {
     All,
     /// Those of this issuer.
     OfIssuer(&'a str),
-    /// Those of this issuer that a login could go on with which trusts the same roots.
-    OfLogin(&'a str),
+    /// That which a login of this key would go on with which trusts the same roots.
+    OfLogin(&'a SessionKey),
 }
 
 /// The tokens of a session that was asked for.
@@ -174,7 +174,8 @@ impl SessionCache {
             None => self.file.get()?,
         };
         contents.prune(now);
-        let meant = contents.sessions.into_iter().filter(self.is_meant(which));
+        let is_meant = self.is_meant(which, &contents);
+        let meant = contents.sessions.into_iter().filter(is_meant);
         let kept = |entry: Entry| KeptSession {
             key: entry.key,
             tokens: entry.tokens,
@@ -200,24 +201,35 @@ impl SessionCache {
             let mut spared = but_for.iter();
             spared.any(|kept| kept.key == entry.key && kept.roots == entry.trusted_roots)
         };
-        let is_in_question = self.is_meant(which);
-        let is_meant = |entry: &Entry| is_in_question(entry) && !is_spared(entry);
         if let Some(keyring) = &self.keyring {
-            return keyring.remove(is_meant);
+            let is_meant = self.is_meant(which, &keyring.list()?);
+            return keyring.remove(|entry| is_meant(entry) && !is_spared(entry));
         }
-        self.file
-            .change_existing(|contents| contents.sessions.retain(|entry| !is_meant(entry)))?;
+        self.file.change_existing(|contents| {
+            let is_meant = self.is_meant(which, contents);
+            let sessions = &mut contents.sessions;
+            sessions.retain(|entry| !is_meant(entry) || is_spared(entry));
+        })?;
         self.file.remove_remains()
     }
 
-    fn is_meant(&self, which: Which<'_>) -> impl Fn(&Entry) -> bool {
+    fn is_meant<'a>(
+        &self,
+        which: Which<'a>,
+        contents: &Sessions,
+    ) -> impl Fn(&Entry) -> bool + use<'a> {
+        let used = match which {
+            Which::OfLogin(key) => contents.position(key, &self.roots),
+            Which::All | Which::OfIssuer(_) => None,
+        };
+        let used = used.and_then(|position| contents.sessions.get(position));
+        let used = used.map(|entry| (entry.key.clone(), entry.trusted_roots.clone()));
         move |entry| match which {
             Which::All => true,
             Which::OfIssuer(issuer) => entry.key.issuer == issuer,
-            Which::OfLogin(issuer) => {
-                let bound = entry.trusted_roots.as_ref();
-                entry.key.issuer == issuer && bound.is_none_or(|roots| *roots == self.roots)
-            }
+            Which::OfLogin(_) => used
+                .as_ref()
+                .is_some_and(|(key, roots)| entry.key == *key && entry.trusted_roots == *roots),
         }
     }
 

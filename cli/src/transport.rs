@@ -10,7 +10,7 @@ use haulout_https::causes;
 pub(crate) enum TransportFault {
     TimedOut,
     ConnectionRefused,
-    /// The server does not speak TLS 1.3.
+    /// The server speaks no version of TLS that this program does.
     TlsVersion,
     /// The server does not speak TLS at all.
     NoTls,

@@ -15,12 +15,23 @@ pub(crate) enum ContextFault {
     User(String),
 }
 
-/// A context and its cluster. Its user is in the kubeconfig too, if it names one.
+/// A context. Its user is in the kubeconfig too, if it names one.
 #[derive(Debug)]
 pub(crate) struct FoundContext<'a> {
     pub(crate) name: &'a str,
     pub(crate) context: &'a Context,
-    pub(crate) cluster: &'a Cluster,
+}
+
+impl<'a> FoundContext<'a> {
+    /// The cluster that it leads to.
+    pub(crate) fn cluster(&self, kubeconfig: &'a Kubeconfig) -> Result<&'a Cluster, ContextFault> {
+        let name = &self.context.cluster;
+        let mut clusters = kubeconfig.clusters.iter();
+        clusters
+            .find(|cluster| cluster.name == *name)
+            .and_then(|cluster| cluster.cluster.as_ref())
+            .ok_or_else(|| ContextFault::Cluster(name.clone()))
+    }
 }
 
 /// Finds the context of this name, or the current one.
@@ -50,21 +61,12 @@ pub(crate) fn find_context<'a>(
             wanted: name.to_owned(),
             found: all(),
         })?;
-    let mut clusters = kubeconfig.clusters.iter();
-    let cluster = clusters
-        .find(|cluster| cluster.name == context.cluster)
-        .and_then(|cluster| cluster.cluster.as_ref())
-        .ok_or_else(|| ContextFault::Cluster(context.cluster.clone()))?;
     // The client would go on without any credentials.
     let mut users = kubeconfig.auth_infos.iter();
     match context.user.as_deref().filter(|user| !user.is_empty()) {
         Some(user) if !users.any(|known| known.name == user) => {
             Err(ContextFault::User(user.to_owned()))
         }
-        _ => Ok(FoundContext {
-            name,
-            context,
-            cluster,
-        }),
+        _ => Ok(FoundContext { name, context }),
     }
 }

@@ -33,6 +33,11 @@ pub(crate) enum ClusterError {
     File { path: PathBuf, cause: String },
     #[error("the kubeconfig's server is no URL; write it as https://HOST:PORT")]
     Server,
+    /// What it is may hold a password.
+    #[error(
+        "the proxy of the kubeconfig, or of HTTPS_PROXY, cannot be used; write it as http://HOST:PORT"
+    )]
+    Proxy,
     #[error("failed to set up the client of the Kubernetes API from the kubeconfig")]
     Client(#[source] Box<kube::Error>),
     #[error("the credentials of the kubeconfig cannot be had: {0}")]
@@ -142,6 +147,7 @@ fn refusal(status: &Status) -> String {
             format!("{code}: {}", CallFault::NotAnApiServer)
         }
         "" => format!("the API server answered {code} {}", foreign(reason)),
+        text if reason == NO_STATUS => format!("{code}: {}", foreign(text)),
         message => foreign(message),
     }
 }

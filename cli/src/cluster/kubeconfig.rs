@@ -1,8 +1,9 @@
 //! What the kubeconfig says of a cluster.
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use kube::Config;
 use kube::config::KubeConfigOptions;
+use secrecy::ExposeSecret as _;
 
 use super::error::file_fault;
 use super::{ClusterError, find_context};
@@ -20,16 +21,10 @@ impl NamedCluster {
     /// That which `flags` name; `None` where no kubeconfig has it, as in a pod.
     pub(crate) fn of(flags: &ClusterFlags, environment: Environment<'_>) -> Option<Self> {
         let file = kubeconfig_source::read(flags.kubeconfig.as_deref(), environment).ok()?;
-        let context = flags.context.as_ref().or(file.current_context.as_ref())?;
-        let contexts = file.contexts.iter();
-        let context = contexts
-            .filter(|named| named.name == *context)
-            .find_map(|named| named.context.as_ref())?;
-        let mut clusters = file.clusters.iter();
-        let named = clusters.find(|named| named.name == context.cluster)?;
-        let server = named.cluster.as_ref()?.server.as_deref()?;
+        let found = find_context(&file, flags.context.as_deref()).ok()?;
+        let server = found.cluster(&file).ok()?.server.as_deref()?;
         Some(Self {
-            name: named.name.clone(),
+            name: found.context.cluster.clone(),
             server: server
                 .parse()
                 .map_or_else(|_| server.to_owned(), |url| shown_server(&url)),
@@ -55,28 +50,43 @@ pub(super) async fn config(
         // As kubectl in a pod: its ServiceAccount.
         return Ok(config);
     }
-    let options = KubeConfigOptions {
-        context: flags.context.clone(),
-        ..KubeConfigOptions::default()
-    };
     let file = file.map_err(failed)?;
-    find_context(&file, flags.context.as_deref()).map_err(|source| ClusterError::Context {
+    let not_found = |source| ClusterError::Context {
         path: flags.kubeconfig.clone(),
         source,
-    })?;
+    };
+    let found = find_context(&file, flags.context.as_deref()).map_err(not_found)?;
+    found.cluster(&file).map_err(not_found)?;
+    let options = KubeConfigOptions {
+        context: Some(found.name.to_owned()),
+        ..KubeConfigOptions::default()
+    };
     let config = Config::from_custom_kubeconfig(file, &options)
         .await
         .map_err(|error| file_fault(&error).unwrap_or_else(|| failed(Box::new(error).into())))?;
-    check_server(&config)?;
+    check(&config)?;
     Ok(config)
 }
 
-/// The client of the Kubernetes API panics at what is no URL.
-fn check_server(config: &Config) -> Result<(), ClusterError> {
-    let server = config.cluster_url.to_string();
-    kubeconfig_source::is_server(&server)
-        .then_some(())
-        .ok_or(ClusterError::Server)
+/// The client of the Kubernetes API panics at a server that is no URL and at a token that is no header, and repeats a proxy with its
+/// password.
+fn check(config: &Config) -> Result<(), ClusterError> {
+    let is_called =
+        |url: &Uri| kubeconfig_source::is_server(&url.to_string()) && url.host().is_some();
+    if !is_called(&config.cluster_url) {
+        return Err(ClusterError::Server);
+    }
+    if !config.proxy_url.as_ref().is_none_or(is_called) {
+        return Err(ClusterError::Proxy);
+    }
+    let token = config.auth_info.token.as_ref();
+    match token.is_none_or(|token| HeaderValue::from_str(token.expose_secret()).is_ok()) {
+        true => Ok(()),
+        false => Err(ClusterError::Credentials(
+            "its token has a character that no header can have, such as the end of a line"
+                .to_owned(),
+        )),
+    }
 }
 
 /// The URL of an API server as it may be shown: without a user and password, which some kubeconfigs have there, and without a

@@ -71,11 +71,12 @@ pub(super) struct Source {
 impl Source {
     /// Takes the named context, or the current one.
     pub(super) fn of(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<Self, SourceError> {
+        let found = find_context(kubeconfig, context)?;
+        let cluster = found.cluster(kubeconfig)?;
         let FoundContext {
             name: context_name,
             context,
-            cluster,
-        } = find_context(kubeconfig, context)?;
+        } = found;
         let user_name = context.user.clone().unwrap_or_default();
         if user_name.is_empty() {
             return Err(ContextFault::User(user_name).into());

@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) skip_browser: bool,
     pub(crate) skip_listen: bool,
     pub(crate) concierge: Option<Parameters>,
+    pub(crate) session_key: SessionKey,
 }
 
 impl Settings {
@@ -64,20 +65,8 @@ impl Settings {
             skip_browser: login.switches.skip_browser,
             skip_listen: login.switches.skip_listen,
             concierge,
+            session_key: session_key(login),
         })
-    }
-
-    /// As Pinniped's CLI makes it, so that its sessions are found.
-    pub(crate) fn session_key(&self) -> SessionKey {
-        let upstream = self.upstream.as_ref();
-        let key = SessionKey {
-            client_id: self.client.id.clone(),
-            issuer: self.issuer.clone(),
-            redirect_uri: format!("http://localhost:{}/callback", self.listen_port),
-            scopes: self.client.scopes.clone(),
-            upstream_provider_name: upstream.map_or_else(String::new, |u| u.name.clone()),
-        };
-        key.with_parameters(&self.client.extra_parameters)
     }
 
     /// The client as this issuer can take it: nobody has asked for scopes that it does not have.
@@ -89,6 +78,18 @@ impl Settings {
         }
         client
     }
+}
+
+/// The session of a login with these flags, as Pinniped's CLI names it, so that its sessions are found.
+pub(crate) fn session_key(login: &OidcLogin) -> SessionKey {
+    let key = SessionKey {
+        client_id: login.client_id.clone(),
+        issuer: login.issuer.clone(),
+        redirect_uri: format!("http://localhost:{}/callback", login.listen_port),
+        scopes: scopes(login.scopes.as_deref()),
+        upstream_provider_name: login.upstream_identity_provider_name.clone(),
+    };
+    key.with_parameters(&login.extra_parameter)
 }
 
 fn scopes(given: Option<&[String]>) -> Vec<String> {

@@ -21,12 +21,30 @@ pub(super) enum Fate {
     Refused(Box<OidcError>),
     /// It is kept: this logout trusts others to be its issuer, and they must not get its tokens.
     OfOtherRoots,
+    /// The same, but whoever logs out wants it gone.
+    Forgotten,
+}
+
+/// What whoever logs out could still name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lacking {
+    /// The CA of the issuer's certificate.
+    pub(super) ca: bool,
+    /// The client's secret.
+    pub(super) secret: bool,
+}
+
+impl Lacking {
+    pub(super) const NOTHING: Self = Self {
+        ca: false,
+        secret: false,
+    };
 }
 
 impl Fate {
     /// That of a session which its issuer did not revoke.
-    pub(super) fn of_error(error: OidcError) -> Self {
-        match lacks_a_flag(&error) {
+    pub(super) fn of_error(error: OidcError, lacking: Lacking) -> Self {
+        match lacking.is_cause_of(&error) {
             true => Self::Refused(Box::new(error)),
             false => Self::Unrevoked(Box::new(error)),
         }
@@ -44,7 +62,9 @@ impl Fate {
             Self::NotOffered => format!(
                 "Logged out of {issuer}, which cannot revoke sessions; it ends there by itself."
             ),
-            Self::Unrevoked(_) => format!("Logged out of {issuer} here alone."),
+            Self::Unrevoked(_) | Self::Forgotten => {
+                format!("Logged out of {issuer} here alone.")
+            }
             Self::Refused(_) | Self::OfOtherRoots => {
                 format!("Kept the session of {issuer}, which is not revoked.")
             }
@@ -58,7 +78,7 @@ impl Fate {
                 let why = crate::chain(error);
                 Some(format!("{issuer} did not revoke the session: {why}"))
             }
-            Self::OfOtherRoots => Some(format!(
+            Self::OfOtherRoots | Self::Forgotten => Some(format!(
                 "the session of {issuer} was not sent there: its login has other CA certificates than this logout, which would let \
                  others pose as its issuer"
             )),
@@ -67,22 +87,27 @@ impl Fate {
     }
 }
 
-/// Whether the issuer is there, and it is this side that has to name a CA or the client's secret.
-fn lacks_a_flag(error: &OidcError) -> bool {
-    match error {
-        OidcError::Refused { code, .. } => {
-            matches!(code.as_str(), "invalid_client" | "unauthorized_client")
+impl Lacking {
+    /// Whether the issuer is there, and would revoke if this were named.
+    fn is_cause_of(self, error: &OidcError) -> bool {
+        match error {
+            OidcError::Refused { code, .. } => {
+                self.secret && matches!(code.as_str(), "invalid_client" | "unauthorized_client")
+            }
+            OidcError::Call { cause, .. } => match &cause.fault {
+                CallFault::Transport(error) => {
+                    self.ca
+                        && matches!(
+                            TransportFault::of(error),
+                            TransportFault::Certificate(
+                                CertificateError::UnknownIssuer | CertificateError::Other(_)
+                            )
+                        )
+                }
+                CallFault::TimedOut(_) | CallFault::TooLong(_) => false,
+            },
+            _ => false,
         }
-        OidcError::Call { cause, .. } => match &cause.fault {
-            CallFault::Transport(error) => matches!(
-                TransportFault::of(error),
-                TransportFault::Certificate(
-                    CertificateError::UnknownIssuer | CertificateError::Other(_)
-                )
-            ),
-            CallFault::TimedOut(_) | CallFault::TooLong(_) => false,
-        },
-        _ => false,
     }
 }
 
@@ -90,9 +115,7 @@ fn lacks_a_flag(error: &OidcError) -> bool {
 pub(super) fn no_session(which: Which<'_>, place: &str, others: &[&str]) -> String {
     let meant = match which {
         Which::OfIssuer(issuer) => format!(" of {issuer}"),
-        Which::OfLogin(issuer) => {
-            format!(" of {issuer} that was begun with the kubeconfig's CA certificates")
-        }
+        Which::OfLogin(key) => format!(" that the kubeconfig's login at {} would use", key.issuer),
         Which::All => String::new(),
     };
     match others {
@@ -108,6 +131,7 @@ pub(super) fn no_session(which: Which<'_>, place: &str, others: &[&str]) -> Stri
 mod tests {
     use super::*;
     use crate::oidc::error::Step;
+    use crate::session_cache::SessionKey;
 
     #[test]
     fn a_session_is_kept_while_a_flag_would_have_it_revoked() {
@@ -118,19 +142,31 @@ mod tests {
             description: String::new(),
             audit_id: None,
         };
+        let all = Lacking {
+            ca: true,
+            secret: true,
+        };
+        let of_code = |code| Fate::of_error(refused(code), all);
         for (fate, is_kept, line) in [
             (Fate::Revoked, false, "Logged out of i, which has revoked"),
             (Fate::NotOffered, false, "Logged out of i, which cannot"),
             (Fate::NothingToRevoke, false, "Logged out of i."),
-            (Fate::of_error(refused("invalid_client")), true, "Kept"),
-            (Fate::of_error(refused("unauthorized_client")), true, "Kept"),
+            (of_code("invalid_client"), true, "Kept"),
+            (of_code("unauthorized_client"), true, "Kept"),
+            // There is nothing left to name.
             (
-                Fate::of_error(refused("server_error")),
+                Fate::of_error(refused("invalid_client"), Lacking::NOTHING),
+                false,
+                "Logged out of i here alone.",
+            ),
+            (Fate::Forgotten, false, "Logged out of i here alone."),
+            (
+                of_code("server_error"),
                 false,
                 "Logged out of i here alone.",
             ),
             (
-                Fate::of_error(OidcError::NoHeader),
+                Fate::of_error(OidcError::NoHeader, all),
                 false,
                 "Logged out of i here alone.",
             ),
@@ -146,6 +182,13 @@ mod tests {
     #[test]
     fn where_nothing_was_meant_it_is_said_what_is_there() {
         let others = ["https://a", "https://b"];
+        let key = SessionKey {
+            client_id: String::new(),
+            issuer: "https://a".to_owned(),
+            redirect_uri: String::new(),
+            scopes: Vec::new(),
+            upstream_provider_name: String::new(),
+        };
         for (which, others, expected) in [
             (Which::All, &[][..], "No session"),
             (Which::OfIssuer("https://c"), &[], "No session"),
@@ -155,9 +198,9 @@ mod tests {
                 "No session of https://c in /s.yaml, which has others, of https://a, https://b",
             ),
             (
-                Which::OfLogin("https://a"),
+                Which::OfLogin(&key),
                 &others[..1],
-                "No session of https://a that was begun with the kubeconfig's CA certificates in /s.yaml, which has others, of https://a",
+                "No session that the kubeconfig's login at https://a would use in /s.yaml, which has others, of https://a",
             ),
         ] {
             assert_eq!(no_session(which, "/s.yaml", others), expected);

@@ -40,14 +40,19 @@ pub(super) struct Entry {
 impl Sessions {
     /// The session of this key that is bound to these roots, else one of Pinniped's CLI, unless others have been bound to the key.
     pub(super) fn find(&mut self, key: &SessionKey, roots: &str) -> Option<&mut Entry> {
-        let mut same: Vec<&mut Entry> = self.sessions.iter_mut().collect();
-        same.retain(|entry| entry.key == *key);
-        let is_ours = |entry: &&mut Entry| entry.trusted_roots.as_deref() == Some(roots);
-        let position = same.iter().position(is_ours).or_else(|| {
-            let is_free = same.iter().all(|entry| entry.trusted_roots.is_none());
-            is_free.then_some(0)
-        })?;
-        same.into_iter().nth(position)
+        let position = self.position(key, roots)?;
+        self.sessions.get_mut(position)
+    }
+
+    /// Where that stands.
+    pub(super) fn position(&self, key: &SessionKey, roots: &str) -> Option<usize> {
+        let all = self.sessions.iter().enumerate();
+        let same: Vec<_> = all.filter(|(_, entry)| entry.key == *key).collect();
+        let bound = |entry: &Entry| entry.trusted_roots.as_deref() == Some(roots);
+        let ours = same.iter().find(|(_, entry)| bound(entry));
+        let is_free = || same.iter().all(|(_, entry)| entry.trusted_roots.is_none());
+        let found = ours.or_else(|| same.first().filter(|_| is_free()));
+        found.map(|(position, _)| *position)
     }
 
     /// Forgets what is of no use any more.

@@ -198,6 +198,45 @@ fn a_session_of_pinnipeds_cli_becomes_that_of_whoever_asks_first() {
     assert_eq!(given(&cache, NOW), [""; 0]);
 }
 
+/// A kubeconfig of somebody else names an issuer, and a CA that would pose as it.
+#[test]
+fn a_logout_means_no_session_that_its_login_would_not_get() {
+    let (_folder, cache) = cache();
+    let another = SessionKey {
+        client_id: "another".to_owned(),
+        ..key()
+    };
+    for key in [&key(), &another] {
+        cache.put(key, &tokens(), at(NOW)).unwrap();
+    }
+    let meant = |cache: &SessionCache, key: &SessionKey| {
+        let meant = cache.list(Which::OfLogin(key), at(NOW)).unwrap();
+        meant.into_iter().map(|kept| kept.key).collect::<Vec<_>>()
+    };
+    let others = for_others(&cache);
+    assert_eq!(meant(&cache, &key()), [key()]);
+    assert_eq!(meant(&others, &key()), []);
+    // The first is of Pinniped's CLI now, and the second still bound.
+    let written = std::fs::read_to_string(cache.path()).unwrap();
+    std::fs::write(
+        cache.path(),
+        written.replacen("trustedRoots: system", "", 1),
+    )
+    .unwrap();
+    assert_eq!(meant(&others, &key()), [key()]);
+    assert_eq!(meant(&others, &another), []);
+    // Whoever has bound another of its key has made it his.
+    others.put(&key(), &tokens(), at(NOW)).unwrap();
+    let written = std::fs::read_to_string(cache.path()).unwrap();
+    let same_key = format!("clientID: {}", key().client_id);
+    let unbound = written.replacen("clientID: another", &same_key, 1);
+    assert_ne!(unbound, written);
+    std::fs::write(cache.path(), unbound.replace("trustedRoots: system", "")).unwrap();
+    assert_eq!(meant(&cache, &key()), []);
+    others.remove(Which::OfLogin(&key()), &[]).unwrap();
+    assert_eq!(cache.list(Which::All, at(NOW)).unwrap().len(), 1);
+}
+
 #[test]
 fn roots_have_one_name_in_any_order() {
     let only = |certificates: &[&[u8]]| {

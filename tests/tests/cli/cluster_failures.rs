@@ -111,6 +111,36 @@ fn each_command_says_where_it_asked_why_it_failed_and_what_to_do() {
     }
 }
 
+/// The client of the Kubernetes API repeats the one, and panics at the other.
+#[test]
+fn what_the_client_cannot_use_is_told_without_its_secrets() {
+    let proxy = "the proxy of the kubeconfig, or of HTTPS_PROXY, cannot be used";
+    for url in [
+        "socks5://admin:another-secret@p:1",
+        "ftp://admin:another-secret@p",
+        "admin:another-secret@p:1",
+    ] {
+        let cluster = json!({"server": "https://127.0.0.1:1", "proxy-url": url});
+        let text = told(&machine(&cluster), &["agent-values"]);
+        assert!(text.contains(proxy), "{text}");
+    }
+    let mut machine = Machine::new();
+    let path = machine.home.path().join("kubeconfig");
+    let config = json!({
+        "current-context": "c",
+        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {"token": format!("{SECRET}\n")}}],
+        "contexts": [{"name": "c", "context": {"cluster": "a", "user": "u"}}],
+    });
+    std::fs::write(&path, config.to_string()).unwrap();
+    machine.set("KUBECONFIG", path.to_str().unwrap());
+    let text = told(&machine, &["whoami"]);
+    assert!(
+        text.contains("its token has a character that no header can have"),
+        "{text}"
+    );
+}
+
 /// A page of a proxy for an error, which the client takes for the message of a refusal.
 #[test]
 fn a_page_in_place_of_an_error_is_not_repeated() {

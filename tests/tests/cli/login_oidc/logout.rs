@@ -104,6 +104,12 @@ async fn tokens_of_a_session_are_sent_to_nobody_that_its_login_does_not_trust() 
         outcome.stderr
     );
     assert!(site.has_session());
+
+    let outcome = site.run_flags(&["logout", "--forget"]).await;
+    assert_eq!(outcome.code, ExitCode::FAILURE);
+    assert!(outcome.stdout.contains("here alone"), "{}", outcome.stdout);
+    assert!(!site.has_session());
+    assert_eq!(site.supervisor.calls().revocations, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -391,7 +397,7 @@ async fn a_kubeconfig_that_trusts_others_ends_no_session() {
     let kubeconfig = site.kubeconfig(&[("c", exec("haulout", &arguments, &json!([])))]);
     let outcome = site.run_flags(&["logout", &kubeconfig]).await;
     let url = site.supervisor.url();
-    let expected = format!("No session of {url} that was begun with the kubeconfig's CA");
+    let expected = format!("No session that the kubeconfig's login at {url} would use");
     assert!(outcome.stdout.starts_with(&expected), "{}", outcome.stdout);
     assert_eq!(
         (outcome.code, outcome.stderr),
@@ -424,7 +430,7 @@ async fn a_kubeconfig_without_such_a_login_is_a_wrong_call() {
         (
             &["--context=nowhere"],
             1,
-            "failed to use the kubeconfig: no such context \"nowhere\"; there is oidc, static, aws, bare",
+            "failed to use the kubeconfig; name another by --kubeconfig or --context: no such context \"nowhere\"; there is oidc, static, aws, bare",
         ),
         (
             &["--kubeconfig=/nowhere"],
