@@ -234,19 +234,23 @@ pub fn run(
 mod tests {
     use super::*;
 
-    #[test]
-    fn errors_steer_no_terminal() {
-        let arguments = ["haulout", "agent-values", "--kubeconfig", "/\u{1b}[2J\n/x"];
+    fn stderr_of(arguments: &[&str]) -> String {
+        let arguments = ["haulout"].iter().chain(arguments).map(OsString::from);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         run(
-            &arguments.map(OsString::from),
+            &arguments.collect::<Vec<_>>(),
             &|_| None,
             SystemTime::UNIX_EPOCH,
             &mut std::io::empty(),
             &mut stdout,
             &mut stderr,
         );
-        let stderr = String::from_utf8(stderr).unwrap();
+        String::from_utf8(stderr).unwrap()
+    }
+
+    #[test]
+    fn errors_steer_no_terminal() {
+        let stderr = stderr_of(&["agent-values", "--kubeconfig", "/\u{1b}[2J\n/x"]);
         let expected = r"Error: failed to use the kubeconfig /\u{1b}[2J /x; ";
         assert!(stderr.starts_with(expected), "{stderr:?}");
         assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
@@ -260,17 +264,7 @@ mod tests {
             "--listen-port=\u{9b}2J\nerror: run curl",
             "--extra-parameter=\u{9b}2J\nerror: run curl",
         ] {
-            let arguments = ["haulout", "login", "oidc", "--issuer=https://i", flag];
-            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-            run(
-                &arguments.map(OsString::from),
-                &|_| None,
-                SystemTime::UNIX_EPOCH,
-                &mut std::io::empty(),
-                &mut stdout,
-                &mut stderr,
-            );
-            let stderr = String::from_utf8(stderr).unwrap();
+            let stderr = stderr_of(&["login", "oidc", "--issuer=https://i", flag]);
             assert!(stderr.starts_with("error: "), "{stderr:?}");
             assert!(stderr.contains(r"\u{9b}2J error: run curl"), "{stderr:?}");
             assert!(!stderr.contains('\u{9b}'), "{stderr:?}");

@@ -2,14 +2,12 @@
 
 mod error;
 mod fate;
+mod issuers;
 
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
-
-use haulout_https::TrustRoots;
-use secrecy::SecretString;
 
 use crate::Environment;
 use crate::arguments::{CaFlags, LogoutFlags, OidcLogin};
@@ -20,16 +18,15 @@ use crate::credential_cache::CredentialCache;
 use crate::exec_stanza::ExecStanza;
 use crate::login_lock::LoginLock;
 use crate::login_oidc;
-use crate::oidc::authorization::Client;
-use crate::oidc::tokens::TokenEndpoint;
-use crate::oidc::{IssuerClient, OidcError, provider};
+use crate::oidc::provider;
 use crate::runtime::block_on;
 use crate::secret_variable::secret_of;
-use crate::session_cache::{self, KeptSession, SessionCache, SessionKey, Tokens, Which};
+use crate::session_cache::{self, KeptSession, SessionCache, SessionKey, Which};
 use crate::standard_output::print;
 
 pub(crate) use error::LogoutError;
 use fate::{Fate, Lacking};
+use issuers::Issuers;
 
 /// What is forgotten, and how its issuers are spoken to.
 struct Wanted<'a> {
@@ -152,16 +149,6 @@ pub(crate) fn run(
     }
 }
 
-/// How issuers are spoken to.
-struct Issuers<'a> {
-    lacking: Lacking,
-    /// Whether sessions stay whose issuers others may pose as.
-    keeps_others: bool,
-    roots: TrustRoots,
-    secret: Option<SecretString>,
-    console: &'a Console<'a>,
-}
-
 /// What became of the sessions that were meant.
 struct Ended {
     /// The issuer of each, and its fate.
@@ -271,59 +258,5 @@ fn listed(
     match cache.list(which, now) {
         Err(CacheError::Damaged(_)) => Ok(Vec::new()),
         listed => listed,
-    }
-}
-
-impl Issuers<'_> {
-    /// Has its issuer revoke a session's tokens.
-    async fn end(&self, session: &KeptSession) -> Fate {
-        let Tokens {
-            refresh, access, ..
-        } = &session.tokens;
-        let refresh = refresh.as_ref().map(|refresh| refresh.token.as_str());
-        let access = access.as_ref().map(|access| access.token.as_str());
-        if refresh.or(access).is_none() {
-            return Fate::NothingToRevoke;
-        }
-        match self.revoke(&session.key, refresh, access).await {
-            Ok(true) => Fate::Revoked,
-            Ok(false) => Fate::NotOffered,
-            Err(error) => Fate::of_error(error, self.lacking),
-        }
-    }
-
-    /// Whether the issuer offers that.
-    async fn revoke(
-        &self,
-        key: &SessionKey,
-        refresh: Option<&str>,
-        access: Option<&str>,
-    ) -> Result<bool, OidcError> {
-        let issuer = IssuerClient::new(&self.roots, self.console)?;
-        let provider = provider::discover(&issuer, &key.issuer).await?;
-        let client = Client {
-            id: key.client_id.clone(),
-            secret: self.secret.clone(),
-            scopes: Vec::new(),
-            extra_parameters: Vec::new(),
-        };
-        let endpoint = TokenEndpoint {
-            issuer: &issuer,
-            provider: &provider,
-            client: &client,
-        };
-        let mut is_revoked = false;
-        if let Some(token) = refresh {
-            is_revoked = endpoint.revoke(token, "refresh_token").await?;
-        }
-        if let Some(token) = access {
-            // With the refresh token it should be gone, and in minutes it is: that it is not taken is no failure then.
-            let revoked = endpoint.revoke(token, "access_token").await;
-            is_revoked = match refresh {
-                Some(_) => is_revoked,
-                None => revoked?,
-            };
-        }
-        Ok(is_revoked)
     }
 }
