@@ -8,12 +8,15 @@ mod kubeconfig;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use haulout_api::group::VERSION;
 use http::{Response, Uri};
 use http_body_util::Limited;
 use kube::api::ListParams;
 use kube::client::{ClientBuilder, DynBody};
 use kube::config::AuthInfo;
-use kube::core::{ObjectList, ObjectMeta, PartialObjectMeta};
+use kube::core::{
+    ApiResource, DynamicObject, GroupVersionKind, ObjectList, ObjectMeta, PartialObjectMeta,
+};
 use kube::{Api, Client, Config};
 use serde::de::DeserializeOwned;
 use tower::util::MapResponseLayer;
@@ -96,6 +99,14 @@ impl Cluster {
 
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// All objects of a kind of ours.
+    pub(crate) fn custom(&self, group: &str, kind: &str) -> Api<DynamicObject> {
+        let plural = format!("{}s", kind.to_lowercase());
+        let kind = GroupVersionKind::gvk(group, VERSION, kind);
+        let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
+        Api::all_with(self.client(), &resource)
     }
 
     /// URL of the API server, as the kubeconfig has it.

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use haulout_api::authenticator::{AuthenticatorPhase, AuthenticatorStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -91,8 +90,7 @@ pub(super) struct CaSource {
 
 /// What the webhook has found wrong with an authenticator as it is now.
 pub(super) fn fault(status: &AuthenticatorStatus, generation: Option<i64>) -> Option<String> {
-    let is_current = |condition: &Condition| condition.observed_generation >= generation;
-    if status.phase != AuthenticatorPhase::Error || !status.conditions.iter().all(is_current) {
+    if status.phase != AuthenticatorPhase::Error || !status.is_current(generation) {
         return None;
     }
     Some(match status.cause() {

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use haulout_api::authenticator::AuthenticatorStatus;
 use haulout_api::credential::login_path;
-use haulout_api::group::{ApiGroupSuffix, VERSION};
+use haulout_api::group::ApiGroupSuffix;
 use http::{Request, header};
-use kube::Api;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::core::DynamicObject;
 use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -90,7 +89,7 @@ impl Discovery<'_> {
 
     async fn credential_issuer(&self) -> Result<DynamicObject, GetKubeconfigError> {
         const KIND: &str = "CredentialIssuer";
-        let api = self.api(&self.suffix.config_group(), KIND);
+        let api = self.cluster.custom(&self.suffix.config_group(), KIND);
         let name = self.flags.concierge_credential_issuer.as_str();
         if !name.is_empty() {
             let issuer = self.cluster.get(KIND, &api, name).await;
@@ -131,7 +130,9 @@ impl Discovery<'_> {
             .into_iter()
             .filter(|one| kind.is_none_or(|kind| kind == *one))
         {
-            let api = self.api(&self.suffix.authentication_group(), kind.kind());
+            let api = self
+                .cluster
+                .custom(&self.suffix.authentication_group(), kind.kind());
             let all = self.cluster.list(kind.kind(), &api, "").await;
             let all = all.map_err(|fault| GetKubeconfigError::ListAuthenticators {
                 kind: kind.kind(),
@@ -150,7 +151,9 @@ impl Discovery<'_> {
         kind: AuthenticatorKind,
         name: &str,
     ) -> Result<Authenticator, GetKubeconfigError> {
-        let api = self.api(&self.suffix.authentication_group(), kind.kind());
+        let api = self
+            .cluster
+            .custom(&self.suffix.authentication_group(), kind.kind());
         let object = self.cluster.get(kind.kind(), &api, name).await;
         let object = object.map_err(|fault| GetKubeconfigError::GetAuthenticator {
             kind: kind.kind(),
@@ -162,13 +165,6 @@ impl Discovery<'_> {
             name: name.to_owned(),
         })?;
         Ok(read_authenticator(kind, &object))
-    }
-
-    fn api(&self, group: &str, kind: &str) -> Api<DynamicObject> {
-        let plural = format!("{}s", kind.to_lowercase());
-        let gvk = GroupVersionKind::gvk(group, VERSION, kind);
-        let resource = ApiResource::from_gvk_with_plural(&gvk, &plural);
-        Api::all_with(self.cluster.client(), &resource)
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) async fn observe(
     let group = suffix.authentication_group();
     let jwt = authenticators(cluster, &group, "JWTAuthenticator").await?;
     let webhook = authenticators(cluster, &group, "WebhookAuthenticator").await?;
-    let issuers = custom(cluster, &suffix.config_group(), "CredentialIssuer");
+    let issuers = cluster.custom(&suffix.config_group(), "CredentialIssuer");
     let issuers = cluster.list("the CredentialIssuers", &issuers, "").await?;
     let sources = match &concierge {
         Some(concierge) => {
@@ -183,20 +183,12 @@ async fn is_installed(cluster: &Cluster) -> Result<bool, ClusterError> {
     Ok(found.await?.is_some())
 }
 
-/// The objects of a kind of ours.
-fn custom(cluster: &Cluster, group: &str, kind: &str) -> Api<DynamicObject> {
-    let plural = format!("{}s", kind.to_lowercase());
-    let kind = GroupVersionKind::gvk(group, VERSION, kind);
-    let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
-    Api::all_with(cluster.client(), &resource)
-}
-
 async fn authenticators<S: DeserializeOwned>(
     cluster: &Cluster,
     group: &str,
     kind: &'static str,
 ) -> Result<Vec<Authenticator<S>>, ClusterError> {
-    let api = custom(cluster, group, kind);
+    let api = cluster.custom(group, kind);
     let objects = cluster.list("the authenticators", &api, "").await?;
     let read = |object: DynamicObject| {
         let part = |path: &str| object.data.pointer(path).cloned().unwrap_or_default();

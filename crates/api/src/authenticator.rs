@@ -288,6 +288,12 @@ pub struct AuthenticatorStatus {
 }
 
 impl AuthenticatorStatus {
+    /// Whether it is of the spec of this generation, and not of one before.
+    pub fn is_current(&self, generation: Option<i64>) -> bool {
+        let mut conditions = self.conditions.iter();
+        conditions.all(|condition| condition.observed_generation >= generation)
+    }
+
     /// The first condition that does not hold, apart from the one that sums up the others.
     pub fn cause(&self) -> Option<&Condition> {
         self.conditions

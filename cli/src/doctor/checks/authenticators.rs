@@ -1,6 +1,6 @@
 //! The authenticators, as the webhook judges them.
 
-use haulout_api::authenticator::{AuthenticatorPhase, AuthenticatorStatus, JwtAuthenticatorSpec};
+use haulout_api::authenticator::{AuthenticatorPhase, JwtAuthenticatorSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::in_command;
@@ -62,20 +62,18 @@ fn of_kind<S>(
 }
 
 fn judge<S>(authenticator: &Authenticator<S>, described: &str, resource: &str) -> Outcome {
-    let AuthenticatorStatus { conditions, phase } = &authenticator.status;
-    let is_current =
-        |condition: &Condition| condition.observed_generation >= authenticator.generation;
+    let status = &authenticator.status;
     let pending = || {
         Outcome::warning(
             format!("{described}: the webhook has not judged it yet"),
             "run `haulout doctor` again in half a minute",
         )
     };
-    match phase {
-        _ if !conditions.iter().all(is_current) => pending(),
+    match status.phase {
+        _ if !status.is_current(authenticator.generation) => pending(),
         AuthenticatorPhase::Pending => pending(),
         AuthenticatorPhase::Ready => Outcome::ok(described),
-        AuthenticatorPhase::Error => match authenticator.status.cause() {
+        AuthenticatorPhase::Error => match status.cause() {
             Some(cause) => Outcome::failed(
                 format!("{described}: {}: {}", cause.type_, cause.message),
                 remedy(cause, resource),

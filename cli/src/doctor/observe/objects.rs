@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope, Resource};
 use kube::Api;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -126,11 +126,8 @@ impl Reader<'_> {
 
     /// All objects of a kind of ours.
     async fn custom(&self, group: &str, kind: &'static str) -> Seen<Vec<DynamicObject>> {
-        let plural = format!("{}s", kind.to_lowercase());
-        let gvk = GroupVersionKind::gvk(group, VERSION, kind);
-        let resource = ApiResource::from_gvk_with_plural(&gvk, &plural);
-        let api = Api::all_with(self.cluster.client(), &resource);
-        let right = || format!("list {plural}.{group}");
+        let api = self.cluster.custom(group, kind);
+        let right = || format!("list {}s.{group}", kind.to_lowercase());
         seen(right, self.cluster.list(kind, &api, "").await)
     }
 
