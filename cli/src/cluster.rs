@@ -73,6 +73,12 @@ impl Cluster {
     pub(crate) fn connect(mut config: Config) -> Result<Self, ClusterError> {
         // Whoever calls ends the call before, and says so.
         config.connect_timeout = Some(2 * CALL_TIMEOUT);
+        // It would try again for half a minute at an answer that is the cause.
+        config.default_retry = false;
+        if config.cluster_url.scheme_str() == Some("http") {
+            // As kubectl: no credentials go where anybody can read them.
+            config.auth_info = AuthInfo::default();
+        }
         let client = connect(config.clone())?;
         Ok(Self {
             client,
@@ -92,7 +98,6 @@ impl Cluster {
     /// A client of the same API server without any credentials, which tries once.
     pub(crate) fn anonymous(&self) -> Result<Client, ClusterError> {
         let mut config = self.config.clone();
-        config.default_retry = false;
         config.auth_info = AuthInfo::default();
         connect(config)
     }

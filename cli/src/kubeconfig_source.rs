@@ -13,6 +13,8 @@ use crate::Environment;
 pub(crate) enum KubeconfigFault {
     #[error("neither --kubeconfig, nor KUBECONFIG, nor HOME is set")]
     NotNamed,
+    #[error("there is no file {}", .0.display())]
+    Missing(PathBuf),
     /// What the parser says of it repeats lines and values, which may be secrets.
     #[error("{} is no kubeconfig; something does not belong there{}", path.display(), at(*place))]
     Damaged {
@@ -50,10 +52,10 @@ pub(crate) fn read(
     let (mut merged, mut missing) = (None, None);
     for path in paths(named, environment) {
         let mut next = match Kubeconfig::read_from(&path) {
-            Err(KubeconfigError::ReadConfig(error, path))
+            Err(KubeconfigError::ReadConfig(error, _))
                 if error.kind() == io::ErrorKind::NotFound =>
             {
-                missing = Some(KubeconfigError::ReadConfig(error, path));
+                missing = Some(path);
                 continue;
             }
             read => read.map_err(|error| KubeconfigFault::of_file(path, error))?,
@@ -64,7 +66,7 @@ pub(crate) fn read(
             None => next,
         });
     }
-    let nothing = || missing.map_or(KubeconfigFault::NotNamed, |error| Box::new(error).into());
+    let nothing = || missing.map_or(KubeconfigFault::NotNamed, KubeconfigFault::Missing);
     merged.ok_or_else(nothing)
 }
 
@@ -178,7 +180,7 @@ mod tests {
         let empty = [("KUBECONFIG", OsString::new()), home_variable];
         assert_eq!(current(None, &empty), of("home", 1));
 
-        let unread = "failed to read kubeconfig from";
+        let unread = "there is no file /";
         for (named, variables, expected) in [
             (Some(missing.as_path()), &[][..], unread),
             (None, &[list(&[&missing])], unread),

@@ -25,7 +25,7 @@ use crate::session_cache::{self, KeptSession, SessionCache, SessionKey, Which};
 use crate::standard_output::print;
 
 pub(crate) use error::LogoutError;
-use fate::{Fate, Lacking};
+use fate::Fate;
 use issuers::Issuers;
 
 /// What is forgotten, and how its issuers are spoken to.
@@ -104,23 +104,17 @@ pub(crate) fn run(
     let environment: Environment<'_> = &variable;
     let wanted = Wanted::of(flags, stanza.as_ref().map(|stanza| &*stanza.login))?;
     let credentials = CredentialCache::chosen(wanted.credential_cache, environment);
-    let cleared = credentials.map_or(Ok(()), |cache| {
+    let cleared = credentials.map_or(Ok(false), |cache| {
         if flags.credential_cache.is_some() {
             warn_if_missing("credential", cache.path(), console);
         }
-        cache.clear()
+        cache.clear().map(|()| true)
     });
     let ca = CaBundle::from_flags(wanted.ca)?;
     let variable = wanted.client_secret_env;
     let secret = variable.map(|variable| secret_of("--client-secret-env", variable, environment));
     let issuers = Issuers {
-        lacking: match (&stanza, flags.forget) {
-            (None, false) => Lacking {
-                ca: ca.is_none(),
-                secret: variable.is_none(),
-            },
-            _ => Lacking::NOTHING,
-        },
+        may_name_more: stanza.is_none() && !flags.forget,
         keeps_others: !flags.forget,
         roots: CaBundle::trust_roots(ca.as_ref()),
         secret: secret.transpose()?,
@@ -138,10 +132,11 @@ pub(crate) fn run(
         None if wanted.session_cache.is_none_or(str::is_empty) => Err(LogoutError::NoPlace),
         None => Ok(Ended::nothing("No session".to_owned())),
     };
-    let done = ended.and_then(|ended| ended.tell(cleared.is_ok(), stdout));
+    let is_cleared = matches!(cleared, Ok(true));
+    let done = ended.and_then(|ended| ended.tell(is_cleared, stdout));
     match (done, cleared) {
-        (Ok(()), cleared) => Ok(cleared?),
-        (Err(error), Ok(())) => Err(error),
+        (Ok(()), cleared) => Ok(cleared.map(drop)?),
+        (Err(error), Ok(_)) => Err(error),
         (Err(error), Err(fault)) => {
             console.warn_of(&fault);
             Err(error)
@@ -155,15 +150,23 @@ struct Ended {
     fates: Vec<(String, Fate)>,
     /// What is told where there were none.
     nothing: String,
+    /// The cache, if it could not be read.
+    damaged: Option<String>,
 }
 
 impl Ended {
     fn nothing(nothing: String) -> Self {
-        let fates = Vec::new();
-        Self { fates, nothing }
+        Self {
+            fates: Vec::new(),
+            nothing,
+            damaged: None,
+        }
     }
 
     fn tell(&self, is_cleared: bool, stdout: &mut dyn Write) -> Result<(), LogoutError> {
+        if let Some(place) = &self.damaged {
+            return Err(LogoutError::Damaged(place.clone()));
+        }
         if self.fates.is_empty() {
             let end = match is_cleared {
                 true => "; all credentials are forgotten.",
@@ -194,6 +197,7 @@ fn end_sessions(
     now: SystemTime,
 ) -> Result<Ended, LogoutError> {
     let console = issuers.console;
+    let is_damaged = matches!(cache.list(which, now), Err(CacheError::Damaged(_)));
     let found = listed(cache, which, now)?;
     // Nobody gets new tokens for one of them meanwhile.
     let _locks: Vec<_> = found
@@ -236,7 +240,11 @@ fn end_sessions(
     .collect();
     let others: Vec<_> = others.iter().map(String::as_str).collect();
     let nothing = fate::no_session(which, &cache.place(), &others);
-    Ok(Ended { fates, nothing })
+    Ok(Ended {
+        fates,
+        nothing,
+        damaged: is_damaged.then(|| cache.place()),
+    })
 }
 
 /// Tells of a file that was named and is not there: another one may be meant.

@@ -5,6 +5,9 @@ use std::io;
 
 use haulout_https::causes;
 
+/// What is said of [`TransportFault::NoTls`].
+pub(crate) const NO_TLS: &str = "it does not speak TLS, or ends the connection before it answers";
+
 /// Why a server gave no answer.
 #[derive(Clone, Debug)]
 pub(crate) enum TransportFault {
@@ -12,7 +15,7 @@ pub(crate) enum TransportFault {
     ConnectionRefused,
     /// The server speaks no version of TLS that this program does.
     TlsVersion,
-    /// The server does not speak TLS at all.
+    /// The server does not speak TLS, or ends the connection before it answers.
     NoTls,
     /// Its certificate is not accepted.
     Certificate(rustls::CertificateError),
@@ -45,6 +48,7 @@ impl TransportFault {
             match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
                 Some(io::ErrorKind::ConnectionRefused) => return Self::ConnectionRefused,
                 Some(io::ErrorKind::TimedOut) => return Self::TimedOut,
+                Some(io::ErrorKind::UnexpectedEof) => return Self::NoTls,
                 _ => {}
             }
         }

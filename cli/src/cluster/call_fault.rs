@@ -6,7 +6,7 @@ use haulout_https::{causes, foreign};
 use http_body_util::LengthLimitError;
 
 use super::{MAX_BYTES, MAX_OBJECTS};
-use crate::transport::TransportFault;
+use crate::transport::{NO_TLS, TransportFault};
 
 /// What went wrong, and what to do. No text holds anything of an answer.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub(crate) enum CallFault {
     ConnectionRefused,
     #[error("it does not speak TLS 1.2 or later; check the server of the kubeconfig")]
     TlsVersion,
-    #[error("it does not speak TLS; check the scheme and the port of the kubeconfig's server")]
+    #[error("{NO_TLS}; check the scheme and the port of the kubeconfig's server")]
     NoTls,
     #[error(
         "its certificate is not to be trusted ({0}); check the kubeconfig's server and certificate-authority-data, and the date and \

@@ -16,6 +16,8 @@ pub(super) struct Observations {
     pub(super) suffix: ApiGroupSuffix,
     /// URL of the API server, as the kubeconfig has it.
     pub(super) server: String,
+    /// URL of the proxy on the way to it, of the kubeconfig or of a variable.
+    pub(super) proxy: Option<String>,
     /// Whether the kubeconfig has the API server's certificate checked.
     pub(super) verifies_server: bool,
     /// By this computer's clock, once the kubeconfig's plugin has ended.

@@ -36,6 +36,7 @@ pub(super) async fn observe(
     };
     let mut observations = Observations {
         server: shown_server(&config.cluster_url),
+        proxy: config.proxy_url.as_ref().map(shown_server),
         verifies_server: !config.accept_invalid_certs,
         now: timestamp(clock),
         clock_difference: date.map(|date| timestamp(clock).as_second() - date.as_second()),

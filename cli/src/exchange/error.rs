@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use super::Parameters;
 use super::{LONGEST_PAUSE, PAUSE};
 use crate::audit_id::audit_hint;
-use crate::transport::TransportFault;
+use crate::transport::{NO_TLS, TransportFault};
 
 /// Why an exchange failed. The words before the first colon are those of Pinniped's CLI.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,8 @@ pub(crate) enum ExchangeError {
         "could not login: nothing listens at {authority}; check --concierge-endpoint and your network"
     )]
     ConnectionRefused { authority: String },
+    #[error("could not login: {authority}: {NO_TLS}; check --concierge-endpoint")]
+    NoTls { authority: String },
     #[error("could not login: {authority} does not speak TLS 1.3, which is required")]
     TlsVersion { authority: String },
     #[error(
@@ -107,9 +109,10 @@ impl ExchangeError {
                 authority,
                 reason: reason.to_string(),
             },
-            // The URL says nothing that the authority does not.
-            TransportFault::NoTls | TransportFault::Other => Self::Transport {
+            TransportFault::NoTls => Self::NoTls { authority },
+            TransportFault::Other => Self::Transport {
                 authority,
+                // It says nothing that the authority does not.
                 source: error.without_url(),
             },
         }

@@ -32,6 +32,10 @@ pub(crate) enum LogoutError {
     Runtime(#[from] RuntimeError),
     #[error(transparent)]
     ClientSecret(#[from] VariableError),
+    #[error(
+        "{0} was damaged: whatever sessions it held are forgotten here, and may go on at their issuers"
+    )]
+    Damaged(String),
     #[error("{}", told(*kept, *unrevoked))]
     Left {
         /// Sessions that are kept, since they can be revoked yet.

@@ -25,26 +25,10 @@ pub(super) enum Fate {
     Forgotten,
 }
 
-/// What whoever logs out could still name.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lacking {
-    /// The CA of the issuer's certificate.
-    pub(super) ca: bool,
-    /// The client's secret.
-    pub(super) secret: bool,
-}
-
-impl Lacking {
-    pub(super) const NOTHING: Self = Self {
-        ca: false,
-        secret: false,
-    };
-}
-
 impl Fate {
     /// That of a session which its issuer did not revoke.
-    pub(super) fn of_error(error: OidcError, lacking: Lacking) -> Self {
-        match lacking.is_cause_of(&error) {
+    pub(super) fn of_error(error: OidcError, may_name_more: bool) -> Self {
+        match may_name_more && wants_more(&error) {
             true => Self::Refused(Box::new(error)),
             false => Self::Unrevoked(Box::new(error)),
         }
@@ -87,27 +71,22 @@ impl Fate {
     }
 }
 
-impl Lacking {
-    /// Whether the issuer is there, and would revoke if this were named.
-    fn is_cause_of(self, error: &OidcError) -> bool {
-        match error {
-            OidcError::Refused { code, .. } => {
-                self.secret && matches!(code.as_str(), "invalid_client" | "unauthorized_client")
-            }
-            OidcError::Call { cause, .. } => match &cause.fault {
-                CallFault::Transport(error) => {
-                    self.ca
-                        && matches!(
-                            TransportFault::of(error),
-                            TransportFault::Certificate(
-                                CertificateError::UnknownIssuer | CertificateError::Other(_)
-                            )
-                        )
-                }
-                CallFault::TimedOut(_) | CallFault::TooLong(_) => false,
-            },
-            _ => false,
+/// Whether the issuer is there, and may revoke where another CA, or the client's secret, is named.
+fn wants_more(error: &OidcError) -> bool {
+    match error {
+        OidcError::Refused { code, .. } => {
+            matches!(code.as_str(), "invalid_client" | "unauthorized_client")
         }
+        OidcError::Call { cause, .. } => match &cause.fault {
+            CallFault::Transport(error) => matches!(
+                TransportFault::of(error),
+                TransportFault::Certificate(
+                    CertificateError::UnknownIssuer | CertificateError::Other(_)
+                )
+            ),
+            CallFault::TimedOut(_) | CallFault::TooLong(_) => false,
+        },
+        _ => false,
     }
 }
 
@@ -142,11 +121,7 @@ mod tests {
             description: String::new(),
             audit_id: None,
         };
-        let all = Lacking {
-            ca: true,
-            secret: true,
-        };
-        let of_code = |code| Fate::of_error(refused(code), all);
+        let of_code = |code| Fate::of_error(refused(code), true);
         for (fate, is_kept, line) in [
             (Fate::Revoked, false, "Logged out of i, which has revoked"),
             (Fate::NotOffered, false, "Logged out of i, which cannot"),
@@ -155,7 +130,7 @@ mod tests {
             (of_code("unauthorized_client"), true, "Kept"),
             // There is nothing left to name.
             (
-                Fate::of_error(refused("invalid_client"), Lacking::NOTHING),
+                Fate::of_error(refused("invalid_client"), false),
                 false,
                 "Logged out of i here alone.",
             ),
@@ -166,7 +141,7 @@ mod tests {
                 "Logged out of i here alone.",
             ),
             (
-                Fate::of_error(OidcError::NoHeader, all),
+                Fate::of_error(OidcError::NoHeader, true),
                 false,
                 "Logged out of i here alone.",
             ),

@@ -3,7 +3,7 @@
 use haulout_https::TrustRoots;
 use secrecy::SecretString;
 
-use super::fate::{Fate, Lacking};
+use super::fate::Fate;
 use crate::console::Console;
 use crate::oidc::authorization::Client;
 use crate::oidc::tokens::TokenEndpoint;
@@ -12,7 +12,8 @@ use crate::session_cache::{KeptSession, SessionKey, Tokens};
 
 /// How issuers are spoken to.
 pub(super) struct Issuers<'a> {
-    pub(super) lacking: Lacking,
+    /// Whether another call could name a CA or a secret that this one has not, as a kubeconfig has them.
+    pub(super) may_name_more: bool,
     /// Whether sessions stay whose issuers others may pose as.
     pub(super) keeps_others: bool,
     pub(super) roots: TrustRoots,
@@ -34,7 +35,7 @@ impl Issuers<'_> {
         match self.revoke(&session.key, refresh, access).await {
             Ok(true) => Fate::Revoked,
             Ok(false) => Fate::NotOffered,
-            Err(error) => Fate::of_error(error, self.lacking),
+            Err(error) => Fate::of_error(error, self.may_name_more),
         }
     }
 

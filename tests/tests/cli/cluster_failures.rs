@@ -1,6 +1,7 @@
 //! What commands that read a cluster say where no API server answers.
 
 use std::convert::Infallible;
+use std::io::Read as _;
 use std::net::TcpListener;
 
 use axum::body::{Body, Bytes};
@@ -84,7 +85,11 @@ fn each_command_says_where_it_asked_why_it_failed_and_what_to_do() {
                 other.ca_pem(),
                 "its certificate is not to be trusted (",
             ),
-            (&plain, tls.ca_pem(), "it does not speak TLS; check"),
+            (
+                &plain,
+                tls.ca_pem(),
+                "it does not speak TLS, or ends the connection before it answers; check",
+            ),
             (
                 &tls.url(),
                 tls.ca_pem(),
@@ -109,6 +114,39 @@ fn each_command_says_where_it_asked_why_it_failed_and_what_to_do() {
             assert!(text.starts_with(&whole), "{text}\n{whole}");
         }
     }
+}
+
+/// It would be tried again for half a minute, and then called no answer.
+#[test]
+fn a_server_in_trouble_is_asked_once() {
+    for (command, _) in COMMANDS {
+        let down = Server::start_by(|_| with_headers(503, [], "down"));
+        let text = told(&machine(&cluster(&down.url(), down.ca_pem())), command);
+        assert!(text.contains("503"), "{text}");
+        assert_eq!(down.received().len(), 1, "{command:?}");
+    }
+}
+
+/// As kubectl does without TLS.
+#[test]
+fn no_credential_is_sent_in_the_clear() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut asked = String::new();
+        let (mut stream, _) = listener.accept().unwrap();
+        while !asked.contains("\r\n\r\n") {
+            let mut bytes = [0; 1024];
+            let read = stream.read(&mut bytes).unwrap();
+            asked.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+        asked
+    });
+    let outcome = machine(&json!({"server": url})).run(&["whoami"]);
+    outcome.error(1);
+    let asked = server.join().unwrap();
+    assert!(asked.starts_with("POST /apis/identity."), "{asked}");
+    assert!(!asked.contains(SECRET), "{asked}");
 }
 
 /// The client of the Kubernetes API repeats the one, and panics at the other.

@@ -303,7 +303,7 @@ fn plain_http_server_is_an_error() {
     assert!(
         outcome
             .error(1)
-            .contains(&format!("failed to reach {address}")),
+            .contains(&format!("{address}: it does not speak TLS, or ends")),
         "{}",
         outcome.stderr
     );

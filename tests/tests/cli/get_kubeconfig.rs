@@ -195,7 +195,7 @@ fn c115_what_cannot_be_loaded_is_named() {
         (
             "--kubeconfig=/does/not/exist",
             1,
-            "Error: could not load --kubeconfig: failed to read kubeconfig from '\"/does/not/exist\"'",
+            "Error: could not load --kubeconfig: there is no file /does/not/exist",
         ),
         (
             "--context=x",

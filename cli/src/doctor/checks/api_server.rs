@@ -46,9 +46,13 @@ pub(super) fn answers(seen: &Observations) -> Outcome {
         Unreachable::Unusable(_) => {
             "mend the cluster's entry in the kubeconfig: its server has to be an https URL, and its CA PEM".to_owned()
         }
-        Unreachable::ConnectionRefused | Unreachable::TimedOut | Unreachable::Other(_) => format!(
-            "check that {server} is the API server, and the network between: VPN, firewall, proxy"
-        ),
+        Unreachable::ConnectionRefused | Unreachable::TimedOut | Unreachable::Other(_) => {
+            let between = match &seen.proxy {
+                Some(_) => "that proxy (proxy-url in the kubeconfig, HTTPS_PROXY, NO_PROXY)",
+                None => "the network between: VPN, firewall, proxy",
+            };
+            format!("check that {server} is the API server, and {between}")
+        }
         Unreachable::OtherAuthority => format!(
             "put the API server's own CA into certificate-authority-data of the kubeconfig; where kubectl works, it is \
              printed by: {ROOT_CA}"
@@ -61,7 +65,11 @@ pub(super) fn answers(seen: &Observations) -> Outcome {
             "let what ends TLS in front of the API server pass it through, or speak TLS 1.3".to_owned()
         }
     };
-    Outcome::failed(format!("{server}: {}", describe(fault)), remedy)
+    let by_way_of = match &seen.proxy {
+        Some(proxy) => format!(" by way of the proxy {proxy}"),
+        None => String::new(),
+    };
+    Outcome::failed(format!("{server}{by_way_of}: {}", describe(fault)), remedy)
 }
 
 impl Answer {

@@ -215,6 +215,7 @@ fn healthy() -> Observations {
     Observations {
         suffix: ApiGroupSuffix::default(),
         server: "https://k.example.com:6443".to_owned(),
+        proxy: None,
         verifies_server: true,
         now: time(NOW),
         version: Ok(answer(401, "Unauthorized")),

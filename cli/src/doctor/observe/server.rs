@@ -17,7 +17,7 @@ use crate::audit_id::audit_id;
 use crate::ca::CaBundle;
 use crate::doctor::observations::{Answer, Body, Unreachable};
 use crate::exchange::{self, MAX_BYTES, Parameters, Request};
-use crate::transport::TransportFault;
+use crate::transport::{NO_TLS, TransportFault};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For one answer; a login waits for an issuer's keys.
@@ -49,6 +49,10 @@ impl Server {
     /// The API server of a kubeconfig, by its CA.
     pub(super) async fn of_kubeconfig(config: &Config) -> Result<Self, Unreachable> {
         let mut url = Url::parse(&config.cluster_url.to_string()).map_err(unusable)?;
+        if url.scheme() != "https" {
+            let scheme = url.scheme();
+            return Err(Unreachable::Unusable(format!("its scheme is {scheme}")));
+        }
         let mut builder = builder();
         if let Some(name) = &config.tls_server_name {
             let addresses = addresses(&url).await?;
@@ -223,9 +227,12 @@ fn unreachable(error: reqwest::Error) -> Unreachable {
             CertificateError::NotValidYetContext { not_before, .. } => {
                 out_of_time(true, Some(not_before))
             }
+            // Such as one that is its own CA's.
+            CertificateError::Other(_) => Unreachable::OtherAuthority,
             other => Unreachable::Certificate(other.to_string()),
         },
-        TransportFault::NoTls | TransportFault::Other => {
+        TransportFault::NoTls => Unreachable::Other(NO_TLS.to_owned()),
+        TransportFault::Other => {
             let error = error.without_url();
             let innermost = causes(&error).last().map(ToString::to_string);
             Unreachable::Other(innermost.unwrap_or_default())

@@ -129,6 +129,28 @@ async fn a_session_that_a_flag_would_have_revoked_is_kept_for_it() {
     assert_eq!(site.supervisor.calls().revocations, 2);
 }
 
+/// Nobody knows which issuers are to be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_cache_is_emptied_and_told_of() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    site.change_sessions(|text| text.replace("tokens:", "tokens"));
+    let outcome = site.run_flags(&["logout", &site.ca_flag()]).await;
+    assert_fails(&outcome, 1, "was damaged: whatever sessions it held");
+    assert!(!site.has_session());
+    assert_eq!(site.supervisor.calls().revocations, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_said_to_be_forgotten_that_was_not_looked_at() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(CLUSTER).await.credential();
+    let flags = ["logout", "--session-cache=none", "--credential-cache=none"];
+    let outcome = site.run_flags(&flags).await;
+    assert_eq!(outcome.stdout, "No session.\n");
+    assert!(site.has_session());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_of_other_issuers_stay_if_one_is_named() {
     let site = Site::new(Behaviour::default()).await;

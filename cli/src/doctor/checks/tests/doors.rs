@@ -84,6 +84,19 @@ fn an_api_server_that_gives_no_answer_is_all_that_is_found() {
 }
 
 #[test]
+fn a_proxy_that_may_be_the_cause_is_named() {
+    let report = with(|seen| {
+        seen.proxy = Some("http://p:3128".to_owned());
+        seen.version = Err(Unreachable::ConnectionRefused);
+    });
+    report.has_only_failed(
+        Name::ApiServer,
+        "https://k.example.com:6443 by way of the proxy http://p:3128: nothing listens there",
+        "NO_PROXY",
+    );
+}
+
+#[test]
 fn what_answers_has_to_be_an_api_server() {
     let page = |status| Answer {
         status,
