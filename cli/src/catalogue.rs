@@ -102,6 +102,7 @@ pub(crate) fn run(
     let command = command.map_err(CatalogueError::OwnPath)?;
     let output = Output::open(flags.output.as_deref(), stdout)?;
     let text = read(source, flags, environment, stdin)?;
+    console.debug(|| format!("read the catalogue {}: {} bytes", flags.from, text.len()));
     let clusters = clusters::read(&text).map_err(|source| CatalogueError::Clusters {
         from: flags.from.clone(),
         source,

@@ -73,6 +73,13 @@ fn every_cluster_becomes_a_context_and_the_first_is_the_current_one() {
 }
 
 #[test]
+fn whoever_asks_is_told_what_was_read() {
+    let told = run(&["--from=-", "-v"], CATALOGUE).stderr;
+    let expected = format!("Debug: read the catalogue -: {} bytes\n", CATALOGUE.len());
+    assert!(told.starts_with(&expected), "{told}");
+}
+
+#[test]
 fn those_that_are_named_come_alone() {
     let outcome = run(&["--from=-", "--cluster=ci"], CATALOGUE);
     assert_eq!(names(&outcome), ["ci"]);
