@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kube::config::{Kubeconfig, KubeconfigError};
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::Environment;
@@ -58,9 +59,10 @@ pub(crate) fn read(
                 missing = Some(path);
                 continue;
             }
-            read => read.map_err(|error| KubeconfigFault::of_file(path, error))?,
+            Err(error) => return Err(KubeconfigFault::of_file(path, error)),
+            Ok(read) => read,
         };
-        next.current_context = next.current_context.filter(|name| !name.is_empty());
+        drop_empty_fields(&mut next, &path);
         merged = Some(match merged {
             Some(merged) => Kubeconfig::merge(merged, next).map_err(Box::new)?,
             None => next,
@@ -68,6 +70,50 @@ pub(crate) fn read(
     }
     let nothing = || missing.map_or(KubeconfigFault::NotNamed, KubeconfigFault::Missing);
     merged.ok_or_else(nothing)
+}
+
+/// kubectl takes an empty text for none. A path that is empty is the file's folder by now.
+fn drop_empty_fields(kubeconfig: &mut Kubeconfig, file: &Path) {
+    let folder = file.parent().map(|folder| folder.join(""));
+    let folder = folder.as_deref().and_then(Path::to_str);
+    let is_empty = |text: &mut String| text.is_empty() || Some(text.as_str()) == folder;
+    kubeconfig.current_context.take_if(is_empty);
+    let contexts = kubeconfig.contexts.iter_mut();
+    for context in contexts.filter_map(|named| named.context.as_mut()) {
+        for field in [&mut context.namespace, &mut context.user] {
+            field.take_if(is_empty);
+        }
+    }
+    let clusters = kubeconfig.clusters.iter_mut();
+    for cluster in clusters.filter_map(|named| named.cluster.as_mut()) {
+        for field in [
+            &mut cluster.certificate_authority,
+            &mut cluster.certificate_authority_data,
+            &mut cluster.proxy_url,
+            &mut cluster.tls_server_name,
+        ] {
+            field.take_if(is_empty);
+        }
+    }
+    let users = kubeconfig.auth_infos.iter_mut();
+    for user in users.filter_map(|named| named.auth_info.as_mut()) {
+        for field in [
+            &mut user.client_certificate,
+            &mut user.client_certificate_data,
+            &mut user.client_key,
+            &mut user.token_file,
+            &mut user.username,
+        ] {
+            field.take_if(is_empty);
+        }
+        for field in [
+            &mut user.client_key_data,
+            &mut user.password,
+            &mut user.token,
+        ] {
+            field.take_if(|secret| secret.expose_secret().is_empty());
+        }
+    }
 }
 
 /// Whether a cluster's `server` is a URL that can be called. kubectl takes a bare host too, but then nobody can tell it from a user and
@@ -190,6 +236,53 @@ mod tests {
             let error = read_by(named, variables).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_empty_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let empty = |fields: &[&str]| {
+            let fields = fields.iter().map(|field| ((*field).to_owned(), json!("")));
+            fields.collect::<serde_json::Map<_, _>>()
+        };
+        let mut cluster = empty(&[
+            "certificate-authority",
+            "certificate-authority-data",
+            "proxy-url",
+            "tls-server-name",
+        ]);
+        cluster.insert("server".to_owned(), json!("https://k"));
+        let user = empty(&[
+            "client-certificate",
+            "client-certificate-data",
+            "client-key",
+            "client-key-data",
+            "password",
+            "token",
+            "tokenFile",
+            "username",
+        ]);
+        let mut context = empty(&["namespace"]);
+        context.insert("cluster".to_owned(), json!("k"));
+        let config = json!({
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": context}],
+            "clusters": [{"name": "k", "cluster": cluster}],
+            "users": [{"name": "u", "user": user}],
+        });
+        std::fs::write(&path, config.to_string()).unwrap();
+        let read = read_by(Some(&path), &[]).unwrap();
+        let written = serde_json::to_value(&read).unwrap();
+        let only = |pointer: &str, expected: serde_json::Value| {
+            let mut found = written.pointer(pointer).unwrap().clone();
+            let fields = found.as_object_mut().unwrap();
+            fields.retain(|_, value| !value.is_null());
+            assert_eq!(found, expected, "{pointer}");
+        };
+        only("/contexts/0/context", json!({"cluster": "k"}));
+        only("/clusters/0/cluster", json!({"server": "https://k"}));
+        only("/users/0/user", json!({}));
     }
 
     #[test]
