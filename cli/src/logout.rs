@@ -197,8 +197,9 @@ fn end_sessions(
     now: SystemTime,
 ) -> Result<Ended, LogoutError> {
     let console = issuers.console;
-    let is_damaged = matches!(cache.list(which, now), Err(CacheError::Damaged(_)));
-    let found = listed(cache, which, now)?;
+    let found = cache.list(which, now);
+    let is_damaged = matches!(found, Err(CacheError::Damaged(_)));
+    let found = readable(found)?;
     // Nobody gets new tokens for one of them meanwhile.
     let _locks: Vec<_> = found
         .iter()
@@ -208,7 +209,7 @@ fn end_sessions(
         .map(|session| LoginLock::wait(cache.path(), session, console))
         .map(|lock| lock.inspect_err(|error| console.warn_of(error)))
         .collect();
-    let sessions = listed(cache, which, now)?;
+    let sessions = readable(cache.list(which, now))?;
     let fates = block_on(async {
         let mut fates = Vec::with_capacity(sessions.len());
         for session in &sessions {
@@ -232,13 +233,15 @@ fn end_sessions(
         .map(|(session, _)| session)
         .collect();
     cache.remove(which, &kept)?;
-    let others: BTreeSet<_> = match fates.is_empty() {
-        true => listed(cache, Which::All, now)?.into_iter(),
-        false => Vec::new().into_iter(),
-    }
-    .map(|session| session.key.issuer)
-    .collect();
-    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    let others = match fates.is_empty() {
+        true => readable(cache.list(Which::All, now))?,
+        false => Vec::new(),
+    };
+    let others: BTreeSet<_> = others
+        .iter()
+        .map(|session| session.key.issuer.as_str())
+        .collect();
+    let others: Vec<_> = others.into_iter().collect();
     let nothing = fate::no_session(which, &cache.place(), &others);
     Ok(Ended {
         fates,
@@ -258,12 +261,8 @@ fn warn_if_missing(name: &str, path: &Path, console: &Console<'_>) {
 }
 
 /// What a damaged file has kept is lost in any case.
-fn listed(
-    cache: &SessionCache,
-    which: Which<'_>,
-    now: SystemTime,
-) -> Result<Vec<KeptSession>, CacheError> {
-    match cache.list(which, now) {
+fn readable(listed: Result<Vec<KeptSession>, CacheError>) -> Result<Vec<KeptSession>, CacheError> {
+    match listed {
         Err(CacheError::Damaged(_)) => Ok(Vec::new()),
         listed => listed,
     }

@@ -280,10 +280,9 @@ fn refuse_credential_file(flag: Option<&str>) -> Result<(), FieldFault> {
 }
 
 fn check_concierge(flags: &ConciergeFlags) -> Result<(), FieldFault> {
-    if flags.enable_concierge {
-        Parameters::parse(flags).map_err(FieldFault::Parameters)?;
-    }
-    Ok(())
+    Parameters::of_login(flags)
+        .map(drop)
+        .map_err(FieldFault::Parameters)
 }
 
 #[cfg(test)]

@@ -63,9 +63,9 @@ pub(crate) fn find_context<'a>(
         })?;
     // The client would go on without any credentials.
     let mut users = kubeconfig.auth_infos.iter();
-    match context.user.as_deref().filter(|user| !user.is_empty()) {
-        Some(user) if !users.any(|known| known.name == user) => {
-            Err(ContextFault::User(user.to_owned()))
+    match &context.user {
+        Some(user) if !users.any(|known| known.name == *user) => {
+            Err(ContextFault::User(user.clone()))
         }
         _ => Ok(FoundContext { name, context }),
     }

@@ -26,11 +26,8 @@ impl<'a> Stanza<'a> {
             Login::Static(login) => &login.concierge,
             Login::Oidc(login) => &login.concierge,
         };
-        if !concierge.enable_concierge {
-            return None;
-        }
         Some(Self {
-            parameters: Parameters::parse(concierge).ok()?,
+            parameters: Parameters::of_login(concierge).ok()??,
             exec,
             environment,
         })

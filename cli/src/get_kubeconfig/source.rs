@@ -144,16 +144,14 @@ impl Source {
 
 /// The cluster's CA, from where it stands.
 fn ca_bundle(name: &str, cluster: &Cluster) -> Result<Option<CaBundle>, SourceError> {
-    let data = cluster.certificate_authority_data.as_deref();
-    if let Some(data) = data.filter(|data| !data.is_empty()) {
+    if let Some(data) = &cluster.certificate_authority_data {
         let ca = CaBundle::from_base64(data);
         return ca.map(Some).map_err(|fault| SourceError::ClusterCa {
             cluster: name.to_owned(),
             fault,
         });
     }
-    let path = cluster.certificate_authority.as_deref();
-    let Some(path) = path.filter(|path| !path.is_empty()) else {
+    let Some(path) = &cluster.certificate_authority else {
         return Ok(None);
     };
     let pem = ca::read(Path::new(path)).map_err(|source| SourceError::ReadClusterCa {
