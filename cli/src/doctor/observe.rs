@@ -2,6 +2,7 @@
 
 mod objects;
 mod server;
+mod settling;
 
 use haulout_api::group::ApiGroupSuffix;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -11,6 +12,7 @@ use kube::{Api, Config};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::server::Server;
+use self::settling::settled;
 use super::claims::Claims;
 use super::observations::{AccountFault, Body, Objects, Observations, OwnDoor, Token, TokenLogin};
 use super::stanza::Stanza;
@@ -167,7 +169,8 @@ impl Observations {
         let ca = info.certificate_authority_data.as_deref();
         match Server::advertised(&info.endpoint, ca) {
             Ok(server) => {
-                self.direct = Some(server.log_in_with_nothing(&self.suffix).await);
+                let attempt = async || server.log_in_with_nothing(&self.suffix).await;
+                self.direct = Some(settled(attempt).await);
                 Some(server)
             }
             Err(fault) => {

@@ -145,17 +145,19 @@ impl Workload {
         tokio::join!(answer, ask);
     }
 
-    /// By a port of the node.
+    /// By a port of the node, once kube-proxy has heard of the pods that are ready.
     pub(super) async fn is_reached_from_this_computer(&self, cluster: &Cluster) {
         let (server, _) = cluster.server().rsplit_once(':').unwrap();
         let node = server.trim_start_matches("https://");
-        let mut stream = TcpStream::connect((node, self.node_port)).await.unwrap();
-        stream
-            .write_all(b"GET /version HTTP/1.0\r\n\r\n")
-            .await
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let answer = wait_for("answer at the port", LIMIT, &mut [], async || {
+            let mut stream = TcpStream::connect((node, self.node_port)).await?;
+            stream.write_all(b"GET /version HTTP/1.0\r\n\r\n").await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok(answer)
+        })
+        .await
+        .unwrap();
         assert!(answer.contains("gitVersion"), "{answer}");
     }
 
