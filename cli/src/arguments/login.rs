@@ -62,8 +62,9 @@ pub(crate) struct OidcLogin {
     #[command(flatten)]
     pub(crate) ca: CaFlags,
 
-    /// File that keeps tokens; the word none for none [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, shared
-    /// with the pinniped command]; or keyring:NAME for the keyring that the program docker-credential-NAME opens.
+    /// File that keeps tokens; the word none for none [default: sessions.yaml in $XDG_CONFIG_HOME/pinniped, else
+    /// ~/.config/pinniped, shared with the pinniped command]; or keyring:NAME for the keyring that the program
+    /// docker-credential-NAME opens.
     #[arg(long, value_name = "FILE", value_parser = session_place)]
     pub(crate) session_cache: Option<String>,
 
@@ -150,7 +151,7 @@ pub(crate) struct StaticLogin {
     pub(crate) verbosity: Verbosity,
 
     /// File that keeps credentials until they expire; empty for none [default: credentials.yaml in
-    /// $XDG_CONFIG_HOME/pinniped, shared with the pinniped command].
+    /// $XDG_CONFIG_HOME/pinniped, else ~/.config/pinniped, shared with the pinniped command].
     #[arg(long, value_name = "FILE")]
     pub(crate) credential_cache: Option<String>,
 }

@@ -93,12 +93,12 @@ impl Workload {
                 "-o",
                 "jsonpath={.status.userInfo.username}",
             ];
-            let who = self.run(cluster, pod, &whoami).await;
+            let who = self.run(cluster, pod, &whoami).await.unwrap();
             assert_eq!(who, "system:serviceaccount:default:default");
         }
     }
 
-    /// Directly and by the Service, which any of them may answer.
+    /// Directly and by the Service, which any of them may answer once kube-proxy has heard of them all.
     pub(super) async fn reaches_itself_across_nodes(&self, cluster: &Cluster) {
         for pod in &self.pods {
             let mut servers: Vec<String> = (self.pods.iter())
@@ -107,8 +107,13 @@ impl Workload {
             servers.extend(vec![format!("--server=http://{}", self.address); 8]);
             for server in servers {
                 let version = [&*server, "get", "--raw", "/version"];
-                let version = self.run(cluster, pod, &version).await;
-                assert!(version.contains("gitVersion"), "{server}: {version}");
+                wait_for("version of the API server", LIMIT, &mut [], async || {
+                    let version = self.run(cluster, pod, &version).await?;
+                    anyhow::ensure!(version.contains("gitVersion"), "{server}: {version}");
+                    Ok(())
+                })
+                .await
+                .unwrap();
             }
         }
     }
@@ -139,7 +144,8 @@ impl Workload {
             for pod in &self.pods {
                 let server = format!("--server=http://{host}:{port}");
                 let hello = [&*server, "get", "--raw", "/hello"];
-                assert_eq!(self.run(cluster, pod, &hello).await, "from outside");
+                let answer = self.run(cluster, pod, &hello).await.unwrap();
+                assert_eq!(answer, "from outside");
             }
         };
         tokio::join!(answer, ask);
@@ -188,10 +194,15 @@ impl Workload {
     }
 
     /// Runs kubectl in a pod.
-    async fn run(&self, cluster: &Cluster, pod: &Pod, arguments: &[&str]) -> String {
+    async fn run(
+        &self,
+        cluster: &Cluster,
+        pod: &Pod,
+        arguments: &[&str],
+    ) -> anyhow::Result<String> {
         let exec = ["exec", &pod.name, "--", "/kubectl"];
         let arguments = [&exec[..], arguments].concat();
-        cluster.kubectl().run(arguments).await.unwrap()
+        cluster.kubectl().run(arguments).await
     }
 }
 
