@@ -81,7 +81,7 @@ pub(crate) fn run(
     let state = Cluster::with(&flags.cluster, environment, async |cluster| {
         observe::observe(cluster, suffix.as_ref()).await
     })?;
-    let tools = Tools::new(&flags.cluster);
+    let tools = Tools::new(&flags.cluster, flags.api_group_suffix.as_deref());
     let mut print = |text: &str| print(stdout, text).map_err(MigrateError::Print);
     match (&state.concierge, flags.back) {
         (Some(concierge), true) => print(&steps::back(&state, concierge, &tools)),

@@ -19,6 +19,17 @@ pub(crate) enum OutputError {
         .0.display()
     )]
     Foreign(PathBuf),
+    #[error(
+        "--output {} is a link that leads to no file; make that file, or name another",
+        .0.display()
+    )]
+    Dangling(PathBuf),
+    #[error(
+        "could not write --output {}: there is no folder {}; make it, by mkdir -p",
+        path.display(),
+        folder(path).display()
+    )]
+    NoFolder { path: PathBuf },
     #[error(transparent)]
     Print(#[from] PrintError),
 }
@@ -43,11 +54,21 @@ impl<'a> Output<'a> {
             source,
         };
         // A link stays, and what it leads to is replaced.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let path = match path.canonicalize() {
+            Ok(path) => path,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Err(_) if path.is_symlink() => return Err(OutputError::Dangling(path.to_owned())),
+            Err(_) => path.to_owned(),
+        };
         if path.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
-        let folder = std::fs::metadata(folder(&path)).map_err(failed)?;
+        let folder = match std::fs::metadata(folder(&path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(OutputError::NoFolder { path });
+            }
+            folder => folder.map_err(failed)?,
+        };
         if !folder.is_dir() {
             return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
@@ -187,6 +208,27 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn a_link_that_leads_nowhere_stays_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        for (target, expected) in [
+            (
+                folder.path().join("missing"),
+                "is a link that leads to no file",
+            ),
+            (link.clone(), "could not write"),
+        ] {
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            let mut stdout = Vec::new();
+            let opened = Output::open(Some(&link), &mut stdout).map(drop);
+            let told = opened.unwrap_err().to_string();
+            assert!(told.contains(expected), "{told}");
+            std::fs::remove_file(&link).unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn a_pipe_is_written_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
@@ -207,16 +249,17 @@ mod tests {
     #[test]
     fn where_no_file_can_be_it_is_said_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        for path in [
-            folder.path().to_owned(),
-            folder.path().join("missing/kubeconfig"),
+        for (path, expected) in [
+            (folder.path().to_owned(), "could not write --output "),
+            (
+                folder.path().join("missing/kubeconfig"),
+                "make it, by mkdir -p",
+            ),
         ] {
             let mut stdout = Vec::new();
-            assert!(
-                Output::open(Some(&path), &mut stdout).is_err(),
-                "{}",
-                path.display()
-            );
+            let opened = Output::open(Some(&path), &mut stdout).map(drop);
+            let told = opened.unwrap_err().to_string();
+            assert!(told.contains(expected), "{told}");
         }
     }
 }

@@ -11,12 +11,15 @@ use crate::printable;
 pub(super) struct Tools {
     pub(super) kubectl: String,
     pub(super) helm: String,
-    pub(super) haulout: String,
+    /// `haulout agent-values`.
+    pub(super) agent_values: String,
+    /// `haulout migrate`.
+    pub(super) migrate: String,
 }
 
 impl Tools {
-    /// For the cluster that `flags` name.
-    pub(super) fn new(flags: &ClusterFlags) -> Self {
+    /// For the cluster that `flags` name, and the installation of this API group suffix where one is named.
+    pub(super) fn new(flags: &ClusterFlags, suffix: Option<&str>) -> Self {
         let with = |program: &str, context_flag: &str| {
             let mut command = program.to_owned();
             let kubeconfig = flags.kubeconfig.as_deref().map(Path::to_string_lossy);
@@ -28,10 +31,15 @@ impl Tools {
             }
             command
         };
+        let mut migrate = with("haulout migrate", "--context");
+        if let Some(suffix) = suffix {
+            migrate = format!("{migrate} --api-group-suffix {}", quoted(suffix));
+        }
         Self {
             kubectl: with("kubectl", "--context"),
             helm: with("helm", "--kube-context"),
-            haulout: with("haulout", "--context"),
+            agent_values: with("haulout agent-values", "--context"),
+            migrate,
         }
     }
 }
@@ -95,7 +103,10 @@ pub(super) fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::arguments::Arguments;
 
     #[test]
     fn words_reach_the_program_as_they_are() {
@@ -132,7 +143,7 @@ mod tests {
             kubeconfig: Some("/home/me/my config".into()),
             context: Some("admin@prod".to_owned()),
         };
-        let tools = Tools::new(&flags);
+        let tools = Tools::new(&flags, Some("sso.example.com"));
         let kubeconfig = "--kubeconfig '/home/me/my config'";
         assert_eq!(
             tools.kubectl,
@@ -143,13 +154,39 @@ mod tests {
             format!("helm {kubeconfig} --kube-context admin@prod")
         );
         assert_eq!(
-            tools.haulout,
-            format!("haulout {kubeconfig} --context admin@prod")
+            tools.agent_values,
+            format!("haulout agent-values {kubeconfig} --context admin@prod")
+        );
+        assert_eq!(
+            tools.migrate,
+            format!(
+                "haulout migrate {kubeconfig} --context admin@prod --api-group-suffix sso.example.com"
+            )
         );
         let flags = ClusterFlags {
             kubeconfig: None,
             context: None,
         };
-        assert_eq!(Tools::new(&flags).helm, "helm");
+        let tools = Tools::new(&flags, None);
+        assert_eq!(tools.helm, "helm");
+        assert_eq!(tools.migrate, "haulout migrate");
+    }
+
+    /// The program's flags belong behind its command.
+    #[test]
+    fn this_program_takes_what_the_script_calls_it_with() {
+        let flags = ClusterFlags {
+            kubeconfig: Some("/home/me/config".into()),
+            context: Some("admin@prod".to_owned()),
+        };
+        let tools = Tools::new(&flags, Some("sso.example.com"));
+        for command in [
+            tools.agent_values,
+            tools.migrate.clone(),
+            tools.migrate + " --back",
+        ] {
+            let parsed = Arguments::try_parse_from(command.split(' '));
+            assert!(parsed.is_ok(), "{command}: {parsed:?}");
+        }
     }
 }

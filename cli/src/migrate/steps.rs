@@ -41,7 +41,10 @@ pub(super) fn forth(state: &State, concierge: &Concierge, tools: &Tools) -> Stri
     if !to_switch.is_empty() {
         switch_forth(state, concierge, tools, &mut script);
         log_in(state, tools, &mut script);
-        script.comment("If logins fail: `haulout migrate --back` prints the way back.");
+        script.comment(&format!(
+            "If logins fail: `{} --back` prints the way back.",
+            tools.migrate
+        ));
     }
     delete_old(concierge, tools, &mut script);
     take_over(state, tools, &mut script);
@@ -84,7 +87,8 @@ fn install(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Scr
     let Tools {
         kubectl,
         helm,
-        haulout,
+        agent_values,
+        ..
     } = tools;
     script.step("Put Haulout's CRDs, which have all fields of the old ones, over those.");
     let apply = format!("{kubectl} apply --server-side --force-conflicts -f");
@@ -110,9 +114,7 @@ fn install(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Scr
         "Install Haulout beside the Concierge; logins go on through that.\n   \
          Set REGISTRY to where you pushed its images (docs/images.md). Other values can be added to the file.",
     );
-    script.run(format_args!(
-        "{haulout} agent-values > {BACKUP}/values.yaml"
-    ));
+    script.run(format_args!("{agent_values} > {BACKUP}/values.yaml"));
     script.run(format_args!(
         "printf 'image:\\n  registry: \"%s\"\\n' \"${{REGISTRY:?}}\" >> {BACKUP}/values.yaml"
     ));

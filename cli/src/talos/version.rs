@@ -70,11 +70,12 @@ impl FromStr for Version {
 impl Stage {
     fn parse(text: &str) -> Result<Self, VersionError> {
         let (name, count) = text.split_once('.').unwrap_or((text, "0"));
+        // Builds by hand append where they stand, such as 12-g0123abc.
+        let count = count.split_once('-').map_or(count, |(count, _)| count);
         match name {
             "alpha" => Ok(Self::Alpha(number(count)?)),
             "beta" => Ok(Self::Beta(number(count)?)),
             "rc" => Ok(Self::Candidate(number(count)?)),
-            // Builds by hand append where they stand, such as 12-g0123abc.
             _ => Ok(Self::Release),
         }
     }
@@ -114,11 +115,23 @@ mod tests {
             ("v1.14.0-beta.0", "1.14.0-beta.0"),
             ("1.14.0-rc.1", "1.14.0-rc.1"),
             ("v1.13.0-12-g0123abc", "1.13.0"),
+            ("v1.14.0-alpha.2-12-g0123abc", "1.14.0-alpha.2"),
+            ("1.14.0-alpha.2-12-g0123abc-dirty", "1.14.0-alpha.2"),
         ] {
             assert_eq!(text.parse::<Version>().unwrap().to_string(), expected);
         }
         for text in [
-            "", "1", "2.0", "latest", "1.", "1.x", "1.13.", "1.13.0.1", "1.+3", "1.99999",
+            "",
+            "1",
+            "2.0",
+            "latest",
+            "1.",
+            "1.x",
+            "1.13.",
+            "1.13.0.1",
+            "1.+3",
+            "1.99999",
+            "1.14.0-alpha.-12",
         ] {
             assert_eq!(text.parse::<Version>(), Err(VersionError), "{text}");
         }

@@ -94,6 +94,6 @@ pub(in crate::migrate) fn restore(tools: &Tools) -> String {
     );
     script.run(format_args!("{} create -f {BACKUP}/objects", tools.kubectl));
     script.step("Get the rest of the way.");
-    script.run(format_args!("{} migrate --back", tools.haulout));
+    script.run(format_args!("{} --back", tools.migrate));
     script.into_text()
 }

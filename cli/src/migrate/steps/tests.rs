@@ -9,10 +9,11 @@ use crate::migrate::example::{concierge, name, ours, state};
 use crate::migrate::state::{Settings, Source};
 
 fn tools() -> Tools {
-    Tools::new(&ClusterFlags {
+    let flags = ClusterFlags {
         kubeconfig: None,
         context: None,
-    })
+    };
+    Tools::new(&flags, None)
 }
 
 /// The state after the switch.
