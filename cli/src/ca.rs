@@ -160,7 +160,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Written anew: what was read may have had something else, such as a key, in the line that ends a certificate.
-fn to_pem(der: &[u8]) -> String {
+pub(crate) fn to_pem(der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
     let mut pem = format!("{BEGIN}\n");
     for (position, character) in text.chars().enumerate() {

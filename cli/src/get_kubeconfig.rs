@@ -22,6 +22,7 @@ use haulout_api::group::ApiGroupSuffix;
 use secrecy::ExposeSecret as _;
 
 use crate::arguments::{KubeconfigFlags, StaticFlags};
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::ca::CaBundle;
 use crate::cluster::Cluster;
 use crate::console::Console;
@@ -31,7 +32,7 @@ use crate::kubeconfig_file::{
 use crate::runtime::block_on;
 use crate::{Environment, kubeconfig_source};
 
-use authenticator::{AuthenticatorKind, JwtSpec};
+use authenticator::{JwtSpec, wanted_kind};
 use discovery::Discovery;
 pub(crate) use error::GetKubeconfigError;
 use issuer::FoundIssuer;
@@ -54,7 +55,7 @@ pub(crate) fn run(
     let given = Given {
         suffix,
         statics: static_login(&flags.statics)?,
-        authenticator: AuthenticatorKind::parse(&flags.concierge.concierge_authenticator_type)?,
+        authenticator: wanted_kind(&flags.concierge.concierge_authenticator_type)?,
         upstream: Upstream::given(flags)?,
         concierge_ca: CaBundle::from_files(
             "--concierge-ca-bundle",
@@ -189,7 +190,7 @@ async fn discover(
         concierge: Some(Concierge {
             suffix: given.suffix.to_string(),
             authenticator_name: authenticator.name.clone(),
-            authenticator_type: authenticator.kind.type_(),
+            authenticator_kind: authenticator.kind,
             endpoint: placement.endpoint.clone(),
             ca: placement.ca.clone(),
         }),

@@ -89,9 +89,14 @@ pub(crate) fn to_yaml(entries: Vec<Entry>) -> Result<String, EncodeError> {
 /// Where this program was called: a link stays one, since what it leads to, such as the folder of a version, may not be there after
 /// the next upgrade.
 pub(crate) fn own_path() -> io::Result<PathBuf> {
-    let called = std::env::args_os().next().map(PathBuf::from);
+    let called = std::env::args_os().next().unwrap_or_default();
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    let called = called.and_then(|called| called_path(&called, &folders, Path::is_file));
+    own_path_of(Path::new(&called), &folders)
+}
+
+/// The kubeconfig may be used in any folder, so its path is absolute.
+fn own_path_of(called: &Path, folders: &OsStr) -> io::Result<PathBuf> {
+    let called = called_path(called, folders, Path::is_file);
     called.map_or_else(std::env::current_exe, std::path::absolute)
 }
 
@@ -190,6 +195,40 @@ mod tests {
             let found = called_path(Path::new(called), folders, is_file);
             assert_eq!(found.as_deref(), expected.map(Path::new), "{called}");
         }
+    }
+
+    /// Tests run in the folder of the package.
+    #[test]
+    fn the_own_path_is_absolute() {
+        let package = std::env::current_dir().unwrap();
+        for (called, folders, expected) in [
+            ("./src/lib.rs", "", package.join("src/lib.rs")),
+            ("src/lib.rs", "", package.join("src/lib.rs")),
+            ("lib.rs", "/gone:src", package.join("src/lib.rs")),
+            ("gone/lib.rs", "src", std::env::current_exe().unwrap()),
+            ("", "/gone", std::env::current_exe().unwrap()),
+        ] {
+            let path = own_path_of(Path::new(called), OsStr::new(folders)).unwrap();
+            assert_eq!(path, expected, "{called}");
+        }
+    }
+
+    #[test]
+    fn c114_the_command_is_what_is_given_else_this_program() {
+        let own = || Ok(PathBuf::from("/usr/local/bin/haulout"));
+        for (given, expected) in [
+            (Some("haulout"), "haulout"),
+            (Some("/opt/haulout"), "/opt/haulout"),
+            (Some(""), "/usr/local/bin/haulout"),
+            (None, "/usr/local/bin/haulout"),
+        ] {
+            assert_eq!(plugin_command(given, own).unwrap(), expected);
+        }
+        let unknown = || Err(io::ErrorKind::NotFound.into());
+        assert_eq!(plugin_command(Some("haulout"), unknown).unwrap(), "haulout");
+        let error = plugin_command(None, unknown).unwrap_err();
+        let error = crate::get_kubeconfig::GetKubeconfigError::OwnPath(error).to_string();
+        assert!(error.contains("--pinniped-cli-path"), "{error}");
     }
 
     #[test]

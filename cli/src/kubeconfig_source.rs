@@ -263,7 +263,7 @@ mod tests {
             "tokenFile",
             "username",
         ]);
-        let mut context = empty(&["namespace"]);
+        let mut context = empty(&["namespace", "user"]);
         context.insert("cluster".to_owned(), json!("k"));
         let config = json!({
             "current-context": "c",

@@ -8,6 +8,7 @@ mod agent_placement;
 mod agent_values;
 mod arguments;
 mod audit_id;
+mod authenticator_kind;
 mod ca;
 mod cache_file;
 mod catalogue;

@@ -17,7 +17,6 @@ use crate::session_cache::session_place;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Get {
     /// Prints a kubeconfig for the users of a cluster, without a secret; for an administrator.
-    #[command(args_override_self = true)]
     Kubeconfig(Box<KubeconfigFlags>),
 }
 

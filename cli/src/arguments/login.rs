@@ -13,7 +13,6 @@ use crate::session_cache::session_place;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Login {
     /// Exchanges a token that you have already, such as a CI job's, for a credential.
-    #[command(args_override_self = true)]
     Static(Box<StaticLogin>),
 
     /// Logs you in at an OIDC issuer, in a browser unless another flow is chosen, and gets a credential.

@@ -10,7 +10,6 @@ use crate::talos::{Generation, Patch, Step};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Talos {
     /// Prints the patch of a machine config that fits a cluster, or says why another would break it.
-    #[command(args_override_self = true)]
     Patch(Box<TalosPatchFlags>),
 }
 

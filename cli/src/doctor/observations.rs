@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use super::claims::{Claims, ClaimsError};
+use crate::authenticator_kind::AuthenticatorKind;
 
 /// Everything that is judged.
 #[derive(Clone, Debug)]
@@ -180,7 +181,7 @@ pub(super) struct Token {
 /// A login with the user's token.
 #[derive(Clone, Debug)]
 pub(super) struct TokenLogin {
-    pub(super) kind: &'static str,
+    pub(super) kind: AuthenticatorKind,
     pub(super) authenticator: String,
     pub(super) answer: Result<Answer, Unreachable>,
 }

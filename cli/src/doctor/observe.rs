@@ -16,6 +16,7 @@ use self::settling::settled;
 use super::claims::Claims;
 use super::observations::{AccountFault, Body, Objects, Observations, OwnDoor, Token, TokenLogin};
 use super::stanza::Stanza;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::chain;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError, shown_server};
@@ -181,7 +182,11 @@ impl Observations {
     }
 
     /// Who may take a token: whoever says so of its claims, and whom the user's logins already show it.
-    fn candidates(&self, token: &str, stanza: Option<&Stanza<'_>>) -> Vec<(&'static str, String)> {
+    fn candidates(
+        &self,
+        token: &str,
+        stanza: Option<&Stanza<'_>>,
+    ) -> Vec<(AuthenticatorKind, String)> {
         let claims = Claims::read(token);
         let objects = self.objects.iter();
         let jwt = objects.flat_map(|objects| objects.jwt.iter().flatten());
@@ -190,9 +195,10 @@ impl Observations {
                 .as_ref()
                 .is_ok_and(|claims| claims.fit(&authenticator.spec))
         });
-        let jwt = jwt.map(|authenticator| ("JWTAuthenticator", authenticator.name.clone()));
+        let jwt = jwt.map(|authenticator| (AuthenticatorKind::Jwt, authenticator.name.clone()));
         let webhook = stanza.map(|stanza| &stanza.parameters);
-        let webhook = webhook.filter(|login| login.authenticator_kind == "WebhookAuthenticator");
+        let webhook =
+            webhook.filter(|login| login.authenticator_kind == AuthenticatorKind::Webhook);
         let webhook =
             webhook.map(|login| (login.authenticator_kind, login.authenticator_name.clone()));
         jwt.chain(webhook).collect()
@@ -205,7 +211,7 @@ async fn try_token(
     is_own: bool,
     door: Option<&Server>,
     suffix: &ApiGroupSuffix,
-    candidates: Vec<(&'static str, String)>,
+    candidates: Vec<(AuthenticatorKind, String)>,
 ) -> Token {
     let mut logins = Vec::new();
     if let Some(door) = door.filter(|door| door.is_verified()) {

@@ -56,6 +56,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::authenticator_kind::AuthenticatorKind;
 
     const EXCHANGE: [&str; 4] = [
         "--enable-concierge",
@@ -92,7 +93,8 @@ mod tests {
             assert_eq!(token, expected, "{login:?}");
             assert_eq!(stanza.lacks_token(now), lacks_token, "{login:?}");
             assert_eq!(stanza.parameters.endpoint.as_str(), "https://k/");
-            assert_eq!(stanza.parameters.authenticator_kind, "WebhookAuthenticator");
+            let kind = stanza.parameters.authenticator_kind;
+            assert_eq!(kind, AuthenticatorKind::Webhook);
         }
         // The token itself is then the credential, and goes to no login.
         let static_ = ["static", "--token-env=T"];

@@ -5,6 +5,7 @@ use haulout_https::{Proxy, ProxyRules};
 use reqwest::Url;
 
 use crate::arguments::ConciergeFlags;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::ca::{CaBundle, CaFault};
 
 /// What is wrong with the Concierge flags.
@@ -32,7 +33,7 @@ pub(crate) struct Parameters {
     pub(crate) endpoint: Url,
     /// `None` for this system's roots.
     pub(crate) ca: Option<CaBundle>,
-    pub(crate) authenticator_kind: &'static str,
+    pub(crate) authenticator_kind: AuthenticatorKind,
     pub(crate) authenticator_name: String,
     pub(crate) suffix: ApiGroupSuffix,
 }
@@ -91,12 +92,9 @@ fn ca(base64: &str) -> Result<Option<CaBundle>, ParameterError> {
     ca.transpose().map_err(ParameterError::Ca)
 }
 
-fn authenticator_kind(type_: &str) -> Result<&'static str, ParameterError> {
-    match type_.to_ascii_lowercase().as_str() {
-        "jwt" => Ok("JWTAuthenticator"),
-        "webhook" => Ok("WebhookAuthenticator"),
-        _ => Err(ParameterError::AuthenticatorType(type_.to_owned())),
-    }
+fn authenticator_kind(type_: &str) -> Result<AuthenticatorKind, ParameterError> {
+    let kind = AuthenticatorKind::of_type(type_);
+    kind.ok_or_else(|| ParameterError::AuthenticatorType(type_.to_owned()))
 }
 
 #[cfg(test)]
@@ -118,13 +116,9 @@ mod tests {
     #[test]
     fn good_flags_are_taken() {
         let parameters = Parameters::parse(&flags()).unwrap();
-        assert_eq!(parameters.authenticator_kind, "JWTAuthenticator");
+        assert_eq!(parameters.authenticator_kind, AuthenticatorKind::Jwt);
         assert_eq!(parameters.authority(), "k.example.com:6443");
         assert!(parameters.ca.is_none());
-        assert_eq!(
-            authenticator_kind("webhook").unwrap(),
-            "WebhookAuthenticator"
-        );
     }
 
     #[test]

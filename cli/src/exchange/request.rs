@@ -5,6 +5,8 @@ use haulout_api::group::{ApiGroupSuffix, VERSION};
 use reqwest::Url;
 use serde::Serialize;
 
+use crate::authenticator_kind::AuthenticatorKind;
+
 /// A `TokenCredentialRequest` that is sent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,7 +39,7 @@ impl<'a> Request<'a> {
     /// A request to exchange `token` by the authenticator of this kind and name.
     pub(crate) fn new(
         suffix: &ApiGroupSuffix,
-        kind: &'static str,
+        kind: AuthenticatorKind,
         name: &'a str,
         token: &'a str,
     ) -> Self {
@@ -49,7 +51,7 @@ impl<'a> Request<'a> {
                 token,
                 authenticator: Authenticator {
                     api_group: suffix.authentication_group(),
-                    kind,
+                    kind: kind.kind(),
                     name,
                 },
             },

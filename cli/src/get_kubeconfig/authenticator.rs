@@ -7,45 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::GetKubeconfigError;
+use crate::authenticator_kind::AuthenticatorKind;
 
-/// Its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AuthenticatorKind {
-    Jwt,
-    Webhook,
-}
-
-impl AuthenticatorKind {
-    pub(super) const ALL: [Self; 2] = [Self::Jwt, Self::Webhook];
-
-    /// Takes what `--concierge-authenticator-type` has; nothing where that is empty.
-    pub(super) fn parse(text: &str) -> Result<Option<Self>, GetKubeconfigError> {
-        let mut all = Self::ALL.into_iter();
-        match all.find(|kind| kind.type_().eq_ignore_ascii_case(text)) {
-            None if text.is_empty() => Ok(None),
-            None => Err(GetKubeconfigError::AuthenticatorType(text.to_owned())),
-            kind => Ok(kind),
-        }
-    }
-
-    /// As the flags have it.
-    pub(super) fn type_(self) -> &'static str {
-        match self {
-            Self::Jwt => "jwt",
-            Self::Webhook => "webhook",
-        }
-    }
-
-    /// As Kubernetes has it.
-    pub(super) fn kind(self) -> &'static str {
-        match self {
-            Self::Jwt => "JWTAuthenticator",
-            Self::Webhook => "WebhookAuthenticator",
-        }
-    }
-}
-
-/// One of them.
+/// An authenticator of the cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Authenticator {
     pub(super) kind: AuthenticatorKind,
@@ -58,8 +22,18 @@ pub(super) struct Authenticator {
 
 impl fmt::Display for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind.kind(), self.name)
+        write!(f, "{} {}", self.kind, self.name)
     }
+}
+
+/// The kind that `--concierge-authenticator-type` asks for, if it does.
+pub(super) fn wanted_kind(type_: &str) -> Result<Option<AuthenticatorKind>, GetKubeconfigError> {
+    if type_.is_empty() {
+        return Ok(None);
+    }
+    let kind = AuthenticatorKind::of_type(type_);
+    let kind = kind.ok_or_else(|| GetKubeconfigError::AuthenticatorType(type_.to_owned()));
+    kind.map(Some)
 }
 
 /// What a JWTAuthenticator says of its issuer.
@@ -210,15 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn types_are_written_in_capitals_or_not() {
-        for (text, expected) in [
-            ("", None),
-            ("jwt", Some(AuthenticatorKind::Jwt)),
-            ("WebHook", Some(AuthenticatorKind::Webhook)),
-        ] {
-            assert_eq!(AuthenticatorKind::parse(text).unwrap(), expected);
+    fn a_kind_may_be_asked_for() {
+        for (type_, expected) in [("", None), ("Webhook", Some(AuthenticatorKind::Webhook))] {
+            assert_eq!(wanted_kind(type_).unwrap(), expected);
         }
-        let error = AuthenticatorKind::parse("oidc").unwrap_err().to_string();
+        let error = wanted_kind("oidc").unwrap_err().to_string();
         let expected =
             "invalid authenticator type \"oidc\", supported values are \"webhook\" and \"jwt\"";
         assert_eq!(error, expected);

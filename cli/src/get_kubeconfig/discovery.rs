@@ -11,10 +11,11 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::authenticator::{self, Authenticator, AuthenticatorKind, fault};
+use super::authenticator::{self, Authenticator, fault};
 use super::error::GetKubeconfigError;
 use super::strategy::Strategy;
 use crate::arguments::DiscoveryFlags;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::cluster::{Cluster, ClusterError};
 use crate::console::Console;
 
@@ -135,7 +136,7 @@ impl Discovery<'_> {
                 .custom(&self.suffix.authentication_group(), kind.kind());
             let all = self.cluster.list(kind.kind(), &api, "").await;
             let all = all.map_err(|fault| GetKubeconfigError::ListAuthenticators {
-                kind: kind.kind(),
+                kind,
                 fault: Box::new(fault),
             })?;
             found.extend(
@@ -156,12 +157,12 @@ impl Discovery<'_> {
             .custom(&self.suffix.authentication_group(), kind.kind());
         let object = self.cluster.get(kind.kind(), &api, name).await;
         let object = object.map_err(|fault| GetKubeconfigError::GetAuthenticator {
-            kind: kind.kind(),
+            kind,
             name: name.to_owned(),
             fault: Box::new(fault),
         })?;
         let object = object.ok_or_else(|| GetKubeconfigError::NoSuchAuthenticator {
-            kind: kind.kind(),
+            kind,
             name: name.to_owned(),
         })?;
         Ok(read_authenticator(kind, &object))

@@ -12,6 +12,7 @@ use super::issuer_ca::CaLookupFault;
 use super::source::SourceError;
 use super::strategy::Mode;
 use super::validation::AttemptFault;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::ca::{CaError, CaFault};
 use crate::cluster::ClusterError;
 use crate::document::EncodeError;
@@ -107,19 +108,22 @@ pub(crate) enum GetKubeconfigError {
         )
     )]
     ListAuthenticators {
-        kind: &'static str,
+        kind: AuthenticatorKind,
         fault: Box<ClusterError>,
     },
     #[error("could not get {kind} \"{name}\": {fault}{}", remedy(fault, ""))]
     GetAuthenticator {
-        kind: &'static str,
+        kind: AuthenticatorKind,
         name: String,
         fault: Box<ClusterError>,
     },
     #[error(
         "could not find {kind} \"{name}\"; see --concierge-authenticator-type and --concierge-authenticator-name"
     )]
-    NoSuchAuthenticator { kind: &'static str, name: String },
+    NoSuchAuthenticator {
+        kind: AuthenticatorKind,
+        name: String,
+    },
     #[error(
         "no authenticators were found; create a JWTAuthenticator, or see --concierge-authenticator-type"
     )]

@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::arguments::{ConciergeFlags, Flow};
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::ca::CaBundle;
 use crate::exchange::{ParameterError, Parameters};
 
@@ -21,8 +22,7 @@ pub(super) struct Stanza {
 pub(super) struct Concierge {
     pub(super) suffix: String,
     pub(super) authenticator_name: String,
-    /// `jwt` or `webhook`.
-    pub(super) authenticator_type: &'static str,
+    pub(super) authenticator_kind: AuthenticatorKind,
     pub(super) endpoint: String,
     /// `None` for the roots of the user's system.
     pub(super) ca: Option<CaBundle>,
@@ -67,7 +67,7 @@ impl Stanza {
         };
         let flags = ConciergeFlags {
             enable_concierge: true,
-            concierge_authenticator_type: concierge.authenticator_type.to_owned(),
+            concierge_authenticator_type: concierge.authenticator_kind.type_().to_owned(),
             concierge_authenticator_name: concierge.authenticator_name.clone(),
             concierge_endpoint: concierge.endpoint.clone(),
             concierge_ca_bundle_data: concierge
@@ -114,7 +114,10 @@ impl Concierge {
             "--enable-concierge".to_owned(),
             format!("--concierge-api-group-suffix={}", self.suffix),
             format!("--concierge-authenticator-name={}", self.authenticator_name),
-            format!("--concierge-authenticator-type={}", self.authenticator_type),
+            format!(
+                "--concierge-authenticator-type={}",
+                self.authenticator_kind.type_()
+            ),
             format!("--concierge-endpoint={}", self.endpoint),
         ];
         let ca = self.ca.as_ref();

@@ -5,6 +5,7 @@ use haulout_api::group::ApiGroupSuffix;
 
 use super::name::Name;
 use super::state::{Anonymous, Authenticator, Concierge, Issuer, Object, Service, Settings, State};
+use crate::authenticator_kind::AuthenticatorKind;
 
 /// A state in which nothing blocks.
 pub(super) fn state() -> State {
@@ -23,7 +24,7 @@ pub(super) fn state() -> State {
         namespaces: Vec::new(),
         is_installed: false,
         jwt: vec![Authenticator {
-            kind: "JWTAuthenticator",
+            kind: AuthenticatorKind::Jwt,
             name: "corp".to_owned(),
             spec: Ok(JwtAuthenticatorSpec {
                 issuer: "https://issuer.example.com".to_owned(),

@@ -23,6 +23,7 @@ use super::record::{ANNOTATION, Record, RecordError};
 use super::state::{Anonymous, Authenticator, Concierge, Issuer, Service, Source, State};
 use super::steps::{RELEASE_NAME, RELEASE_NAMESPACE};
 use crate::agent_placement::ControlPlane;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::chain;
 use crate::cluster::{Cluster, ClusterError};
 use crate::installation::{AGENT_NAMESPACE, NAMESPACE, RELEASE};
@@ -61,8 +62,8 @@ pub(super) async fn observe(
         (None, None) => None,
     };
     let group = suffix.authentication_group();
-    let jwt = authenticators(cluster, &group, "JWTAuthenticator").await?;
-    let webhook = authenticators(cluster, &group, "WebhookAuthenticator").await?;
+    let jwt = authenticators(cluster, &group, AuthenticatorKind::Jwt).await?;
+    let webhook = authenticators(cluster, &group, AuthenticatorKind::Webhook).await?;
     let issuers = cluster.custom(&suffix.config_group(), "CredentialIssuer");
     let issuers = cluster.list("the CredentialIssuers", &issuers, "").await?;
     let sources = match &concierge {
@@ -186,9 +187,9 @@ async fn is_installed(cluster: &Cluster) -> Result<bool, ClusterError> {
 async fn authenticators<S: DeserializeOwned>(
     cluster: &Cluster,
     group: &str,
-    kind: &'static str,
+    kind: AuthenticatorKind,
 ) -> Result<Vec<Authenticator<S>>, ClusterError> {
-    let api = cluster.custom(group, kind);
+    let api = cluster.custom(group, kind.kind());
     let objects = cluster.list("the authenticators", &api, "").await?;
     let read = |object: DynamicObject| {
         let part = |path: &str| object.data.pointer(path).cloned().unwrap_or_default();

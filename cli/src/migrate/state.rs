@@ -9,6 +9,7 @@ use haulout_api::authenticator::{
 use haulout_api::group::{ApiGroupSuffix, VERSION};
 
 use super::name::Name;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::installation::{NAMESPACE, SERVICE};
 
 /// A Service, written `namespace/name`.
@@ -133,7 +134,7 @@ pub(super) struct Object {
 /// A `JWTAuthenticator` or `WebhookAuthenticator`.
 #[derive(Clone, Debug)]
 pub(super) struct Authenticator<S> {
-    pub(super) kind: &'static str,
+    pub(super) kind: AuthenticatorKind,
     pub(super) name: String,
     /// The specification, or why it is none.
     pub(super) spec: Result<S, String>,

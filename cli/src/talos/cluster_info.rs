@@ -6,7 +6,7 @@ use reqwest::Url;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
-use crate::ca::CaBundle;
+use crate::ca::{CaBundle, to_pem};
 use crate::local_host::is_local_host;
 
 /// Why clients cannot be told this address.
@@ -62,14 +62,7 @@ pub(crate) fn certificate_authority_data(certificates: &[CertificateDer<'_>]) ->
             continue;
         }
         seen.push(certificate);
-        pem.push_str("-----BEGIN CERTIFICATE-----\n");
-        for (index, c) in STANDARD.encode(certificate).chars().enumerate() {
-            if index > 0 && index % 64 == 0 {
-                pem.push('\n');
-            }
-            pem.push(c);
-        }
-        pem.push_str("\n-----END CERTIFICATE-----\n");
+        pem.push_str(&to_pem(certificate));
     }
     STANDARD.encode(pem)
 }

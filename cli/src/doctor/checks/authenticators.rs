@@ -4,6 +4,7 @@ use haulout_api::authenticator::{AuthenticatorPhase, JwtAuthenticatorSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::in_command;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::doctor::observations::{Authenticator, Observations, Seen};
 use crate::doctor::report::{Name, Outcome};
 
@@ -16,14 +17,14 @@ pub(super) fn all(seen: &Observations) -> Vec<(Option<String>, Outcome)> {
     let mut outcomes = Vec::new();
     of_kind(
         &mut outcomes,
-        "JWTAuthenticator",
+        AuthenticatorKind::Jwt,
         &group,
         &objects.jwt,
         |spec: &JwtAuthenticatorSpec| format!("issuer {}, audience {}", spec.issuer, spec.audience),
     );
     of_kind(
         &mut outcomes,
-        "WebhookAuthenticator",
+        AuthenticatorKind::Webhook,
         &group,
         &objects.webhook,
         |endpoint: &String| format!("endpoint {endpoint}"),
@@ -39,13 +40,13 @@ pub(super) fn all(seen: &Observations) -> Vec<(Option<String>, Outcome)> {
 }
 
 /// What the subject of an authenticator's check is.
-pub(super) fn subject(kind: &str, name: &str) -> String {
+pub(super) fn subject(kind: AuthenticatorKind, name: &str) -> String {
     format!("{kind}/{name}")
 }
 
 fn of_kind<S>(
     outcomes: &mut Vec<(Option<String>, Outcome)>,
-    kind: &str,
+    kind: AuthenticatorKind,
     group: &str,
     seen: &Seen<Vec<Authenticator<S>>>,
     describe: impl Fn(&S) -> String,
@@ -53,7 +54,11 @@ fn of_kind<S>(
     match seen {
         Ok(all) => outcomes.extend(all.iter().map(|authenticator| {
             let name = &authenticator.name;
-            let resource = format!("{}s.{group} {}", kind.to_lowercase(), in_command(name));
+            let resource = format!(
+                "{}s.{group} {}",
+                kind.kind().to_lowercase(),
+                in_command(name)
+            );
             let outcome = judge(authenticator, &describe(&authenticator.spec), &resource);
             (Some(subject(kind, name)), outcome)
         })),

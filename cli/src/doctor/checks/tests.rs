@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::judge;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::doctor::claims::Claims;
 use crate::doctor::observations::{
     AccountFault, Answer, Authenticator, Body, ControllerManagers, Issuer, Objects, Observations,
@@ -169,7 +170,7 @@ fn claims(issuer: &str, audience: &str) -> Claims {
 
 fn token_login(answer: Result<Answer, Unreachable>) -> TokenLogin {
     TokenLogin {
-        kind: "JWTAuthenticator",
+        kind: AuthenticatorKind::Jwt,
         authenticator: "company".to_owned(),
         answer,
     }

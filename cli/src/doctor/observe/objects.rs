@@ -13,6 +13,7 @@ use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::chain;
 use crate::cluster::{Cluster, ClusterError};
 use crate::doctor::observations::{
@@ -50,7 +51,7 @@ impl Objects {
             controller_managers: reader.controller_managers().await,
             nodes: reader.list().await,
             issuer: reader.issuer(suffix).await,
-            jwt: reader.authenticators(suffix, "JWTAuthenticator").await,
+            jwt: reader.authenticators(suffix, AuthenticatorKind::Jwt).await,
             webhook: reader.webhook_authenticators(suffix).await,
             namespace,
         }
@@ -159,9 +160,10 @@ impl Reader<'_> {
     async fn authenticators<S: DeserializeOwned>(
         &self,
         suffix: &ApiGroupSuffix,
-        kind: &'static str,
+        kind: AuthenticatorKind,
     ) -> Seen<Vec<Authenticator<S>>> {
-        let objects = self.custom(&suffix.authentication_group(), kind).await?;
+        let group = suffix.authentication_group();
+        let objects = self.custom(&group, kind.kind()).await?;
         let read = |object: DynamicObject| {
             let part = |path: &str| object.data.pointer(path).cloned().unwrap_or_default();
             let name = object.metadata.name.unwrap_or_default();
@@ -181,7 +183,9 @@ impl Reader<'_> {
         &self,
         suffix: &ApiGroupSuffix,
     ) -> Seen<Vec<Authenticator<String>>> {
-        let all = self.authenticators(suffix, "WebhookAuthenticator").await?;
+        let all = self
+            .authenticators(suffix, AuthenticatorKind::Webhook)
+            .await?;
         let endpoint = |authenticator: Authenticator<WebhookAuthenticatorSpec>| Authenticator {
             name: authenticator.name,
             generation: authenticator.generation,

@@ -14,6 +14,7 @@ use rustls::CertificateError;
 use serde::Deserialize;
 
 use crate::audit_id::audit_id;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::ca::CaBundle;
 use crate::doctor::observations::{Answer, Body, Unreachable};
 use crate::exchange::{self, MAX_BYTES, Parameters, Request};
@@ -112,7 +113,7 @@ impl Server {
         suffix: &ApiGroupSuffix,
     ) -> Result<Answer, Unreachable> {
         self.log_in(
-            &Request::new(suffix, "JWTAuthenticator", "none", ""),
+            &Request::new(suffix, AuthenticatorKind::Jwt, "none", ""),
             suffix,
         )
         .await

@@ -1,4 +1,5 @@
 use super::*;
+use AuthenticatorKind::{Jwt, Webhook};
 
 /// Base64 of a block of PEM that holds `content`.
 fn ca(content: &str) -> Option<CaBundle> {
@@ -9,11 +10,11 @@ fn ca(content: &str) -> Option<CaBundle> {
     Some(CaBundle::parse(pem.as_bytes()).unwrap())
 }
 
-fn concierge(type_: &'static str, endpoint: &str) -> Option<Concierge> {
+fn concierge(kind: AuthenticatorKind, endpoint: &str) -> Option<Concierge> {
     Some(Concierge {
         suffix: "pinniped.dev".to_owned(),
         authenticator_name: "company".to_owned(),
-        authenticator_type: type_,
+        authenticator_kind: kind,
         endpoint: endpoint.to_owned(),
         ca: ca("cluster"),
     })
@@ -65,27 +66,27 @@ fn c048_arguments_stand_in_this_order_and_spelling() {
     let env = || Login::TokenEnv("MY_TOKEN".to_owned());
     let direct = Concierge {
         ca: None,
-        ..concierge("jwt", "https://login.k.example.com").unwrap()
+        ..concierge(Jwt, "https://login.k.example.com").unwrap()
     };
     let cases = [
         (
             "jwt",
-            stanza(concierge("jwt", API), oidc(self::oidc())),
+            stanza(concierge(Jwt, API), oidc(self::oidc())),
             include_str!("golden/jwt.txt"),
         ),
         (
             "webhook",
-            stanza(concierge("webhook", API), oidc(self::oidc())),
+            stanza(concierge(Webhook, API), oidc(self::oidc())),
             include_str!("golden/webhook.txt"),
         ),
         (
             "static",
-            stanza(concierge("jwt", API), Login::Token("the-token".into())),
+            stanza(concierge(Jwt, API), Login::Token("the-token".into())),
             include_str!("golden/static.txt"),
         ),
         (
             "static-env",
-            stanza(concierge("jwt", API), env()),
+            stanza(concierge(Jwt, API), env()),
             include_str!("golden/static-env.txt"),
         ),
         (
@@ -96,7 +97,7 @@ fn c048_arguments_stand_in_this_order_and_spelling() {
         (
             "impersonation",
             stanza(
-                concierge("jwt", "https://proxy.example.com"),
+                concierge(Jwt, "https://proxy.example.com"),
                 oidc(self::oidc()),
             ),
             include_str!("golden/impersonation.txt"),
@@ -110,7 +111,7 @@ fn c048_arguments_stand_in_this_order_and_spelling() {
             "all-flags",
             Stanza {
                 credential_cache: Some(String::new()),
-                ..stanza(concierge("jwt", API), oidc(all))
+                ..stanza(concierge(Jwt, API), oidc(all))
             },
             include_str!("golden/all-flags.txt"),
         ),
@@ -125,7 +126,7 @@ fn c048_arguments_stand_in_this_order_and_spelling() {
 #[test]
 fn the_login_takes_what_is_written() {
     use clap::Parser as _;
-    let stanza = stanza(concierge("jwt", API), Login::Oidc(Box::new(oidc())));
+    let stanza = stanza(concierge(Jwt, API), Login::Oidc(Box::new(oidc())));
     let arguments = ["haulout".to_owned()].into_iter().chain(stanza.arguments());
     let parsed = crate::arguments::Arguments::try_parse_from(arguments).unwrap();
     let crate::arguments::Command::Login(crate::arguments::Login::Oidc(login)) = parsed.command
@@ -139,7 +140,7 @@ fn the_login_takes_what_is_written() {
 #[test]
 fn what_the_login_would_refuse_is_refused_now() {
     for endpoint in ["", "http://k.example.com", "https://u:p@k.example.com"] {
-        let stanza = stanza(concierge("jwt", endpoint), Login::TokenEnv("T".to_owned()));
+        let stanza = stanza(concierge(Jwt, endpoint), Login::TokenEnv("T".to_owned()));
         assert!(stanza.check().is_err(), "{endpoint}");
     }
 }

@@ -4,6 +4,7 @@ use haulout_api::authenticator::{
 use haulout_api::group::ApiGroupSuffix;
 
 use super::*;
+use crate::authenticator_kind::AuthenticatorKind;
 use crate::migrate::example::{name, ours, state};
 use crate::migrate::state::Service;
 
@@ -199,7 +200,7 @@ fn supported_expressions_and_token_review_servers_carry_over() {
         ..JwtTokenClaims::default()
     });
     state.webhook.push(Authenticator {
-        kind: "WebhookAuthenticator",
+        kind: AuthenticatorKind::Webhook,
         name: "corp".to_owned(),
         spec: Ok(WebhookAuthenticatorSpec {
             endpoint: "https://reviews.example.com".to_owned(),

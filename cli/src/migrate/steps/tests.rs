@@ -1,12 +1,14 @@
-use haulout_api::authenticator::{
-    CertificateAuthorityDataSource, CertificateAuthorityDataSourceKind,
-};
+mod carried;
+mod marks;
+mod shell;
+mod switch;
+
 use haulout_api::group::ApiGroupSuffix;
 
 use super::*;
 use crate::arguments::ClusterFlags;
-use crate::migrate::example::{concierge, name, ours, state};
-use crate::migrate::state::{Settings, Source};
+use crate::migrate::example::{concierge, ours, state};
+use crate::migrate::state::Settings;
 
 fn tools() -> Tools {
     let flags = ClusterFlags {
@@ -125,79 +127,6 @@ fn the_guide_shows_the_printed_steps() {
     }
 }
 
-/// One change of an APIService at a time would lead the API server to the new Service with the old CA.
-#[test]
-fn service_and_ca_change_in_one_patch_and_only_from_the_old_service() {
-    let there = commands(&forth(&state(), &concierge(), &tools()));
-    let and_back = commands(&back(&switched(), &concierge(), &tools()));
-    let cases = [
-        (
-            there,
-            "pinniped-concierge",
-            json!({"namespace": "haulout-system", "name": "haulout-api", "port": 443}),
-            r"CA=$(kubectl -n haulout-system get secret haulout-serving -o jsonpath='{.data.ca\.crt}')",
-        ),
-        (
-            and_back,
-            "haulout-system",
-            json!({"namespace": "pinniped-concierge", "name": "pinniped-concierge-api", "port": 443}),
-            "CA=$(kubectl -n pinniped-concierge get secret pinniped-concierge-api-tls-serving-certificate \
-             -o jsonpath='{.data.caCertificate}')",
-        ),
-    ];
-    for (commands, from, to, ca) in cases {
-        assert!(
-            commands.iter().any(|command| command == ca),
-            "{commands:#?}"
-        );
-        let patches: Vec<_> = commands
-            .iter()
-            .filter(|command| command.contains(" patch "))
-            .collect();
-        assert_eq!(patches.len(), 2);
-        for patch in patches {
-            let (_, patch) = patch.split_once("-p  '").unwrap();
-            let patch = patch
-                .strip_suffix('\'')
-                .unwrap()
-                .replace(r#"'"${CA:?}"'"#, "Q0E=");
-            let patch: Value = serde_json::from_str(&patch).unwrap();
-            let expected = json!([
-                {"op": "test", "path": "/spec/service/namespace", "value": from},
-                {"op": "replace", "path": "/spec/service", "value": to},
-                {"op": "add", "path": "/spec/caBundle", "value": "Q0E="},
-            ]);
-            assert_eq!(patch, expected);
-        }
-    }
-}
-
-/// As after a patch that failed.
-#[test]
-fn half_a_switch_is_finished_or_undone() {
-    let mut state = state();
-    state.login = ours();
-    let there = forth(&state, &concierge(), &tools());
-    assert_eq!(
-        titles(&there).first(),
-        Some(&"Stop the Concierge"),
-        "{there}"
-    );
-    let and_back = back(&state, &concierge(), &tools());
-    for (script, patched) in [(there, "identity"), (and_back, "login")] {
-        let commands = commands(&script);
-        let patches: Vec<_> = commands
-            .iter()
-            .filter(|command| command.contains(" patch "))
-            .collect();
-        let expected = format!("patch apiservice v1alpha1.{patched}.concierge.pinniped.dev");
-        assert!(
-            matches!(patches.as_slice(), [one] if one.contains(&expected)),
-            "{patches:?}"
-        );
-    }
-}
-
 #[test]
 fn only_what_is_listed_is_deleted() {
     let script = forth(&state(), &concierge(), &tools());
@@ -239,68 +168,6 @@ fn another_suffix_is_in_every_name() {
     );
 }
 
-#[test]
-fn settings_become_values() {
-    let settings = Settings {
-        server: Some("https://k.example.com".to_owned()),
-        logs_names: true,
-        https_proxy: Some("http://proxy:3128".to_owned()),
-        no_proxy: Some(".svc".to_owned()),
-    };
-    let read: Value = serde_saphyr::from_str(&values(&state(), &settings)).unwrap();
-    let expected = json!({
-        "apiGroupSuffix": "pinniped.dev",
-        "advertise": {"server": "https://k.example.com"},
-        "audit": {"logUsernamesAndGroups": "enabled"},
-        "webhook": {"proxy": {"httpsProxy": "http://proxy:3128", "noProxy": ".svc"}},
-    });
-    assert_eq!(read, expected);
-    assert_eq!(
-        values(&state(), &Settings::default()),
-        "apiGroupSuffix: pinniped.dev\n"
-    );
-}
-
-#[test]
-fn of_sources_only_the_named_keys_are_copied() {
-    let source = |kind, key: &str| Source {
-        of: "JWTAuthenticator corp".to_owned(),
-        namespace: name("pinniped-concierge"),
-        source: CertificateAuthorityDataSource {
-            kind,
-            name: "ca".to_owned(),
-            key: key.to_owned(),
-        },
-        is_there: true,
-    };
-    let mut state = state();
-    let (secret, config_map) = (
-        CertificateAuthorityDataSourceKind::Secret,
-        CertificateAuthorityDataSourceKind::ConfigMap,
-    );
-    state.sources = vec![
-        source(secret, "a"),
-        source(secret, "b"),
-        source(secret, "a"),
-        source(config_map, "c"),
-    ];
-    let commands = commands(&forth(&state, &concierge(), &tools()));
-    let copies: Vec<_> = commands
-        .iter()
-        .filter(|command| command.contains("go-template"))
-        .collect();
-    let metadata = r#""metadata":{"name":"ca","namespace":"haulout-system"}"#;
-    let expected = [
-        format!(
-            r#"kubectl -n pinniped-concierge get configmap ca -o go-template='{{"apiVersion":"v1","kind":"ConfigMap",{metadata},"data":{{"c":{{{{printf "%q" (index .data "c")}}}}}}}}' | kubectl apply --server-side -f -"#
-        ),
-        format!(
-            r#"kubectl -n pinniped-concierge get secret ca -o go-template='{{"apiVersion":"v1","kind":"Secret",{metadata},"data":{{"a":"{{{{index .data "a"}}}}","b":"{{{{index .data "b"}}}}"}}}}' | kubectl apply --server-side -f -"#
-        ),
-    ];
-    assert_eq!(copies, expected.iter().collect::<Vec<_>>());
-}
-
 /// Helm refuses to install a namespace that is there already, and the chart makes that of the agent.
 #[test]
 fn only_the_namespace_of_the_release_is_made() {
@@ -321,75 +188,6 @@ fn only_the_namespace_of_the_release_is_made() {
     installed.is_installed = true;
     let script = forth(&installed, &concierge(), &tools());
     assert!(!script.contains("create namespace"), "{script}");
-}
-
-#[test]
-fn the_registry_is_a_value() {
-    let commands = commands(&forth(&state(), &concierge(), &tools()));
-    let writes = &commands[position(&commands, "REGISTRY")];
-    let written = writes.replace(">> haulout-migration/values.yaml", "");
-    let run = |registry: &str| {
-        let mut shell = std::process::Command::new("sh");
-        shell
-            .args(["-c", &written])
-            .env("REGISTRY", registry)
-            .output()
-            .unwrap()
-    };
-    let values: Value =
-        serde_saphyr::from_slice(&run("registry.example.com:5000/haulout").stdout).unwrap();
-    let expected = json!({"image": {"registry": "registry.example.com:5000/haulout"}});
-    assert_eq!(values, expected);
-    assert!(!run("").status.success());
-}
-
-/// Helm refuses to look after an object without them, and another release after one that has them.
-#[test]
-fn the_marks_of_the_release_are_put_on_before_helm_needs_them_and_taken_off_after_it() {
-    let there = commands(&forth(&state(), &concierge(), &tools()));
-    let mut taken_over = switched();
-    taken_over.is_taken_over = true;
-    let and_back = commands(&back(&taken_over, &concierge(), &tools()));
-    let [upgrade, uninstall] = [
-        position(&there, "helm upgrade haulout"),
-        position(&and_back, "helm uninstall"),
-    ];
-    let objects = "  apiservice/v1alpha1.login.concierge.pinniped.dev  \
-        apiservice/v1alpha1.identity.concierge.pinniped.dev  \
-        crd/jwtauthenticators.authentication.concierge.pinniped.dev  \
-        crd/webhookauthenticators.authentication.concierge.pinniped.dev  \
-        crd/credentialissuers.config.concierge.pinniped.dev  ";
-    for (how, key, value) in [
-        ("annotate", "meta.helm.sh/release-name", "haulout"),
-        (
-            "annotate",
-            "meta.helm.sh/release-namespace",
-            "haulout-system",
-        ),
-        ("label", "app.kubernetes.io/managed-by", "Helm"),
-    ] {
-        let put_on = position(&there, &format!("{key}={value}"));
-        assert!(put_on < upgrade, "{there:#?}");
-        let begins = format!("kubectl {how} --overwrite{objects}");
-        assert!(there[put_on].starts_with(&begins), "{}", there[put_on]);
-        let taken_off = position(&and_back, &format!("{key}-"));
-        assert!(taken_off > uninstall, "{and_back:#?}");
-        let begins = format!("kubectl {how}{objects}");
-        assert!(
-            and_back[taken_off].starts_with(&begins),
-            "{}",
-            and_back[taken_off]
-        );
-    }
-}
-
-/// They may be those of the Concierge's own release.
-#[test]
-fn other_marks_are_left_where_they_are() {
-    let script = back(&switched(), &concierge(), &tools());
-    for mark in ["meta.helm.sh", "app.kubernetes.io"] {
-        assert!(!script.contains(mark), "{script}");
-    }
 }
 
 #[test]
@@ -415,129 +213,4 @@ fn a_deleted_concierge_is_restored_first() {
             "haulout migrate --back"
         ]
     );
-}
-
-/// Commands that a shell cannot even read would be found by an administrator only half way.
-#[test]
-fn a_shell_reads_every_script() {
-    let other = switched();
-    let scripts = [
-        forth(&state(), &concierge(), &tools()),
-        forth(&other, &concierge(), &tools()),
-        back(&other, &concierge(), &tools()),
-        restore(&tools()),
-    ];
-    for script in scripts {
-        let output = std::process::Command::new("sh")
-            .args(["-n", "-c", &script])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-}
-
-/// After the switch nothing else tells where the way back leads, so it is written down before.
-#[test]
-fn the_switch_records_the_concierge_first_and_the_way_back_forgets_it() {
-    let there = commands(&forth(&state(), &concierge(), &tools()));
-    let record = "kubectl annotate --overwrite apiservice v1alpha1.login.concierge.pinniped.dev  \
-        haulout/concierge=pinniped-concierge/pinniped-concierge-api/pinniped-concierge";
-    let order = [record, "--replicas=0", " patch apiservice "].map(|part| position(&there, part));
-    assert!(order.is_sorted(), "{there:#?}");
-
-    let mut half_way = state();
-    half_way.login = ours();
-    position(&commands(&forth(&half_way, &concierge(), &tools())), record);
-
-    let and_back = commands(&back(&switched(), &concierge(), &tools()));
-    assert!(position(&and_back, " haulout/concierge-") > position(&and_back, "helm uninstall"));
-}
-
-/// Names that [`Name`](crate::migrate::name::Name) lets pass need no quotes; every other text of the state does.
-#[test]
-fn no_text_of_the_cluster_is_run() {
-    let folder = tempfile::tempdir().unwrap();
-    for hostile in [
-        "'; touch ran; '",
-        "$(touch ran)",
-        "`touch ran`",
-        "x; touch ran; x",
-        "x\ntouch ran\n",
-        "x\nEOF\ntouch ran\n",
-        "\"; touch ran; \"",
-        "\"'\"; touch ran; \"'\"",
-    ] {
-        let text = || hostile.to_owned();
-        let concierge = Concierge {
-            settings: Settings {
-                server: Some(text()),
-                logs_names: true,
-                https_proxy: Some(text()),
-                no_proxy: Some(text()),
-            },
-            objects: vec![
-                Object {
-                    resource: text(),
-                    namespace: Some(text()),
-                    name: text(),
-                },
-                Object {
-                    resource: text(),
-                    namespace: None,
-                    name: text(),
-                },
-            ],
-            ..concierge()
-        };
-        let mut state = state();
-        state.jwt[0].name = text();
-        state.issuers[0].name = text();
-        state.sources = [
-            CertificateAuthorityDataSourceKind::Secret,
-            CertificateAuthorityDataSourceKind::ConfigMap,
-        ]
-        .map(|kind| Source {
-            of: text(),
-            namespace: name("pinniped-concierge"),
-            source: CertificateAuthorityDataSource {
-                kind,
-                name: text(),
-                key: text(),
-            },
-            is_there: true,
-        })
-        .into();
-        let mut switched = switched();
-        switched.sources = state.sources.clone();
-        let mut script = Script::new(hostile);
-        script.step(hostile);
-        let ca = (hostile, "ca");
-        let to = json!({ "name": hostile });
-        switch(
-            vec!["x".to_owned()],
-            hostile,
-            "x",
-            &to,
-            ca,
-            &tools(),
-            &mut script,
-        );
-        for script in [
-            script.into_text(),
-            forth(&state, &concierge, &tools()),
-            back(&switched, &concierge, &tools()),
-        ] {
-            let functions = "kubectl() { echo Q0E=; }; helm() { :; }; haulout() { :; }\n";
-            std::process::Command::new("sh")
-                .args(["-c", &format!("{functions}{script}")])
-                .current_dir(folder.path())
-                .output()
-                .unwrap();
-            assert!(!folder.path().join("ran").exists(), "{hostile}: {script}");
-        }
-    }
 }

@@ -27,17 +27,6 @@ fn in_file(text: &str) -> Value {
 }
 
 #[test]
-fn a_url_takes_the_place_of_the_example() {
-    let url = "https://files.example.org/a.yaml".to_owned();
-    for is_document in [false, true] {
-        let url = url.clone();
-        let text = text(Variant::InstallExternal { is_document, url });
-        assert!(text.contains("https://files.example.org/a.yaml"), "{text}");
-        assert!(!text.contains(EXAMPLE_URL), "{text}");
-    }
-}
-
-#[test]
 fn without_anything_to_fill_in_a_patch_is_its_file() {
     let (more_paths, jwt) = (Vec::new(), Vec::new());
     let document = Variant::Document { more_paths, jwt };
@@ -277,18 +266,18 @@ fn a_manifest_is_in_the_machine_config_as_it_was() {
 }
 
 #[test]
-fn an_url_takes_the_place_of_the_example() {
+fn a_url_takes_the_place_of_the_example() {
     let url = "https://a.example/b.yaml?c=d".to_owned();
-    let patch = parsed(&text(Variant::InstallExternal {
-        is_document: false,
-        url: url.clone(),
-    }));
-    assert_eq!(patch, json!({"cluster": {"extraManifests": [url]}}));
-    let patch = parsed(&text(Variant::InstallExternal {
-        is_document: true,
-        url: url.clone(),
-    }));
-    assert_eq!(patch["url"], *url);
+    for (is_document, pointer, expected) in [
+        (false, "", json!({"cluster": {"extraManifests": [url]}})),
+        (true, "/url", json!(url)),
+    ] {
+        let url = url.clone();
+        let text = text(Variant::InstallExternal { is_document, url });
+        assert_eq!(parsed(&text).pointer(pointer), Some(&expected));
+        // In the comments too.
+        assert!(!text.contains(EXAMPLE_URL), "{text}");
+    }
 }
 
 #[test]
