@@ -1,23 +1,30 @@
 //! The listener on this computer's own address.
 
+mod connections;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::response::{Html, IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
 use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use url::Url;
 
 use super::{Denied, MAX_FORM, Request, Verdict, judge, page};
 use crate::oidc::authorization::Attempt;
+use connections::Connections;
 use secrecy::SecretString;
+
+type Response = http::Response<Full<Bytes>>;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 
 /// How long the browser may take to fetch its last page.
 const GRACE: Duration = Duration::from_secs(1);
@@ -85,63 +92,69 @@ impl CallbackListener {
             arrivals,
             is_success: OnceCell::new(),
         };
-        let router = Router::new()
-            .fallback(answer)
-            .layer(DefaultBodyLimit::max(MAX_FORM))
-            .with_state(Arc::new(waiting));
-        let (end, ended) = oneshot::channel::<Infallible>();
-        let served = axum::serve(self.listener, router).with_graceful_shutdown(async {
-            let _dropped = ended.await;
-        });
-        let work = async {
-            let result = work(received).await;
-            drop(end);
-            result
-        };
-        let mut work = std::pin::pin!(work);
-        let mut served = std::pin::pin!(served.into_future());
+        let mut connections = Connections::new(Arc::new(waiting));
         let result = tokio::select! {
-            result = &mut work => result,
-            _error = &mut served => return work.await,
+            result = work(received) => result,
+            never = connections.accept(&self.listener) => match never {},
         };
-        let _late = tokio::time::timeout(GRACE, served).await;
+        drop(self.listener);
+        let _late = tokio::time::timeout(GRACE, connections.finish()).await;
         result
     }
 }
 
+/// What is answered to a request. The mark is set as soon as it has brought the answer to the login.
 async fn answer(
-    State(waiting): State<Arc<Waiting>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let is = |name, prefix: &str| {
+    waiting: Arc<Waiting>,
+    brought_answer: Arc<AtomicBool>,
+    request: http::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let (request, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAX_FORM).collect().await else {
+        let text = "this is too long for an answer";
+        return Ok(response(StatusCode::PAYLOAD_TOO_LARGE, TEXT, text));
+    };
+    let body = body.to_bytes();
+    let headers = &request.headers;
+    let is = |name, part: &str| {
         let value = headers
             .get(name)
             .and_then(|value: &HeaderValue| value.to_str().ok());
-        value.is_some_and(|value| value.contains(prefix))
+        value.is_some_and(|value| value.contains(part))
     };
+    let reads_html = is(header::ACCEPT, "text/html");
     let request = Request {
-        method: &method,
-        path: uri.path(),
-        query: uri.query().unwrap_or_default(),
+        method: &request.method,
+        path: request.uri.path(),
+        query: request.uri.query().unwrap_or_default(),
         has_origin: headers.contains_key(header::ORIGIN),
         requested_headers: headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS),
         is_form: is(header::CONTENT_TYPE, "application/x-www-form-urlencoded"),
         body: &body,
     };
-    let mut response = match judge(&request, &waiting.attempt) {
+    let outcome = match judge(&request, &waiting.attempt) {
         Verdict::Other(reply) => {
-            let mut response = (reply.status, reply.text).into_response();
+            let mut response = response(reply.status, TEXT, reply.text);
             response.headers_mut().extend(reply.headers);
-            response
+            return Ok(with_common_headers(response, &waiting));
         }
-        Verdict::Code(code) => hand_over(&waiting, Ok(code), is(header::ACCEPT, "text/html")).await,
-        Verdict::Denied(denied) => {
-            hand_over(&waiting, Err(denied), is(header::ACCEPT, "text/html")).await
-        }
+        Verdict::Code(code) => Ok(code),
+        Verdict::Denied(denied) => Err(denied),
     };
+    brought_answer.store(true, Ordering::Relaxed);
+    let response = hand_over(&waiting, outcome, reads_html).await;
+    Ok(with_common_headers(response, &waiting))
+}
+
+fn response(status: StatusCode, type_: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let type_ = HeaderValue::from_static(type_);
+    response.headers_mut().insert(header::CONTENT_TYPE, type_);
+    response
+}
+
+fn with_common_headers(mut response: Response, waiting: &Waiting) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, waiting.origin.clone());
     for (name, value) in [
@@ -177,13 +190,14 @@ async fn hand_over(
         }
     };
     let is_success = *waiting.is_success.get_or_init(|| handed_over).await;
+    let status = match is_success {
+        true => StatusCode::OK,
+        false => StatusCode::BAD_REQUEST,
+    };
     match (is_success, reads_html) {
-        (true, true) => Html(page::success()).into_response(),
-        (true, false) => LOGGED_IN_TEXT.into_response(),
-        (false, true) => {
-            let page = page::failure(denied.as_ref());
-            (StatusCode::BAD_REQUEST, Html(page)).into_response()
-        }
-        (false, false) => (StatusCode::BAD_REQUEST, FAILED_TEXT).into_response(),
+        (true, true) => response(status, HTML, page::success()),
+        (true, false) => response(status, TEXT, LOGGED_IN_TEXT),
+        (false, true) => response(status, HTML, page::failure(denied.as_ref())),
+        (false, false) => response(status, TEXT, FAILED_TEXT),
     }
 }

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use url::Url;
 
 use super::*;
@@ -177,6 +179,46 @@ async fn c088_the_listener_goes_on_until_the_answer_comes() {
         });
         tokio::join!(login, browser);
     }
+}
+
+/// More than there is room for, some of which have begun to send a form; the browser comes last, and is let in.
+#[tokio::test]
+async fn idle_connections_keep_no_browser_out() {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let listener = CallbackListener::bind(0).await.unwrap();
+    let address = listener.address();
+    let issuer = Url::parse("https://login.example.com").unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let browser = async {
+        let mut idle = Vec::new();
+        for i in 0..40 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            if i % 2 == 0 {
+                let begun = b"POST /callback HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
+                stream.write_all(begun).await.unwrap();
+            }
+            idle.push(stream);
+        }
+        // The oldest has made room.
+        let mut rest = Vec::new();
+        let _reset = idle[1].read_to_end(&mut rest).await;
+        assert_eq!(rest, b"");
+        let answer = client.get(format!("http://{address}{PATH}?code=c&state={STATE}"));
+        let told = answer.send().await.unwrap().text().await.unwrap();
+        assert_eq!(told, "you have been logged in and may now close this tab");
+        idle
+    };
+    let login = listener.serve(Arc::new(attempt()), &issuer, async |mut arrivals| {
+        let arrival: Arrival = arrivals.recv().await.unwrap();
+        // Whoever has brought the answer is not pushed out by those who come meanwhile.
+        let mut later = Vec::new();
+        for _ in 0..40 {
+            later.push(TcpStream::connect(address).await.unwrap());
+        }
+        let _reset = later[0].read_to_end(&mut Vec::new()).await;
+        arrival.show(true);
+    });
+    tokio::join!(login, browser);
 }
 
 #[test]
