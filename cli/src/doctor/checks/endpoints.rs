@@ -10,6 +10,7 @@ use super::api_server::{ROOT_CA, describe, out_of_time_remedy};
 use super::{is_plain, judged};
 use crate::doctor::observations::{Issuer, Objects, Observations, OwnDoor, Unreachable};
 use crate::doctor::report::{Name, Outcome};
+use crate::installation::DIRECT_SERVICE;
 
 impl Observations {
     fn issuer(&self) -> Option<&Issuer> {
@@ -161,7 +162,10 @@ pub(super) fn direct(objects: &Objects, seen: &Observations) -> Outcome {
             }
             Ok(answer) => Outcome::failed(
                 format!("a login by {endpoint} is answered {}", answer.text()),
-                "let what is in front of it hand on POST with path and body as they are, to Service haulout-direct over HTTPS",
+                format!(
+                    "let what is in front of it hand on POST with path and body as they are, to Service {DIRECT_SERVICE} over \
+                     HTTPS"
+                ),
             ),
             Err(fault @ (Unreachable::OtherAuthority | Unreachable::Unusable(_))) => {
                 Outcome::failed(
@@ -175,8 +179,10 @@ pub(super) fn direct(objects: &Objects, seen: &Observations) -> Outcome {
             ),
             Err(fault) => Outcome::failed(
                 format!("{endpoint}: {}", describe(fault)),
-                "let clients reach it: DNS, the Ingress or Gateway in front of Service haulout-direct, firewall; the helm value \
-                 directEndpoint.externalUrl has its address",
+                format!(
+                    "let clients reach it: DNS, the Ingress or Gateway in front of Service {DIRECT_SERVICE}, firewall; the helm \
+                     value directEndpoint.externalUrl has its address"
+                ),
             ),
         }
     })

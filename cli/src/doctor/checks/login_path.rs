@@ -6,6 +6,7 @@ use super::Done;
 use super::api_server::describe;
 use crate::doctor::observations::{Answer, Body, Observations, Unreachable};
 use crate::doctor::report::{Name, Outcome};
+use crate::installation::NAMESPACE;
 
 /// What the webhook says to a login with an empty token.
 const TOKEN_MISSING: &str = "token must be supplied";
@@ -121,8 +122,10 @@ pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
         ),
         (500.., None) => Outcome::failed(
             evidence,
-            "no webhook answers the API server; an administrator looks at `kubectl get apiservices` and `kubectl -n \
-             haulout-system get pods`",
+            format!(
+                "no webhook answers the API server; an administrator looks at `kubectl get apiservices` and `kubectl -n \
+                 {NAMESPACE} get pods`"
+            ),
         ),
         _ => Outcome::failed(
             evidence,
