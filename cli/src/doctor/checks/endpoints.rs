@@ -1,9 +1,6 @@
 //! What clients are told: the API server's address and CA, and the direct endpoint.
 
-use haulout_api::issuer::{
-    DirectEndpointInfo, StrategyReason, StrategyStatus, StrategyType, TokenCredentialRequestApiInfo,
-};
-
+use haulout_api::issuer::{StrategyReason, StrategyStatus, StrategyType};
 use reqwest::Url;
 
 use super::api_server::{ROOT_CA, describe, out_of_time_remedy};
@@ -13,22 +10,6 @@ use crate::doctor::report::{Name, Outcome};
 use crate::installation::DIRECT_SERVICE;
 
 impl Observations {
-    fn issuer(&self) -> Option<&Issuer> {
-        self.objects.as_ref()?.issuer.as_ref().ok()?.as_ref()
-    }
-
-    /// Address and CA of the API server that clients are told.
-    pub(in crate::doctor) fn advertised_info(&self) -> Option<&TokenCredentialRequestApiInfo> {
-        let frontend = self.issuer()?.signing()?.frontend.as_ref()?;
-        frontend.token_credential_request_info.as_ref()
-    }
-
-    /// Address and CA of the direct endpoint, if there is one.
-    pub(in crate::doctor) fn direct_info(&self) -> Option<&DirectEndpointInfo> {
-        let strategy = self.issuer()?.strategy(StrategyType::DirectEndpoint)?;
-        strategy.frontend.as_ref()?.direct_endpoint_info.as_ref()
-    }
-
     /// Where the kubeconfig's user logs in, if that is none of the addresses that the cluster is known by.
     fn unknown_own_door(&self) -> Option<&OwnDoor> {
         let own = self.own.as_ref()?;
@@ -38,13 +19,6 @@ impl Observations {
         let address = |text: &str| Url::parse(text.trim_end_matches('/')).ok();
         let is_own = |text: &str| address(text) == address(&own.endpoint);
         (!known.into_iter().flatten().any(is_own)).then_some(own)
-    }
-
-    pub(super) fn has_direct_endpoint(&self) -> bool {
-        let strategy = self
-            .issuer()
-            .map(|issuer| issuer.strategy(StrategyType::DirectEndpoint));
-        strategy.flatten().is_some()
     }
 }
 
