@@ -1,6 +1,7 @@
 //! `haulout agent-values`: prints the values with which the chart places the agent.
 
 mod advertise;
+mod text;
 
 use std::io::Write;
 

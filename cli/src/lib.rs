@@ -1,8 +1,8 @@
 //! `haulout`: the kubectl credential plugin.
 //!
-//! [`run`] is the whole program with its surroundings passed in. What kubectl runs is
-//! `login static`; it answers from the credential cache before anything else is set up, so that
-//! the common case costs little more than starting a process.
+//! [`run`] is the whole program with its surroundings passed in. What kubectl runs is `login static` or `login oidc`; each
+//! answers from the credential cache before anything else is set up, so that the common case costs little more than starting
+//! a process.
 
 mod agent_placement;
 mod agent_values;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Uri;
 
-use crate::agent_placement::quoted;
+use super::text::quoted;
 use crate::cluster::shown_server;
 use crate::local_host::is_local_host;
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use haulout_api::authenticator::JwtAuthenticatorSpec;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
@@ -65,6 +66,11 @@ impl Claims {
             expires: payload.exp.and_then(time),
             not_before: payload.nbf.and_then(time),
         })
+    }
+
+    /// Whether an authenticator may take a token that says this.
+    pub(super) fn fit(&self, spec: &JwtAuthenticatorSpec) -> bool {
+        self.issuer == spec.issuer && self.audiences.contains(&spec.audience)
     }
 }
 

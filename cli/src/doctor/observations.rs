@@ -2,7 +2,9 @@
 
 use haulout_api::authenticator::{AuthenticatorStatus, JwtAuthenticatorSpec};
 use haulout_api::group::ApiGroupSuffix;
-use haulout_api::issuer::Strategy;
+use haulout_api::issuer::{
+    DirectEndpointInfo, Strategy, StrategyType, TokenCredentialRequestApiInfo,
+};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -10,6 +12,9 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use super::claims::{Claims, ClaimsError};
 use crate::authenticator_kind::AuthenticatorKind;
+
+/// What the webhook says to a login with an empty token.
+const TOKEN_MISSING: &str = "token must be supplied";
 
 /// Everything that is judged.
 #[derive(Clone, Debug)]
@@ -42,6 +47,47 @@ pub(super) struct Observations {
     pub(super) token: Option<Token>,
 }
 
+impl Observations {
+    fn issuer(&self) -> Option<&Issuer> {
+        self.objects.as_ref()?.issuer.as_ref().ok()?.as_ref()
+    }
+
+    /// Address and CA of the API server that clients are told.
+    pub(super) fn advertised_info(&self) -> Option<&TokenCredentialRequestApiInfo> {
+        let frontend = self.issuer()?.signing()?.frontend.as_ref()?;
+        frontend.token_credential_request_info.as_ref()
+    }
+
+    /// Address and CA of the direct endpoint, if there is one.
+    pub(super) fn direct_info(&self) -> Option<&DirectEndpointInfo> {
+        let strategy = self.issuer()?.strategy(StrategyType::DirectEndpoint)?;
+        strategy.frontend.as_ref()?.direct_endpoint_info.as_ref()
+    }
+
+    pub(super) fn has_direct_endpoint(&self) -> bool {
+        let strategy = self
+            .issuer()
+            .map(|issuer| issuer.strategy(StrategyType::DirectEndpoint));
+        strategy.flatten().is_some()
+    }
+
+    /// Whether a login by the API server reaches the webhook.
+    pub(super) fn login_path_is_open(&self) -> bool {
+        matches!(&self.login, Some(Ok(answer)) if answer.has_reached_webhook())
+    }
+
+    /// Whether a login where the kubeconfig's user logs in does.
+    pub(super) fn own_door_is_open(&self) -> bool {
+        let own = self.own.as_ref();
+        own.is_some_and(|own| matches!(&own.answer, Ok(answer) if answer.has_reached_webhook()))
+    }
+
+    /// Whether a login by the direct endpoint does.
+    pub(super) fn direct_endpoint_is_open(&self) -> bool {
+        matches!(&self.direct, Some(Ok(answer)) if answer.is_webhooks())
+    }
+}
+
 /// Where the kubeconfig says that its user logs in.
 #[derive(Clone, Debug)]
 pub(super) struct OwnDoor {
@@ -58,6 +104,27 @@ pub(super) struct Answer {
     pub(super) body: Body,
     /// By which the cluster's administrator finds the request in its logs.
     pub(super) audit_id: Option<String>,
+}
+
+impl Answer {
+    /// Whether it is the webhook's own to a login with an empty token.
+    pub(super) fn is_webhooks(&self) -> bool {
+        self.status == 422
+            && matches!(&self.body, Body::Status(message) if message.contains(TOKEN_MISSING))
+    }
+
+    /// One that is too many at the moment has reached it as well.
+    fn has_reached_webhook(&self) -> bool {
+        self.is_webhooks() || self.status == 429
+    }
+
+    /// Status and message.
+    pub(super) fn text(&self) -> String {
+        match &self.body {
+            Body::Status(message) if !message.is_empty() => format!("{}: {message}", self.status),
+            _ => self.status.to_string(),
+        }
+    }
 }
 
 /// What matters of an answer's body.
@@ -156,6 +223,18 @@ pub(super) struct ControllerManagers {
 pub(super) struct Issuer {
     pub(super) name: String,
     pub(super) strategies: Vec<Strategy>,
+}
+
+impl Issuer {
+    pub(super) fn strategy(&self, type_: StrategyType) -> Option<&Strategy> {
+        self.strategies
+            .iter()
+            .find(|strategy| strategy.type_ == type_)
+    }
+
+    pub(super) fn signing(&self) -> Option<&Strategy> {
+        self.strategy(StrategyType::KubeClusterSigningCertificate)
+    }
 }
 
 /// A JWTAuthenticator or WebhookAuthenticator.

@@ -10,6 +10,7 @@ use haulout_api::group::VERSION;
 use haulout_jwt::claims::ClaimRules;
 
 use super::state::{Anonymous, Authenticator, Concierge, Issuer, Manager, Service, Source, State};
+use crate::installation::ISSUER;
 use crate::printable;
 
 /// The oldest version of Kubernetes that is supported.
@@ -183,7 +184,7 @@ impl Findings {
             ));
         } else {
             self.mentions(format!(
-                "CredentialIssuer {name} is deleted in the end: Haulout has one of its own, named haulout, which only \
+                "CredentialIssuer {name} is deleted in the end: Haulout has one of its own, named {ISSUER}, which only \
                  `pinniped get kubeconfig` looks for"
             ));
         }

@@ -26,10 +26,7 @@ use crate::agent_placement::ControlPlane;
 use crate::authenticator_kind::AuthenticatorKind;
 use crate::chain;
 use crate::cluster::{Cluster, ClusterError};
-use crate::installation::{AGENT_NAMESPACE, NAMESPACE, RELEASE};
-
-/// Made by the chart. Unlike a namespace and what is in it, only who has its rights can make it.
-const RIGHTS: &str = "haulout-webhook";
+use crate::installation::{AGENT_NAMESPACE, NAMESPACE, RELEASE, RIGHTS};
 
 /// Reads everything that a migration depends on; `suffix` is needed where several installations are registered.
 pub(super) async fn observe(
@@ -178,6 +175,7 @@ async fn namespaces(cluster: &Cluster) -> Result<Vec<&'static str>, ClusterError
     Ok(there)
 }
 
+/// Unlike a namespace and what is in it, only who has its rights can make the binding.
 async fn is_installed(cluster: &Cluster) -> Result<bool, ClusterError> {
     let api: Api<ClusterRoleBinding> = Api::all(cluster.client());
     let found = cluster.get("the rights of Haulout's webhook", &api, RIGHTS);

@@ -11,14 +11,15 @@ use serde_json::{Value, json};
 use super::record::{ANNOTATION, Record};
 use super::script::{Script, Tools, quoted};
 use super::state::{Concierge, Object, State};
-use crate::installation::{NAMESPACE, RELEASE, SERVICE};
+use crate::installation::{
+    AGENT, AGENT_NAMESPACE, CHART, ISSUER, NAMESPACE, RELEASE, SERVICE, SERVING_SECRET, WEBHOOK,
+};
 
 pub(super) use self::back::{back, restore};
 use self::carried::{copy_sources, values};
 
 /// Folder of the backup.
 const BACKUP: &str = "haulout-migration";
-const CHART: &str = "manifests/helm/haulout";
 /// Annotations by which Helm knows what belongs to a release.
 pub(super) const RELEASE_NAME: &str = "meta.helm.sh/release-name";
 pub(super) const RELEASE_NAMESPACE: &str = "meta.helm.sh/release-namespace";
@@ -128,13 +129,13 @@ fn install(state: &State, concierge: &Concierge, tools: &Tools, script: &mut Scr
     ));
     script.step("Wait for it, and until the API server accepts what an agent signs.");
     script.run(format_args!(
-        "{kubectl} -n {NAMESPACE} rollout status deployment/haulout-webhook --timeout=5m"
+        "{kubectl} -n {NAMESPACE} rollout status deployment/{WEBHOOK} --timeout=5m"
     ));
     script.run(format_args!(
-        "{kubectl} -n haulout-agent rollout status daemonset/haulout-agent --timeout=5m"
+        "{kubectl} -n {AGENT_NAMESPACE} rollout status daemonset/{AGENT} --timeout=5m"
     ));
     script.run(format_args!(
-        "{kubectl} wait credentialissuers.{}/haulout --timeout=5m \\\n  \
+        "{kubectl} wait credentialissuers.{}/{ISSUER} --timeout=5m \\\n  \
          --for=jsonpath='{{.status.strategies[?(@.type==\"KubeClusterSigningCertificate\")].status}}'=Success",
         state.suffix.config_group()
     ));
@@ -156,7 +157,7 @@ fn switch_forth(state: &State, concierge: &Concierge, tools: &Tools, script: &mu
         "{kubectl} -n {namespace} scale deployment/{deployment} --replicas=0"
     ));
     let to = json!({ "namespace": NAMESPACE, "name": SERVICE, "port": 443 });
-    let ca = ("haulout-serving", r"ca\.crt");
+    let ca = (SERVING_SECRET, r"ca\.crt");
     let names = state.led(false);
     switch(names, namespace.as_str(), NAMESPACE, &to, ca, tools, script);
 }

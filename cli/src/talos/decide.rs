@@ -10,6 +10,7 @@ use super::note::Note;
 use super::refusal::Refusal;
 use super::version::{Stage, Version};
 use super::wishes::{Generation, Missing, Patch, Wishes};
+use crate::installation::AGENT_NAMESPACE;
 
 /// A file of `talos-patches`, and what is filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -235,7 +236,7 @@ impl<'a> Draft<'a> {
         match exempt {
             Some(None) => self.refusals.push(Refusal::NoPodSecurity),
             Some(Some(names)) => {
-                let is_done = names.iter().any(|name| name == "haulout-agent");
+                let is_done = names.iter().any(|name| name == AGENT_NAMESPACE);
                 self.refuse_if(is_done, Refusal::AlreadyExempt);
             }
             None => {}

@@ -4,6 +4,7 @@ use super::cluster_info::ServerError;
 use super::machine_config::AUTHENTICATION_FILE;
 use super::manifest::ManifestError;
 use super::version::Version;
+use crate::installation::AGENT_NAMESPACE;
 
 /// A combination of patch and cluster that breaks something, or does nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,7 +146,7 @@ pub(crate) enum Refusal {
     )]
     NoPodSecurity,
     #[error(
-        "haulout-agent is exempt already; a second time the API server would not start (\"Duplicate value\")"
+        "{AGENT_NAMESPACE} is exempt already; a second time the API server would not start (\"Duplicate value\")"
     )]
     AlreadyExempt,
     #[error(

@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use crate::Machine;
+use crate::plain::called;
 use crate::server::{self, Server, with_headers};
 
 const SECRET: &str = "another-secret";
@@ -134,10 +135,11 @@ fn no_credential_is_sent_in_the_clear() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
         let mut asked = String::new();
-        let (mut stream, _) = listener.accept().unwrap();
+        let mut stream = called(&listener);
         while !asked.contains("\r\n\r\n") {
             let mut bytes = [0; 1024];
             let read = stream.read(&mut bytes).unwrap();
+            assert_ne!(read, 0, "it ended: {asked}");
             asked.push_str(&String::from_utf8_lossy(&bytes[..read]));
         }
         asked

@@ -6,6 +6,7 @@ use axum::response::Response;
 use base64::Engine;
 use serde_json::{Value, json};
 
+use crate::plain::called;
 use crate::server::{self, Server, with_headers};
 use crate::{Machine, answer, success};
 
@@ -294,7 +295,7 @@ fn plain_http_server_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
+        let mut stream = called(&listener);
         std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     });
     let server = Server::start([server::json(201, &success())]);

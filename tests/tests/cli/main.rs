@@ -10,6 +10,7 @@ mod exchange;
 mod failures;
 mod get_kubeconfig;
 mod login_oidc;
+mod plain;
 mod server;
 mod talos_patch;
 mod usage;

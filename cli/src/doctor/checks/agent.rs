@@ -18,7 +18,9 @@ const PRIVILEGED: &str = "privileged";
 const AS_PROCESSES: &str =
     "the agents run as processes; the check signing shows whether they can be used";
 /// A DaemonSet whose pods were refused is tried again later and later.
-const TRY_AGAIN: &str = "`kubectl -n haulout-agent rollout restart daemonset/haulout-agent`";
+fn try_again() -> String {
+    format!("`kubectl -n {AGENT_NAMESPACE} rollout restart daemonset/{AGENT}`")
+}
 
 pub(super) fn namespaces(objects: &Objects) -> Outcome {
     judged(&objects.agent_namespace, |namespace| {
@@ -38,7 +40,7 @@ pub(super) fn namespaces(objects: &Objects) -> Outcome {
             // Pods that are there stay, and not every cluster enforces a level where no label asks for one.
             return match Cause::of(objects) {
                 Some(Cause::PodSecurity(_)) => {
-                    let remedy = format!("{remedy}; {TRY_AGAIN}");
+                    let remedy = format!("{remedy}; {}", try_again());
                     weighed(ready(objects), Finding::new(evidence, remedy))
                 }
                 _ => Outcome::warning(evidence, remedy),

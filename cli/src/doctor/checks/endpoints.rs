@@ -1,33 +1,15 @@
 //! What clients are told: the API server's address and CA, and the direct endpoint.
 
-use haulout_api::issuer::{
-    DirectEndpointInfo, StrategyReason, StrategyStatus, StrategyType, TokenCredentialRequestApiInfo,
-};
-
+use haulout_api::issuer::{StrategyReason, StrategyStatus, StrategyType};
 use reqwest::Url;
 
 use super::api_server::{ROOT_CA, describe, out_of_time_remedy};
 use super::{is_plain, judged};
 use crate::doctor::observations::{Issuer, Objects, Observations, OwnDoor, Unreachable};
 use crate::doctor::report::{Name, Outcome};
+use crate::installation::DIRECT_SERVICE;
 
 impl Observations {
-    fn issuer(&self) -> Option<&Issuer> {
-        self.objects.as_ref()?.issuer.as_ref().ok()?.as_ref()
-    }
-
-    /// Address and CA of the API server that clients are told.
-    pub(in crate::doctor) fn advertised_info(&self) -> Option<&TokenCredentialRequestApiInfo> {
-        let frontend = self.issuer()?.signing()?.frontend.as_ref()?;
-        frontend.token_credential_request_info.as_ref()
-    }
-
-    /// Address and CA of the direct endpoint, if there is one.
-    pub(in crate::doctor) fn direct_info(&self) -> Option<&DirectEndpointInfo> {
-        let strategy = self.issuer()?.strategy(StrategyType::DirectEndpoint)?;
-        strategy.frontend.as_ref()?.direct_endpoint_info.as_ref()
-    }
-
     /// Where the kubeconfig's user logs in, if that is none of the addresses that the cluster is known by.
     fn unknown_own_door(&self) -> Option<&OwnDoor> {
         let own = self.own.as_ref()?;
@@ -37,13 +19,6 @@ impl Observations {
         let address = |text: &str| Url::parse(text.trim_end_matches('/')).ok();
         let is_own = |text: &str| address(text) == address(&own.endpoint);
         (!known.into_iter().flatten().any(is_own)).then_some(own)
-    }
-
-    pub(super) fn has_direct_endpoint(&self) -> bool {
-        let strategy = self
-            .issuer()
-            .map(|issuer| issuer.strategy(StrategyType::DirectEndpoint));
-        strategy.flatten().is_some()
     }
 }
 
@@ -161,7 +136,10 @@ pub(super) fn direct(objects: &Objects, seen: &Observations) -> Outcome {
             }
             Ok(answer) => Outcome::failed(
                 format!("a login by {endpoint} is answered {}", answer.text()),
-                "let what is in front of it hand on POST with path and body as they are, to Service haulout-direct over HTTPS",
+                format!(
+                    "let what is in front of it hand on POST with path and body as they are, to Service {DIRECT_SERVICE} over \
+                     HTTPS"
+                ),
             ),
             Err(fault @ (Unreachable::OtherAuthority | Unreachable::Unusable(_))) => {
                 Outcome::failed(
@@ -175,8 +153,10 @@ pub(super) fn direct(objects: &Objects, seen: &Observations) -> Outcome {
             ),
             Err(fault) => Outcome::failed(
                 format!("{endpoint}: {}", describe(fault)),
-                "let clients reach it: DNS, the Ingress or Gateway in front of Service haulout-direct, firewall; the helm value \
-                 directEndpoint.externalUrl has its address",
+                format!(
+                    "let clients reach it: DNS, the Ingress or Gateway in front of Service {DIRECT_SERVICE}, firewall; the helm \
+                     value directEndpoint.externalUrl has its address"
+                ),
             ),
         }
     })

@@ -4,47 +4,13 @@ use haulout_api::credential::login_path;
 
 use super::Done;
 use super::api_server::describe;
-use crate::doctor::observations::{Answer, Body, Observations, Unreachable};
+use crate::doctor::observations::{Observations, Unreachable};
 use crate::doctor::report::{Name, Outcome};
-
-/// What the webhook says to a login with an empty token.
-const TOKEN_MISSING: &str = "token must be supplied";
-
-impl Answer {
-    /// Whether it is the webhook's own to a login with an empty token.
-    pub(super) fn is_webhooks(&self) -> bool {
-        self.status == 422
-            && matches!(&self.body, Body::Status(message) if message.contains(TOKEN_MISSING))
-    }
-
-    /// One that is too many at the moment has reached it as well.
-    fn has_reached_webhook(&self) -> bool {
-        self.is_webhooks() || self.status == 429
-    }
-
-    /// Status and message.
-    pub(super) fn text(&self) -> String {
-        match &self.body {
-            Body::Status(message) if !message.is_empty() => format!("{}: {message}", self.status),
-            _ => self.status.to_string(),
-        }
-    }
-}
+use crate::installation::NAMESPACE;
 
 impl Observations {
     fn login_path(&self) -> String {
         login_path(&self.suffix)
-    }
-
-    /// Whether a login by the API server reaches the webhook.
-    pub(in crate::doctor) fn login_path_is_open(&self) -> bool {
-        matches!(&self.login, Some(Ok(answer)) if answer.has_reached_webhook())
-    }
-
-    /// Whether a login where the kubeconfig's user logs in does.
-    pub(in crate::doctor) fn own_door_is_open(&self) -> bool {
-        let own = self.own.as_ref();
-        own.is_some_and(|own| matches!(&own.answer, Ok(answer) if answer.has_reached_webhook()))
     }
 
     /// Whether nobody says where else logins go: neither the kubeconfig nor a CredentialIssuer that can be read and asked.
@@ -55,11 +21,6 @@ impl Observations {
         let is_known =
             objects.issuer.is_ok() && (self.verifies_server || !self.has_direct_endpoint());
         self.own.is_none() && !is_known
-    }
-
-    /// Whether a login by the direct endpoint does.
-    pub(in crate::doctor) fn direct_endpoint_is_open(&self) -> bool {
-        matches!(&self.direct, Some(Ok(answer)) if answer.is_webhooks())
     }
 }
 
@@ -121,8 +82,10 @@ pub(super) fn is_open(seen: &Observations, done: &Done) -> Outcome {
         ),
         (500.., None) => Outcome::failed(
             evidence,
-            "no webhook answers the API server; an administrator looks at `kubectl get apiservices` and `kubectl -n \
-             haulout-system get pods`",
+            format!(
+                "no webhook answers the API server; an administrator looks at `kubectl get apiservices` and `kubectl -n \
+                 {NAMESPACE} get pods`"
+            ),
         ),
         _ => Outcome::failed(
             evidence,

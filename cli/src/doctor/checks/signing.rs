@@ -1,6 +1,6 @@
 //! Whether the API server accepts what the agents sign, as the webhook that leads finds out each minute.
 
-use haulout_api::issuer::{Strategy, StrategyReason, StrategyStatus, StrategyType};
+use haulout_api::issuer::{StrategyReason, StrategyStatus};
 
 use super::judged;
 use crate::doctor::observations::{Issuer, Objects};
@@ -12,18 +12,6 @@ const NOT_EVERY_AGENT: &str = "not every agent can be used";
 const CLOCKS: &str = "the clocks of agent";
 
 const DOCS: &str = "docs/credential-issuer.md";
-
-impl Issuer {
-    pub(super) fn strategy(&self, type_: StrategyType) -> Option<&Strategy> {
-        self.strategies
-            .iter()
-            .find(|strategy| strategy.type_ == type_)
-    }
-
-    pub(super) fn signing(&self) -> Option<&Strategy> {
-        self.strategy(StrategyType::KubeClusterSigningCertificate)
-    }
-}
 
 pub(super) fn is_accepted(objects: &Objects) -> Outcome {
     judged(&objects.issuer, |issuer| {

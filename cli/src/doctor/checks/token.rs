@@ -17,11 +17,6 @@ use crate::doctor::report::{Name, Outcome};
 const NOT_BEFORE_LEEWAY: i64 = 60;
 
 impl Claims {
-    /// Whether an authenticator may take a token that says this.
-    pub(in crate::doctor) fn fit(&self, spec: &JwtAuthenticatorSpec) -> bool {
-        self.issuer == spec.issuer && self.audiences.contains(&spec.audience)
-    }
-
     /// Why the token is not valid now.
     fn out_of_time(&self, now: Timestamp) -> Option<String> {
         if let Some(expires) = self.expires.filter(|expires| *expires <= now) {

@@ -9,7 +9,7 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{
 use super::judged;
 use crate::doctor::observations::{Objects, Observations};
 use crate::doctor::report::Outcome;
-use crate::installation::{RELEASE, SERVICE, WEBHOOK};
+use crate::installation::{CHART, RELEASE, SERVICE, WEBHOOK};
 
 pub(super) fn pods(objects: &Objects) -> Outcome {
     let namespace = &objects.namespace;
@@ -58,7 +58,7 @@ impl Objects {
     /// The command that puts the installation in step with the chart, for values that are set behind it.
     pub(super) fn upgrade(&self) -> String {
         format!(
-            "helm upgrade {RELEASE} manifests/helm/haulout -n {} --reset-then-reuse-values",
+            "helm upgrade {RELEASE} {CHART} -n {} --reset-then-reuse-values",
             self.namespace
         )
     }

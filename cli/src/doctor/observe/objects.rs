@@ -19,14 +19,12 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::doctor::observations::{
     Authenticator, ControllerManagers, Issuer, Objects, Seen, Unseen,
 };
-use crate::installation::{self, AGENT, AGENT_NAMESPACE, WEBHOOK};
+use crate::installation::{self, AGENT, AGENT_NAMESPACE, ISSUER, WEBHOOK};
 
 /// What the chart gives the pods of each.
 const WEBHOOK_PODS: &str = "app.kubernetes.io/name=haulout,app.kubernetes.io/component=webhook";
 const AGENT_PODS: &str = "app.kubernetes.io/name=haulout,app.kubernetes.io/component=agent";
 const CONTROLLER_MANAGER: &str = "kube-controller-manager";
-/// The CredentialIssuer, unless it is configured otherwise.
-const ISSUER: &str = "haulout";
 
 impl Objects {
     pub(super) async fn read(cluster: &Cluster, suffix: &ApiGroupSuffix) -> Self {

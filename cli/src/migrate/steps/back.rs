@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{BACKUP, CHART, RELEASE_NAME, RELEASE_NAMESPACE, lasting, log_in, switch};
-use crate::installation::{NAMESPACE, RELEASE};
+use super::{BACKUP, RELEASE_NAME, RELEASE_NAMESPACE, lasting, log_in, switch};
+use crate::installation::{CHART, ISSUER, NAMESPACE, RELEASE};
 use crate::migrate::record::ANNOTATION;
 use crate::migrate::script::{Script, Tools};
 use crate::migrate::state::{Concierge, State};
@@ -63,7 +63,7 @@ pub(in crate::migrate) fn back(state: &State, concierge: &Concierge, tools: &Too
         take_marks_off(state, kubectl, &mut script);
     }
     script.run(format_args!(
-        "{kubectl} delete --ignore-not-found credentialissuers.{}/haulout",
+        "{kubectl} delete --ignore-not-found credentialissuers.{}/{ISSUER}",
         state.suffix.config_group()
     ));
     script.run(format_args!("{kubectl} delete namespace {NAMESPACE}"));

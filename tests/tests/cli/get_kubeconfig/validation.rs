@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 
 use super::*;
+use crate::plain::called;
 use crate::server::{Server, with_headers};
 
 fn run(server: &Server, more: &[&str]) -> Outcome {
@@ -62,7 +63,7 @@ fn the_kubeconfigs_proxy_is_gone_through() {
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
     let asked = std::thread::spawn(move || {
-        let (caller, _) = proxy.accept().unwrap();
+        let caller = called(&proxy);
         BufReader::new(caller).lines().next().unwrap().unwrap()
     });
     let server = Server::start([with_headers(200, [], "")]);

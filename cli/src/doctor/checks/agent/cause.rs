@@ -7,12 +7,12 @@ use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Event, Node, Pod, PodSpec};
 use k8s_openapi::jiff::Timestamp;
 
-use super::TRY_AGAIN;
+use super::try_again;
 use crate::doctor::checks::webhook::{Waiting, explained, is_ready, waiting};
 use crate::doctor::checks::{in_command, is_plain};
 use crate::doctor::observations::Objects;
 use crate::doctor::report::Finding;
-use crate::installation::{AGENT, AGENT_NAMESPACE};
+use crate::installation::{AGENT, AGENT_NAMESPACE, AGENT_SECRET};
 
 /// How the kubelet names the volume that is no file of the node.
 const TLS_VOLUME: &str = "volume \"tls\"";
@@ -116,7 +116,8 @@ impl Cause {
             Self::PodSecurity(Finding::new(
                 evidence,
                 format!(
-                    "{TRY_AGAIN}; if they are refused again, by what admits them beside the namespace's label"
+                    "{}; if they are refused again, by what admits them beside the namespace's label",
+                    try_again()
                 ),
             ))
         } else {
@@ -146,7 +147,7 @@ impl Cause {
                 Self::Other(Finding::new(
                     fault,
                     format!(
-                        "the webhook that leads fills Secret {AGENT_NAMESPACE}/haulout-agent-tls: look at its log; if there is no \
+                        "the webhook that leads fills Secret {AGENT_NAMESPACE}/{AGENT_SECRET}: look at its log; if there is no \
                          such Secret, `{}`",
                         objects.upgrade()
                     ),
