@@ -11,6 +11,7 @@ mod paste;
 mod session;
 mod settings;
 mod step;
+mod whither;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -9,11 +9,11 @@ use crate::Environment;
 /// Why a variable holds no secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VariableError {
-    #[error("{flag} variable {name} is not set")]
+    #[error("{flag} variable {name} is not set; set it, or leave out {flag}")]
     NotSet { flag: &'static str, name: Name },
-    #[error("{flag} variable {name} is empty")]
+    #[error("{flag} variable {name} is empty; set it, or leave out {flag}")]
     Empty { flag: &'static str, name: Name },
-    #[error("{flag} variable {name} is not UTF-8 text")]
+    #[error("{flag} variable {name} is not UTF-8 text; set it right, or leave out {flag}")]
     NotText { flag: &'static str, name: Name },
 }
 

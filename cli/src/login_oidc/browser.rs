@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use haulout_https::foreign;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use url::Url;
@@ -12,6 +11,7 @@ use super::error::OidcLoginError;
 use super::issuer::Issuer;
 use super::paste;
 use super::session::Session;
+use super::whither::whither;
 use crate::oidc::authorization::{Attempt, authorize_url};
 use crate::oidc::callback::{self, Arrival, CallbackListener, judge_pasted};
 use crate::oidc::{OidcError, place};
@@ -95,9 +95,9 @@ impl Session<'_> {
         if opened && is_quiet.is_some_and(|value| value == "true") {
             return false;
         }
-        let issuer = foreign(&self.settings.issuer);
+        let whither = whither(url, &self.settings.issuer);
         self.console.tell(&format!(
-            "Log in by visiting this link:\n\n    {url}\n\nIt leads to the issuer {issuer}\n"
+            "Log in by visiting this link:\n\n    {url}\n\n{whither}\n"
         ));
         self.is_interactive
     }

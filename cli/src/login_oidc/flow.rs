@@ -7,6 +7,7 @@ use haulout_https::foreign;
 use super::error::OidcLoginError;
 use super::issuer::Issuer;
 use super::session::Session;
+use super::whither::whither;
 use crate::arguments::Flow;
 use crate::oidc::authorization::authorize_url;
 use crate::oidc::password::{self, Login};
@@ -126,9 +127,9 @@ impl Session<'_> {
         let code = device::begin(&endpoint, &issuer.attempt()?).await?;
         let link = code.link()?;
         self.console.tell(&format!(
-            "Log in with any browser by visiting this link:\n\n    {link}\n\nIt shows, or asks for, this code:\n\n    {}\n\nIt leads to the issuer {issuer}\n",
+            "Log in with any browser by visiting this link:\n\n    {link}\n\nIt shows, or asks for, this code:\n\n    {}\n\n{}\n",
             foreign(&code.user_code),
-            issuer = foreign(&self.settings.issuer)
+            whither(&link, &self.settings.issuer)
         ));
         let answer = device::wait(&endpoint, &code).await?;
         issuer.tokens(&answer, None, self.clock).await

@@ -275,10 +275,7 @@ fn tls_below_1_3_is_refused() {
 #[test]
 fn closed_port_is_named() {
     let server = Server::start([server::json(201, &success())]);
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = "127.0.0.1:1";
     let endpoint = format!("--concierge-endpoint=https://{closed}");
     let outcome = Machine::new().login(&server, &[&endpoint]);
     assert!(

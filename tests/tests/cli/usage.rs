@@ -112,12 +112,12 @@ fn c118_tokens_that_are_missing_empty_or_refused_fail_apart() {
     let flags = ["login", "static", "--token-env=T"];
     assert_eq!(
         machine.run(&flags).error(1),
-        "Error: --token-env variable \"T\" is not set\n"
+        "Error: --token-env variable \"T\" is not set; set it, or leave out --token-env\n"
     );
     machine.set("T", "");
     assert_eq!(
         machine.run(&flags).error(1),
-        "Error: --token-env variable \"T\" is empty\n"
+        "Error: --token-env variable \"T\" is empty; set it, or leave out --token-env\n"
     );
     machine.set("T", "value");
     assert_eq!(machine.run(&flags).credential()["status"]["token"], "value");
@@ -150,7 +150,7 @@ fn stray_token_is_not_repeated() {
         Machine::new()
             .run(&["login", "static", &wrong_flag])
             .error(1),
-        "Error: --token-env variable (what was given is no name of a variable) is not set\n"
+        "Error: --token-env variable (what was given is no name of a variable) is not set; set it, or leave out --token-env\n"
     );
 }
 
