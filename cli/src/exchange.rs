@@ -117,7 +117,7 @@ async fn attempt(
         token.expose_secret(),
     );
     let url = url(&parameters.endpoint, &parameters.suffix);
-    if let Some(proxy) = parameters.proxy() {
+    if let Some(proxy) = parameters.proxy().map_err(ExchangeError::Proxy)? {
         console.debug(|| format!("exchange the token at the cluster: by way of {proxy}"));
     }
     let response = client

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use haulout_api::credential::PLURAL;
 use haulout_api::group::VERSION;
-use haulout_https::by_way_of;
+use haulout_https::{ProxyError, by_way_of};
 use reqwest::StatusCode;
 
 use super::Parameters;
@@ -98,6 +98,10 @@ pub(crate) enum ExchangeError {
 }
 
 impl ExchangeError {
+    #[error(
+        "could not login: {0}; set it right, or unset it, or have the cluster's host in NO_PROXY"
+    )]
+    Proxy(ProxyError),
     /// Names the cause that hides in the layers of an HTTP client's error.
     pub(super) fn from_transport(error: reqwest::Error, parameters: &Parameters) -> Self {
         let authority = place(parameters);
@@ -134,7 +138,9 @@ impl ExchangeError {
 /// Where an exchange goes, for messages.
 pub(super) fn place(parameters: &Parameters) -> String {
     let authority = parameters.authority();
-    format!("{authority}{}", by_way_of(parameters.proxy().as_ref()))
+    // An unusable one has ended the exchange before.
+    let proxy = parameters.proxy().ok().flatten();
+    format!("{authority}{}", by_way_of(proxy.as_ref()))
 }
 
 fn detail(message: &str) -> impl fmt::Display {

@@ -4,7 +4,7 @@ mod remedy;
 
 use std::fmt;
 
-use haulout_https::{Answer, CallError, ClientError, foreign};
+use haulout_https::{Answer, CallError, ClientError, ProxyError, foreign};
 use haulout_jwt::keys::KeySetError;
 use haulout_jwt::verify::TokenError;
 use http::StatusCode;
@@ -64,6 +64,10 @@ pub(crate) enum OidcError {
     #[error("failed to {step}: {cause}; {}", remedy::of_fault(&cause.fault))]
     Call { step: Step, cause: CallError },
     #[error(
+    #[error(
+        "failed to {step}: {cause}; set it right, or unset it, or have the issuer's host in NO_PROXY"
+    )]
+    Proxy { step: Step, cause: ProxyError },
         "failed to {step}: {url} answered {status}; {}{}",
         remedy::of_status(*status),
         audit_hint("issuer", audit_id.as_deref())
