@@ -93,15 +93,15 @@ pub(crate) enum ExchangeError {
         #[source]
         source: reqwest::Error,
     },
+    #[error(
+        "could not login: {0}; set it right, or unset it, or have the cluster's host in NO_PROXY"
+    )]
+    Proxy(ProxyError),
     #[error("could not login: failed to set up an HTTPS client")]
     Client(#[source] reqwest::Error),
 }
 
 impl ExchangeError {
-    #[error(
-        "could not login: {0}; set it right, or unset it, or have the cluster's host in NO_PROXY"
-    )]
-    Proxy(ProxyError),
     /// Names the cause that hides in the layers of an HTTP client's error.
     pub(super) fn from_transport(error: reqwest::Error, parameters: &Parameters) -> Self {
         let authority = place(parameters);

@@ -15,6 +15,7 @@ use super::callback::Denied;
 use super::identity_providers::ChoiceError;
 use crate::after_colon;
 use crate::audit_id::{audit_hint, audit_id};
+use crate::console::repeats;
 
 /// What was being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +65,10 @@ pub(crate) enum OidcError {
     #[error("failed to {step}: {cause}; {}", remedy::of_fault(&cause.fault))]
     Call { step: Step, cause: CallError },
     #[error(
-    #[error(
         "failed to {step}: {cause}; set it right, or unset it, or have the issuer's host in NO_PROXY"
     )]
     Proxy { step: Step, cause: ProxyError },
+    #[error(
         "failed to {step}: {url} answered {status}; {}{}",
         remedy::of_status(*status),
         audit_hint("issuer", audit_id.as_deref())
@@ -213,8 +214,9 @@ impl From<TokenError> for OidcError {
     }
 }
 
-/// The error that an answer other than success is: RFC 6749, 5.2 where it is that.
-pub(crate) fn refused(step: Step, url: &Url, answer: &Answer) -> OidcError {
+/// The error that an answer other than success is: RFC 6749, 5.2 where it is that. What of it repeats one of `secrets`, which were
+/// sent, is left out.
+pub(crate) fn refused(step: Step, url: &Url, answer: &Answer, secrets: &[&str]) -> OidcError {
     #[derive(Deserialize)]
     struct Body {
         error: String,
@@ -224,15 +226,18 @@ pub(crate) fn refused(step: Step, url: &Url, answer: &Answer) -> OidcError {
     let url = place(url);
     let audit_id = audit_id(&answer.headers).map(str::to_owned);
     match serde_json::from_slice::<Body>(&answer.body) {
-        Ok(body) => OidcError::Refused {
+        Ok(body) if !repeats(&body.error, secrets) => OidcError::Refused {
             step,
             url,
             code: foreign(&body.error),
-            description: foreign(&body.error_description),
+            description: match repeats(&body.error_description, secrets) {
+                true => String::new(),
+                false => foreign(&body.error_description),
+            },
             audit_id,
         },
         // What else it says may repeat what was sent.
-        Err(_) => OidcError::Status {
+        _ => OidcError::Status {
             step,
             url,
             status: answer.status,
@@ -272,6 +277,33 @@ mod tests {
             "failed to ask for a device code: the answer of https://login.example.com/device cannot be read: Data error in line 1, \
              column 13; its administrator has to know"
         );
+    }
+
+    #[test]
+    fn a_refusal_that_repeats_what_was_sent_is_told_without_it() {
+        let url = Url::parse("https://login.example.com/token").unwrap();
+        for (error, description, expected) in [
+            (
+                "invalid_grant",
+                "old",
+                "refused with \"invalid_grant\": old; try again",
+            ),
+            (
+                "invalid_grant",
+                "s3 is old",
+                "refused with \"invalid_grant\"; try again",
+            ),
+            ("s3", "old", "answered 400 Bad Request"),
+        ] {
+            let body = serde_json::json!({"error": error, "error_description": description});
+            let answer = Answer {
+                status: StatusCode::BAD_REQUEST,
+                headers: http::HeaderMap::new(),
+                body: body.to_string().into(),
+            };
+            let text = refused(Step::Refresh, &url, &answer, &["", "s3"]).to_string();
+            assert!(text.contains(expected) && !text.contains("s3"), "{text}");
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(crate) async fn discover(
     })?;
     let answer = client.get(Step::Discovery, &url).await?;
     if answer.status != StatusCode::OK {
-        return Err(refused(Step::Discovery, &url, &answer));
+        return Err(refused(Step::Discovery, &url, &answer, &[]));
     }
     let document = serde_json::from_slice(&answer.body);
     read(
