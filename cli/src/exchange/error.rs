@@ -21,7 +21,9 @@ pub(crate) enum ExchangeError {
         message: String,
         audit_id: Option<String>,
     },
-    #[error("login failed: unknown cause (the answer holds neither a credential nor a message)")]
+    #[error(
+        "login failed: unknown cause (the answer holds neither a credential nor a message); an administrator finds more in the webhook's log"
+    )]
     UnknownCause,
     #[error(
         "could not login: the credential has expired by this computer's clock; check the date and time of both sides"
@@ -58,7 +60,10 @@ pub(crate) enum ExchangeError {
          --concierge-endpoint"
     )]
     Redirected { to: String },
-    #[error("could not login: {status}{}", detail(message))]
+    #[error(
+        "could not login: {status}{}; an administrator finds more in the webhook's log",
+        detail(message)
+    )]
     Status { status: StatusCode, message: String },
     #[error(
         "could not login: the answer is no TokenCredentialRequest; is --concierge-endpoint a Kubernetes API server?"
