@@ -107,18 +107,38 @@ pub(crate) enum OidcError {
         foreign(found)
     )]
     OtherIssuer { asked: String, found: String },
-    #[error("response_modes_supported in the issuer's discovery document is no list")]
+    #[error(
+        "response_modes_supported in the issuer's discovery document is no list; {}",
+        remedy::MEND
+    )]
     ResponseModes,
     #[error(
-        "the issuer \"{issuer}\" has its list of identity providers elsewhere, at \"{}\"; that is not trusted",
-        foreign(url)
+        "the issuer \"{issuer}\" has its list of identity providers elsewhere, at \"{}\"; that is not trusted; {}",
+        foreign(url),
+        remedy::MEND
     )]
     ForeignIdentityProviders { issuer: String, url: String },
-    #[error("failed to {step}: the answer has no {field}")]
+    #[error(
+        "the issuer \"{issuer}\" has its authorization_endpoint at {endpoint}, which is neither its own server nor that of its \
+         token_endpoint ({token_endpoint}); that is not trusted; check --issuer, and if it is right, the issuer's administrator has \
+         to serve both on one, or its answers with iss (RFC 9207) and authorization_response_iss_parameter_supported"
+    )]
+    ForeignAuthorizationEndpoint {
+        issuer: String,
+        endpoint: String,
+        token_endpoint: String,
+    },
+    #[error(
+        "the issuer's authorization_endpoint has a parameter \"{name}\" already, which a login sets; {}",
+        remedy::MEND
+    )]
+    EndpointParameter { name: &'static str },
+    #[error("failed to {step}: the answer has no {field}; {}", remedy::MEND)]
     Missing { step: Step, field: &'static str },
     #[error(
-        "failed to {step}: the answer has {field} \"{}\", not \"{expected}\"",
-        foreign(found)
+        "failed to {step}: the answer has {field} \"{}\", not \"{expected}\"; {}",
+        foreign(found),
+        remedy::MEND
     )]
     Unexpected {
         step: Step,
@@ -126,24 +146,42 @@ pub(crate) enum OidcError {
         found: String,
         expected: &'static str,
     },
-    #[error("failed to fetch the issuer's keys")]
-    Keys(#[source] KeySetError),
-    #[error("the issuer's ID token is not good")]
-    IdToken(#[source] TokenError),
+    /// There is no source here and below: the text has the cause, before what to do.
+    #[error(
+        "failed to fetch the issuer's keys: {}; {}",
+        crate::chain(.0),
+        remedy::MEND
+    )]
+    Keys(KeySetError),
+    #[error(
+        "the issuer's ID token is not good: {}; {}",
+        crate::chain(.0),
+        remedy::AGAIN
+    )]
+    IdToken(TokenError),
     #[error(
         "the issuer's ID token is not good by this computer's clock; check the date and time of both sides"
     )]
     Clock(#[source] TokenError),
-    #[error("the issuer's ID token has another nonce than this login")]
+    #[error(
+        "the issuer's ID token has another nonce than this login; {}",
+        remedy::AGAIN
+    )]
     Nonce,
-    #[error("the issuer's ID token is not for its access token: at_hash differs")]
+    #[error(
+        "the issuer's ID token is not for its access token: at_hash differs; {}",
+        remedy::AGAIN
+    )]
     AccessTokenHash,
     #[error("login failed with code \"{}\"{}", foreign(&.0.code), after_colon(&foreign(&.0.description)))]
     Denied(Denied),
-    #[error("missing or invalid state parameter")]
+    #[error(
+        "missing or invalid state parameter; paste the address that this login led to, or log in again"
+    )]
     State,
     #[error(
-        "the answer to the login is not of the issuer that was asked: iss is missing, or another"
+        "the answer to the login is not of the issuer that was asked: iss is missing, or another; {}",
+        remedy::AGAIN
     )]
     AnswerOfAnother,
     #[error(
@@ -155,16 +193,20 @@ pub(crate) enum OidcError {
         "the issuer lists no identity providers, so it is no Pinniped Supervisor, and gets no password; log in without cli_password"
     )]
     NoPasswordFlow,
-    #[error("error getting authorization: redirected to the wrong location")]
+    #[error(
+        "error getting authorization: redirected to the wrong location; {}",
+        remedy::MEND
+    )]
     RedirectedElsewhere,
     #[error("user name and password cannot hold control characters")]
     NoHeader,
     #[error("the issuer offers no device code flow; leave out --flow=device_code")]
     NoDeviceEndpoint,
     #[error(
-        "the issuer's device_authorization_endpoint and token_endpoint are not on one server ({0}, {1}); that is not trusted"
+        "the issuer's device_authorization_endpoint and token_endpoint are not on one server ({device}, {token}); that is not trusted; {}",
+        remedy::MEND
     )]
-    ForeignDeviceEndpoint(String, String),
+    ForeignDeviceEndpoint { device: String, token: String },
     #[error("the device code was not confirmed in time; log in again")]
     DeviceCodeExpired,
     #[error(transparent)]

@@ -1,6 +1,7 @@
 //! Failures of an issuer, and of what stands between: each names the step, the address, the cause, and what to do.
 
 use haulout_tests::supervisor::{AUDIT_ID, Behaviour, MACHINE, PASSWORD};
+use serde_json::json;
 
 use super::processes::end;
 use super::{Site, assert_fails};
@@ -118,6 +119,20 @@ async fn clock_that_is_ahead_is_what_to_look_at() {
     for time in ["2026-11-18", "2026-11-19"] {
         assert_fails(&outcome, 1, time);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuer_that_sends_users_to_anothers_page_is_refused() {
+    let site = Site::new(Behaviour::default()).await;
+    site.supervisor.behaviour().discovery =
+        json!({"authorization_endpoint": "https://127.0.0.1:1/authorize"});
+    let outcome = site.run(&[]).await;
+    let expected = format!(
+        "{BEFORE}the issuer \"{}\" has its authorization_endpoint at https://127.0.0.1:1, which",
+        site.supervisor.url()
+    );
+    assert_fails(&outcome, 1, &expected);
+    assert_fails(&outcome, 1, "; check --issuer, and if it is right, ");
 }
 
 /// The password of the proxy is not repeated.
