@@ -8,7 +8,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use haulout_https::{CallError, CallFault, ClientError, HttpsClient, Limits, TrustRoots};
+use haulout_https::{
+    CallError, CallFault, ClientError, HttpsClient, Limits, ProxyError, TrustRoots,
+};
 use http::StatusCode;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -61,6 +63,10 @@ pub(crate) enum CatalogueError {
     /// There is no source: the text has the cause, before what to do.
     #[error("failed to get the catalogue: {cause}; {}", remedy(&cause.fault))]
     Get { cause: Box<CallError> },
+    #[error(
+        "failed to get the catalogue: {0}; set it right, or unset it, or have the host of --from in NO_PROXY"
+    )]
+    Proxy(ProxyError),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("failed to set up the client for the catalogue")]
@@ -198,6 +204,7 @@ fn whole(file: impl io::Read) -> io::Result<String> {
 async fn get(roots: &TrustRoots, url: Url) -> Result<String, CatalogueError> {
     let https = HttpsClient::new(roots, LIMITS);
     let https = https.map_err(|error| CatalogueError::Client(Box::new(error)))?;
+    https.proxy_to(&url).map_err(CatalogueError::Proxy)?;
     let answer = https.get_json(url.clone()).await;
     let answer = answer.map_err(|error| CatalogueError::Get {
         cause: Box::new(error),

@@ -103,8 +103,7 @@ impl<'a> Console<'a> {
         for value in headers.get_all(http::header::WARNING) {
             for text in warning::texts(&String::from_utf8_lossy(value.as_bytes())) {
                 let mut shown = self.warnings.borrow_mut();
-                let repeats = |secret: &&str| !secret.is_empty() && text.contains(secret);
-                if shown.contains(&text) || secrets.iter().any(repeats) {
+                if shown.contains(&text) || repeats(&text, secrets) {
                     continue;
                 }
                 self.tell(&format!("Warning: {}", haulout_https::foreign(&text)));
@@ -112,6 +111,12 @@ impl<'a> Console<'a> {
             }
         }
     }
+}
+
+/// Whether a text of a server repeats one of `secrets`, which were sent to it.
+pub(crate) fn repeats(text: &str, secrets: &[&str]) -> bool {
+    let repeats = |secret: &&str| !secret.is_empty() && text.contains(secret);
+    secrets.iter().any(repeats)
 }
 
 impl fmt::Debug for Console<'_> {

@@ -117,7 +117,7 @@ async fn attempt(
         token.expose_secret(),
     );
     let url = url(&parameters.endpoint, &parameters.suffix);
-    if let Some(proxy) = parameters.proxy() {
+    if let Some(proxy) = parameters.proxy().map_err(ExchangeError::Proxy)? {
         console.debug(|| format!("exchange the token at the cluster: by way of {proxy}"));
     }
     let response = client
@@ -131,7 +131,8 @@ async fn attempt(
     let headers = response.headers().clone();
     let what = &"exchange the token at the cluster";
     console.debug_answer(what, (&Method::POST, &url), status, audit_id(&headers));
-    console.warn(&headers, &[token.expose_secret()]);
+    let secrets = [token.expose_secret()];
+    console.warn(&headers, &secrets);
     let body = read_body(response, MAX_BYTES)
         .await
         .map_err(|error| match error {
@@ -139,9 +140,9 @@ async fn attempt(
             BodyError::TooLong(_) => ExchangeError::TooLong,
         })?;
     if !status.is_success() {
-        return Err(refusal(status, &headers, &body, parameters));
+        return Err(refusal(status, &headers, &body, parameters, &secrets));
     }
-    let mut credential = credential(&body, &headers)?;
+    let mut credential = credential(&body, &headers, &secrets)?;
     if let Some(behind) = clock::behind(&headers, now) {
         console.say(format_args!(
             "Warning: this computer's clock is {} s behind the cluster's; set it right",

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{ExchangeError, Parameters};
 use crate::audit_id::audit_id;
+use crate::console::repeats;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -23,10 +24,14 @@ struct Status {
     message: String,
 }
 
-/// The credential of an answer that went well.
+/// Stands for what repeats the token that was sent.
+const HIDDEN: &str = "(what the server says repeats the token, so it is not shown)";
+
+/// The credential of an answer that went well. A refusal that repeats one of `secrets`, which were sent, is not shown.
 pub(super) fn credential(
     body: &[u8],
     headers: &HeaderMap,
+    secrets: &[&str],
 ) -> Result<ClusterCredential, ExchangeError> {
     let answer = serde_json::from_slice::<Answer>(body)
         .ok()
@@ -34,7 +39,7 @@ pub(super) fn credential(
         .ok_or(ExchangeError::NotAnAnswer)?;
     if let Some(message) = answer.status.message {
         return Err(ExchangeError::Refused {
-            message: foreign(&message),
+            message: shown(&message, secrets),
             audit_id: audit_id(headers).map(str::to_owned),
         });
     }
@@ -49,18 +54,24 @@ pub(super) fn credential(
         .ok_or(ExchangeError::UnknownCause)
 }
 
-/// Why an answer that did not go well has none.
+/// A text of the server, as it may be shown.
+fn shown(text: &str, secrets: &[&str]) -> String {
+    match repeats(text, secrets) {
+        true => HIDDEN.to_owned(),
+        false => foreign(text),
+    }
+}
+
+/// Why an answer that did not go well has none. What repeats one of `secrets`, which were sent, is not shown.
 pub(super) fn refusal(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
     parameters: &Parameters,
+    secrets: &[&str],
 ) -> ExchangeError {
-    let message = foreign(
-        &serde_json::from_slice::<Status>(body)
-            .unwrap_or_default()
-            .message,
-    );
+    let said: Status = serde_json::from_slice(body).unwrap_or_default();
+    let message = shown(&said.message, secrets);
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let suffix = parameters.suffix.to_string();
     match status {
@@ -74,7 +85,7 @@ pub(super) fn refusal(
             ExchangeError::Unavailable { status, message }
         }
         status if status.is_redirection() => ExchangeError::Redirected {
-            to: header(LOCATION).map(foreign).unwrap_or_default(),
+            to: shown(header(LOCATION).unwrap_or_default(), secrets),
         },
         status => ExchangeError::Status { status, message },
     }
@@ -83,16 +94,46 @@ pub(super) fn refusal(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::ConciergeFlags;
 
     #[test]
     fn texts_of_the_server_cannot_steer_the_terminal() {
         let message = "a\u{1b}[2Jb\r\nc\u{202e}";
         let shown = r"a\u{1b}[2Jb\r\nc\u{202e}";
         let answer = serde_json::json!({"kind": KIND, "status": {"message": message}});
-        let refused = credential(answer.to_string().as_bytes(), &HeaderMap::new());
+        let refused = credential(answer.to_string().as_bytes(), &HeaderMap::new(), &["t0ken"]);
         assert_eq!(
             refused.unwrap_err().to_string(),
             format!("login failed: {shown}")
         );
+    }
+
+    #[test]
+    fn what_repeats_the_token_is_not_shown() {
+        let said = "t0ken is no token";
+        let answer = serde_json::json!({"kind": KIND, "status": {"message": said}}).to_string();
+        let mut texts = Vec::new();
+        let refused = credential(answer.as_bytes(), &HeaderMap::new(), &["t0ken"]);
+        texts.push(refused.unwrap_err().to_string());
+        let flags = ConciergeFlags {
+            enable_concierge: true,
+            concierge_authenticator_type: "jwt".to_owned(),
+            concierge_authenticator_name: "n".to_owned(),
+            concierge_endpoint: "https://k.example.com:6443".to_owned(),
+            concierge_ca_bundle_data: String::new(),
+            concierge_api_group_suffix: "pinniped.dev".to_owned(),
+            concierge_namespace: None,
+        };
+        let parameters = Parameters::parse(&flags).unwrap();
+        let headers = HeaderMap::from_iter([(LOCATION, "https://k/?t0ken".parse().unwrap())]);
+        let body = serde_json::json!({"message": said}).to_string();
+        for status in [403, 422, 503, 307] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = refusal(status, &headers, body.as_bytes(), &parameters, &["t0ken"]);
+            texts.push(error.to_string());
+        }
+        for text in texts {
+            assert!(text.contains(HIDDEN) && !text.contains("t0ken"), "{text}");
+        }
     }
 }

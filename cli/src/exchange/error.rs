@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use haulout_api::credential::PLURAL;
 use haulout_api::group::VERSION;
-use haulout_https::by_way_of;
+use haulout_https::{ProxyError, by_way_of};
 use reqwest::StatusCode;
 
 use super::Parameters;
@@ -21,7 +21,9 @@ pub(crate) enum ExchangeError {
         message: String,
         audit_id: Option<String>,
     },
-    #[error("login failed: unknown cause (the answer holds neither a credential nor a message)")]
+    #[error(
+        "login failed: unknown cause (the answer holds neither a credential nor a message); an administrator finds more in the webhook's log"
+    )]
     UnknownCause,
     #[error(
         "could not login: the credential has expired by this computer's clock; check the date and time of both sides"
@@ -58,7 +60,10 @@ pub(crate) enum ExchangeError {
          --concierge-endpoint"
     )]
     Redirected { to: String },
-    #[error("could not login: {status}{}", detail(message))]
+    #[error(
+        "could not login: {status}{}; an administrator finds more in the webhook's log",
+        detail(message)
+    )]
     Status { status: StatusCode, message: String },
     #[error(
         "could not login: the answer is no TokenCredentialRequest; is --concierge-endpoint a Kubernetes API server?"
@@ -93,6 +98,10 @@ pub(crate) enum ExchangeError {
         #[source]
         source: reqwest::Error,
     },
+    #[error(
+        "could not login: {0}; set it right, or unset it, or have the cluster's host in NO_PROXY"
+    )]
+    Proxy(ProxyError),
     #[error("could not login: failed to set up an HTTPS client")]
     Client(#[source] reqwest::Error),
 }
@@ -134,7 +143,9 @@ impl ExchangeError {
 /// Where an exchange goes, for messages.
 pub(super) fn place(parameters: &Parameters) -> String {
     let authority = parameters.authority();
-    format!("{authority}{}", by_way_of(parameters.proxy().as_ref()))
+    // An unusable one has ended the exchange before.
+    let proxy = parameters.proxy().ok().flatten();
+    format!("{authority}{}", by_way_of(proxy.as_ref()))
 }
 
 fn detail(message: &str) -> impl fmt::Display {

@@ -1,7 +1,7 @@
 //! Where a token is exchanged, checked before anything is sent.
 
 use haulout_api::group::{ApiGroupSuffix, SuffixError};
-use haulout_https::{Proxy, ProxyRules};
+use haulout_https::{Proxy, ProxyError, ProxyRules};
 use reqwest::Url;
 
 use crate::arguments::ConciergeFlags;
@@ -60,7 +60,7 @@ impl Parameters {
     }
 
     /// The proxy on the way to the endpoint, by the rules by which the client takes it.
-    pub(super) fn proxy(&self) -> Option<Proxy> {
+    pub(super) fn proxy(&self) -> Result<Option<Proxy>, ProxyError> {
         ProxyRules::from_env().proxy_to(&self.endpoint)
     }
 

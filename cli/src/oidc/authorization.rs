@@ -105,6 +105,22 @@ pub(crate) struct UpstreamProvider {
     pub(crate) type_: String,
 }
 
+/// What the URL sets, of whatever login.
+pub(super) const PARAMETERS: [&str; 12] = [
+    "access_type",
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "nonce",
+    "pinniped_idp_name",
+    "pinniped_idp_type",
+    "redirect_uri",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+];
+
 /// The URL at which the user logs in.
 pub(crate) fn authorize_url(
     endpoint: &Url,
@@ -199,6 +215,8 @@ mod tests {
         assert_eq!(parameters["response_mode"], "form_post");
         assert_eq!(parameters["pinniped_idp_name"], "my ldap 🦭");
         assert_eq!(parameters["pinniped_idp_type"], "ldap");
+        let set = parameters.keys().filter(|name| *name != "prompt");
+        assert!(set.eq(PARAMETERS));
     }
 
     #[test]

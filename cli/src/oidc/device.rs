@@ -111,7 +111,10 @@ fn check_origins(device: &Url, token: &Url) -> Result<(), OidcError> {
         return Ok(());
     }
     let name = |url: &Url| url.origin().ascii_serialization();
-    Err(OidcError::ForeignDeviceEndpoint(name(device), name(token)))
+    Err(OidcError::ForeignDeviceEndpoint {
+        device: name(device),
+        token: name(token),
+    })
 }
 
 /// Asks until the user has decided, or the code has expired.

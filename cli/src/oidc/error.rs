@@ -4,7 +4,7 @@ mod remedy;
 
 use std::fmt;
 
-use haulout_https::{Answer, CallError, ClientError, foreign};
+use haulout_https::{Answer, CallError, ClientError, ProxyError, foreign};
 use haulout_jwt::keys::KeySetError;
 use haulout_jwt::verify::TokenError;
 use http::StatusCode;
@@ -15,6 +15,7 @@ use super::callback::Denied;
 use super::identity_providers::ChoiceError;
 use crate::after_colon;
 use crate::audit_id::{audit_hint, audit_id};
+use crate::console::repeats;
 
 /// What was being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,10 @@ pub(crate) enum OidcError {
     #[error("failed to {step}: {cause}; {}", remedy::of_fault(&cause.fault))]
     Call { step: Step, cause: CallError },
     #[error(
+        "failed to {step}: {cause}; set it right, or unset it, or have the issuer's host in NO_PROXY"
+    )]
+    Proxy { step: Step, cause: ProxyError },
+    #[error(
         "failed to {step}: {url} answered {status}; {}{}",
         remedy::of_status(*status),
         audit_hint("issuer", audit_id.as_deref())
@@ -102,18 +107,38 @@ pub(crate) enum OidcError {
         foreign(found)
     )]
     OtherIssuer { asked: String, found: String },
-    #[error("response_modes_supported in the issuer's discovery document is no list")]
+    #[error(
+        "response_modes_supported in the issuer's discovery document is no list; {}",
+        remedy::MEND
+    )]
     ResponseModes,
     #[error(
-        "the issuer \"{issuer}\" has its list of identity providers elsewhere, at \"{}\"; that is not trusted",
-        foreign(url)
+        "the issuer \"{issuer}\" has its list of identity providers elsewhere, at \"{}\"; that is not trusted; {}",
+        foreign(url),
+        remedy::MEND
     )]
     ForeignIdentityProviders { issuer: String, url: String },
-    #[error("failed to {step}: the answer has no {field}")]
+    #[error(
+        "the issuer \"{issuer}\" has its authorization_endpoint at {endpoint}, which is neither its own server nor that of its \
+         token_endpoint ({token_endpoint}); that is not trusted; check --issuer, and if it is right, the issuer's administrator has \
+         to serve both on one, or its answers with iss (RFC 9207) and authorization_response_iss_parameter_supported"
+    )]
+    ForeignAuthorizationEndpoint {
+        issuer: String,
+        endpoint: String,
+        token_endpoint: String,
+    },
+    #[error(
+        "the issuer's authorization_endpoint has a parameter \"{name}\" already, which a login sets; {}",
+        remedy::MEND
+    )]
+    EndpointParameter { name: &'static str },
+    #[error("failed to {step}: the answer has no {field}; {}", remedy::MEND)]
     Missing { step: Step, field: &'static str },
     #[error(
-        "failed to {step}: the answer has {field} \"{}\", not \"{expected}\"",
-        foreign(found)
+        "failed to {step}: the answer has {field} \"{}\", not \"{expected}\"; {}",
+        foreign(found),
+        remedy::MEND
     )]
     Unexpected {
         step: Step,
@@ -121,24 +146,42 @@ pub(crate) enum OidcError {
         found: String,
         expected: &'static str,
     },
-    #[error("failed to fetch the issuer's keys")]
-    Keys(#[source] KeySetError),
-    #[error("the issuer's ID token is not good")]
-    IdToken(#[source] TokenError),
+    /// There is no source here and below: the text has the cause, before what to do.
+    #[error(
+        "failed to fetch the issuer's keys: {}; {}",
+        crate::chain(.0),
+        remedy::MEND
+    )]
+    Keys(KeySetError),
+    #[error(
+        "the issuer's ID token is not good: {}; {}",
+        crate::chain(.0),
+        remedy::AGAIN
+    )]
+    IdToken(TokenError),
     #[error(
         "the issuer's ID token is not good by this computer's clock; check the date and time of both sides"
     )]
     Clock(#[source] TokenError),
-    #[error("the issuer's ID token has another nonce than this login")]
+    #[error(
+        "the issuer's ID token has another nonce than this login; {}",
+        remedy::AGAIN
+    )]
     Nonce,
-    #[error("the issuer's ID token is not for its access token: at_hash differs")]
+    #[error(
+        "the issuer's ID token is not for its access token: at_hash differs; {}",
+        remedy::AGAIN
+    )]
     AccessTokenHash,
     #[error("login failed with code \"{}\"{}", foreign(&.0.code), after_colon(&foreign(&.0.description)))]
     Denied(Denied),
-    #[error("missing or invalid state parameter")]
+    #[error(
+        "missing or invalid state parameter; paste the address that this login led to, or log in again"
+    )]
     State,
     #[error(
-        "the answer to the login is not of the issuer that was asked: iss is missing, or another"
+        "the answer to the login is not of the issuer that was asked: iss is missing, or another; {}",
+        remedy::AGAIN
     )]
     AnswerOfAnother,
     #[error(
@@ -150,16 +193,20 @@ pub(crate) enum OidcError {
         "the issuer lists no identity providers, so it is no Pinniped Supervisor, and gets no password; log in without cli_password"
     )]
     NoPasswordFlow,
-    #[error("error getting authorization: redirected to the wrong location")]
+    #[error(
+        "error getting authorization: redirected to the wrong location; {}",
+        remedy::MEND
+    )]
     RedirectedElsewhere,
     #[error("user name and password cannot hold control characters")]
     NoHeader,
     #[error("the issuer offers no device code flow; leave out --flow=device_code")]
     NoDeviceEndpoint,
     #[error(
-        "the issuer's device_authorization_endpoint and token_endpoint are not on one server ({0}, {1}); that is not trusted"
+        "the issuer's device_authorization_endpoint and token_endpoint are not on one server ({device}, {token}); that is not trusted; {}",
+        remedy::MEND
     )]
-    ForeignDeviceEndpoint(String, String),
+    ForeignDeviceEndpoint { device: String, token: String },
     #[error("the device code was not confirmed in time; log in again")]
     DeviceCodeExpired,
     #[error(transparent)]
@@ -209,8 +256,9 @@ impl From<TokenError> for OidcError {
     }
 }
 
-/// The error that an answer other than success is: RFC 6749, 5.2 where it is that.
-pub(crate) fn refused(step: Step, url: &Url, answer: &Answer) -> OidcError {
+/// The error that an answer other than success is: RFC 6749, 5.2 where it is that. What of it repeats one of `secrets`, which were
+/// sent, is left out.
+pub(crate) fn refused(step: Step, url: &Url, answer: &Answer, secrets: &[&str]) -> OidcError {
     #[derive(Deserialize)]
     struct Body {
         error: String,
@@ -220,15 +268,18 @@ pub(crate) fn refused(step: Step, url: &Url, answer: &Answer) -> OidcError {
     let url = place(url);
     let audit_id = audit_id(&answer.headers).map(str::to_owned);
     match serde_json::from_slice::<Body>(&answer.body) {
-        Ok(body) => OidcError::Refused {
+        Ok(body) if !repeats(&body.error, secrets) => OidcError::Refused {
             step,
             url,
             code: foreign(&body.error),
-            description: foreign(&body.error_description),
+            description: match repeats(&body.error_description, secrets) {
+                true => String::new(),
+                false => foreign(&body.error_description),
+            },
             audit_id,
         },
         // What else it says may repeat what was sent.
-        Err(_) => OidcError::Status {
+        _ => OidcError::Status {
             step,
             url,
             status: answer.status,
@@ -268,6 +319,33 @@ mod tests {
             "failed to ask for a device code: the answer of https://login.example.com/device cannot be read: Data error in line 1, \
              column 13; its administrator has to know"
         );
+    }
+
+    #[test]
+    fn a_refusal_that_repeats_what_was_sent_is_told_without_it() {
+        let url = Url::parse("https://login.example.com/token").unwrap();
+        for (error, description, expected) in [
+            (
+                "invalid_grant",
+                "old",
+                "refused with \"invalid_grant\": old; try again",
+            ),
+            (
+                "invalid_grant",
+                "s3 is old",
+                "refused with \"invalid_grant\"; try again",
+            ),
+            ("s3", "old", "answered 400 Bad Request"),
+        ] {
+            let body = serde_json::json!({"error": error, "error_description": description});
+            let answer = Answer {
+                status: StatusCode::BAD_REQUEST,
+                headers: http::HeaderMap::new(),
+                body: body.to_string().into(),
+            };
+            let text = refused(Step::Refresh, &url, &answer, &["", "s3"]).to_string();
+            assert!(text.contains(expected) && !text.contains("s3"), "{text}");
+        }
     }
 
     #[test]

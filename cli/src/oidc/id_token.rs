@@ -33,7 +33,7 @@ pub(crate) async fn keys(
 ) -> Result<KeySet, OidcError> {
     let answer = client.get(Step::Keys, &provider.jwks_uri).await?;
     if answer.status != StatusCode::OK {
-        return Err(refused(Step::Keys, &provider.jwks_uri, &answer));
+        return Err(refused(Step::Keys, &provider.jwks_uri, &answer, &[]));
     }
     KeySet::parse(&answer.body).map_err(OidcError::Keys)
 }

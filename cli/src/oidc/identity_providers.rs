@@ -107,7 +107,7 @@ pub(crate) async fn list(
     let url = url.ok_or(ChoiceError::NoSupervisor)?;
     let answer = client.get(step, &url).await?;
     if answer.status != StatusCode::OK {
-        return Err(refused(step, &url, &answer));
+        return Err(refused(step, &url, &answer, &[]));
     }
     serde_json::from_slice(&answer.body).map_err(|cause| unreadable(step, &url, cause))
 }

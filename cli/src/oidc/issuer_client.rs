@@ -38,6 +38,7 @@ impl<'a> IssuerClient<'a> {
         headers: HeaderMap,
         secrets: &[&str],
     ) -> Result<Answer, OidcError> {
+        self.tell_proxy(step, url)?;
         let answer = self.https.get(url.clone(), headers).await;
         self.told(step, &Method::GET, url, answer, secrets)
     }
@@ -51,8 +52,19 @@ impl<'a> IssuerClient<'a> {
         body: String,
         secrets: &[&str],
     ) -> Result<Answer, OidcError> {
+        self.tell_proxy(step, url)?;
         let answer = self.https.post_form(url.clone(), headers, body).await;
         self.told(step, &Method::POST, url, answer, secrets)
+    }
+
+    /// Tells of the proxy on the way, which has to be one that can be used.
+    fn tell_proxy(&self, step: Step, url: &Url) -> Result<(), OidcError> {
+        let proxy = self.https.proxy_to(url);
+        let proxy = proxy.map_err(|cause| OidcError::Proxy { step, cause })?;
+        if let Some(proxy) = proxy {
+            self.console.debug(|| format!("{step}: by way of {proxy}"));
+        }
+        Ok(())
     }
 
     fn told(
@@ -65,9 +77,6 @@ impl<'a> IssuerClient<'a> {
     ) -> Result<Answer, OidcError> {
         match &answer {
             Ok(answer) => {
-                if let Some(proxy) = self.https.proxy_to(url) {
-                    self.console.debug(|| format!("{step}: by way of {proxy}"));
-                }
                 let call = (method, &place(url) as &dyn std::fmt::Display);
                 let id = failed_audit_id(answer);
                 self.console.debug_answer(&step, call, answer.status, id);

@@ -8,6 +8,7 @@ use super::authorization::Attempt;
 use super::callback::Denied;
 use super::error::Step;
 use super::{IssuerClient, OidcError};
+use crate::console::repeats;
 
 const USERNAME: HeaderName = HeaderName::from_static("pinniped-username");
 const PASSWORD: HeaderName = HeaderName::from_static("pinniped-password");
@@ -47,15 +48,17 @@ pub(crate) async fn authorize(
     let answer = answer.await?;
     let location = answer.headers.get(header::LOCATION);
     let location = location.and_then(|value| value.to_str().ok());
-    read(answer.status, location, attempt, redirect_uri)
+    read(answer.status, location, attempt, redirect_uri, &secrets)
 }
 
-/// The code in the redirect, if it is the answer to this attempt.
+/// The code in the redirect, if it is the answer to this attempt. What of a refusal repeats one of `secrets`, which were sent, is
+/// left out.
 fn read(
     status: StatusCode,
     location: Option<&str>,
     attempt: &Attempt,
     redirect_uri: &str,
+    secrets: &[&str],
 ) -> Result<SecretString, OidcError> {
     if !matches!(status, StatusCode::FOUND | StatusCode::SEE_OTHER) {
         return Err(OidcError::NotRedirected(status));
@@ -78,7 +81,10 @@ fn read(
         return Err(OidcError::AnswerOfAnother);
     }
     if let Some(code) = value("error") {
-        let description = value("error_description").unwrap_or_default();
+        let shown = |text: &String| !repeats(text, secrets);
+        let code = Some(code).filter(shown).unwrap_or_default();
+        let description = value("error_description").filter(shown);
+        let description = description.unwrap_or_default();
         return Err(OidcError::Denied(Denied { code, description }));
     }
     if !value("state").is_some_and(|state| attempt.is_state(&state)) {
@@ -101,7 +107,7 @@ mod tests {
     fn read_from(status: u16, location: &str) -> Result<String, String> {
         let attempt = Attempt::new(&[7; RANDOM_BYTES]);
         let status = StatusCode::from_u16(status).map_err(|error| error.to_string())?;
-        let code = read(status, Some(location), &attempt, REDIRECT_URI);
+        let code = read(status, Some(location), &attempt, REDIRECT_URI, &["hunter2"]);
         code.map(|code| code.expose_secret().to_owned())
             .map_err(|error| error.to_string())
     }
@@ -123,8 +129,31 @@ mod tests {
         for port in [0, 80, 8080] {
             let redirect_uri = format!("http://127.0.0.1:{port}/callback");
             let location = format!("{redirect_uri}?code=c&state={state}");
-            let code = read(StatusCode::FOUND, Some(&location), &attempt, &redirect_uri);
+            let code = read(
+                StatusCode::FOUND,
+                Some(&location),
+                &attempt,
+                &redirect_uri,
+                &[],
+            );
             assert!(code.is_ok(), "{port}: {code:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_repeats_the_password_is_told_without_it() {
+        for (answer, expected) in [
+            (
+                "error=access_denied&error_description=it%20is%20not%20hunter2",
+                "login failed with code \"access_denied\"",
+            ),
+            (
+                "error=hunter2&error_description=wrong",
+                "login failed with code \"\": wrong",
+            ),
+        ] {
+            let error = read_from(302, &format!("{REDIRECT_URI}?{answer}")).unwrap_err();
+            assert_eq!(error, expected);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What an issuer offers: OpenID Connect Discovery 1.0, RFC 8414, RFC 8628, and Pinniped's own list of identity providers.
 
+mod authorization_endpoint;
+
 use haulout_jwt::discovery::discovery_url;
 use http::StatusCode;
 use serde::Deserialize;
@@ -79,7 +81,7 @@ pub(crate) async fn discover(
     })?;
     let answer = client.get(Step::Discovery, &url).await?;
     if answer.status != StatusCode::OK {
-        return Err(refused(Step::Discovery, &url, &answer));
+        return Err(refused(Step::Discovery, &url, &answer, &[]));
     }
     let document = serde_json::from_slice(&answer.body);
     read(
@@ -114,12 +116,16 @@ fn read(issuer: &str, document: Document) -> Result<Provider, OidcError> {
             url: url.to_string(),
         });
     }
+    let authorization_endpoint =
+        optional("authorization_endpoint", &document.authorization_endpoint)?;
+    let token_endpoint = https("token_endpoint", &document.token_endpoint)?;
+    let names_itself = document.authorization_response_iss_parameter_supported;
+    if let Some(endpoint) = &authorization_endpoint {
+        authorization_endpoint::check(endpoint, issuer, &token_endpoint, names_itself)?;
+    }
     Ok(Provider {
-        authorization_endpoint: optional(
-            "authorization_endpoint",
-            &document.authorization_endpoint,
-        )?,
-        token_endpoint: https("token_endpoint", &document.token_endpoint)?,
+        authorization_endpoint,
+        token_endpoint,
         jwks_uri: https("jwks_uri", &document.jwks_uri)?,
         device_authorization_endpoint: optional(
             "device_authorization_endpoint",
@@ -127,7 +133,7 @@ fn read(issuer: &str, document: Document) -> Result<Provider, OidcError> {
         )?,
         revocation_endpoint: optional("revocation_endpoint", &document.revocation_endpoint)?,
         offers_form_post,
-        names_itself: document.authorization_response_iss_parameter_supported,
+        names_itself,
         scopes_supported: document.scopes_supported,
         token_endpoint_auth_methods_supported: document.token_endpoint_auth_methods_supported,
         identity_providers_endpoint,
@@ -242,6 +248,20 @@ mod tests {
                 "token_endpoint",
             ),
             (with("token_endpoint", json!("")), "token_endpoint"),
+            (
+                with(
+                    "authorization_endpoint",
+                    json!("https://other.example.com/a"),
+                ),
+                "https://other.example.com",
+            ),
+            (
+                with(
+                    "authorization_endpoint",
+                    json!("https://login.example.com/a?state=s"),
+                ),
+                "\"state\"",
+            ),
             (
                 with("jwks_uri", json!("ftp://login.example.com/k")),
                 "jwks_uri",

@@ -200,7 +200,7 @@ impl TokenEndpoint<'_> {
         let answer = answer.await?;
         match answer.status {
             StatusCode::OK => Ok(answer),
-            _ => Err(refused(step, url, &answer)),
+            _ => Err(refused(step, url, &answer, &secrets)),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::body::{BodyError, read_body};
 use crate::connection::{self, ConnectionError};
 use crate::error::{CallError, CallFault, ClientError};
 use crate::lookup::Resolver;
-use crate::proxy::{Proxy, ProxyRules};
+use crate::proxy::{Proxy, ProxyError, ProxyRules};
 use crate::tls::{TrustRoots, client_config};
 
 /// Longest time that connecting may take.
@@ -133,7 +133,10 @@ impl HttpsClient {
     }
 
     /// The proxy on the way to `url`.
-    pub fn proxy_to(&self, url: &Url) -> Option<Proxy> {
+    ///
+    /// # Errors
+    /// As [`ProxyRules::proxy_to`]; a call would be of no use.
+    pub fn proxy_to(&self, url: &Url) -> Result<Option<Proxy>, ProxyError> {
         self.proxies.proxy_to(url)
     }
 
@@ -149,7 +152,7 @@ impl HttpsClient {
         let url = request.url().clone();
         self.answer(request).await.map_err(|error| {
             let fault = CallFault::new(error, self.limits.time);
-            let proxy = self.proxies.proxy_to(&url);
+            let proxy = self.proxies.proxy_to(&url).ok().flatten();
             CallError::new(verb, url, proxy.as_ref(), fault)
         })
     }

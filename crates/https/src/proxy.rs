@@ -31,7 +31,7 @@ impl fmt::Display for Proxy {
 /// No proxy can be found in a variable. Its value is not repeated: it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the variable {0} is not the URL of an HTTP proxy, for example http://proxy.example.com:3128; correct it in the webhook's Deployment"
+    "the variable {0} is not the URL of an HTTP proxy, for example http://proxy.example.com:3128"
 )]
 pub struct ProxyError(&'static str);
 
@@ -58,6 +58,11 @@ impl ProxyRules {
             _ => (https_name, https),
         };
         let is_unusable = !proxy.is_empty() && !is_http_proxy(&proxy);
+        // One that cannot be used stands between us and the same servers as one that can.
+        let proxy = match is_unusable {
+            true => "http://unusable.invalid".to_owned(),
+            false => proxy,
+        };
         Self {
             matcher: Matcher::builder().https(proxy).no(exempt).build(),
             variable: name,
@@ -68,16 +73,23 @@ impl ProxyRules {
     /// Whether a proxy stands between us and `url`.
     ///
     /// # Errors
-    /// A proxy is configured in a way that the client cannot use, so that it would call directly.
+    /// As [`Self::proxy_to`].
     pub fn apply_to(&self, url: &Url) -> Result<bool, ProxyError> {
-        match self.is_unusable {
-            true => Err(ProxyError(self.variable)),
-            false => Ok(self.proxy_to(url).is_some()),
-        }
+        Ok(self.proxy_to(url)?.is_some())
     }
 
     /// The proxy between us and `url`; none where the client would call directly.
-    pub fn proxy_to(&self, url: &Url) -> Option<Proxy> {
+    ///
+    /// # Errors
+    /// A proxy is configured in a way that the client cannot use, and `url` is not exempt from it.
+    pub fn proxy_to(&self, url: &Url) -> Result<Option<Proxy>, ProxyError> {
+        match self.applying_to(url) {
+            Some(_) if self.is_unusable => Err(ProxyError(self.variable)),
+            proxy => Ok(proxy),
+        }
+    }
+
+    fn applying_to(&self, url: &Url) -> Option<Proxy> {
         let target = url.as_str().parse().ok()?;
         let proxy = self.matcher.intercept(&target)?;
         let uri = proxy.uri();
@@ -86,7 +98,7 @@ impl ProxyRules {
         let host = authority
             .rsplit_once('@')
             .map_or(authority, |(_, host)| host);
-        (!self.is_unusable).then(|| Proxy {
+        Some(Proxy {
             url: format!("{}://{host}", uri.scheme_str().unwrap_or("http")),
             variable: self.variable,
         })
@@ -183,8 +195,12 @@ mod tests {
         ] {
             assert_eq!(judge(&set, url), Ok(applies), "{url}");
         }
-        let everything = [("HTTPS_PROXY", "proxy"), ("no_proxy", "*")];
-        assert_eq!(judge(&everything, "https://example.com/"), Ok(false));
+        for proxy in ["proxy", "socks5://proxy"] {
+            for exempt in ["*", "example.com"] {
+                let set = [("HTTPS_PROXY", proxy), ("no_proxy", exempt)];
+                assert_eq!(judge(&set, "https://example.com/"), Ok(false), "{set:?}");
+            }
+        }
     }
 
     #[test]
@@ -200,13 +216,13 @@ mod tests {
                 vec![("all_proxy", "us:hunter@2@proxy:3128")],
                 Some("the proxy http://proxy:3128 (all_proxy)"),
             ),
-            (vec![("HTTPS_PROXY", "socks5://us:hunter2@proxy")], None),
             (
                 vec![("HTTPS_PROXY", "proxy"), ("NO_PROXY", "example.com")],
                 None,
             ),
         ] {
-            let told = rules(&set).proxy_to(&url).map(|proxy| proxy.to_string());
+            let told = rules(&set).proxy_to(&url).unwrap();
+            let told = told.map(|proxy| proxy.to_string());
             assert_eq!(told.as_deref(), expected, "{set:?}");
         }
     }

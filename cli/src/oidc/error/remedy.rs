@@ -10,6 +10,11 @@ use crate::transport::TransportFault;
 /// Several commands get here, and their flags for it have several names.
 const IS_ISSUER: &str = "is that the URL of an OIDC issuer?";
 
+/// Where the issuer is at fault at each login.
+pub(super) const MEND: &str = "the issuer's administrator has to mend it";
+/// Where it may have been this login alone.
+pub(super) const AGAIN: &str = "log in again; if it stays so, tell the issuer's administrator";
+
 /// Where no whole answer came.
 pub(super) fn of_fault(fault: &CallFault) -> &'static str {
     match fault {
@@ -84,7 +89,112 @@ pub(super) fn of_code(code: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use haulout_jwt::keys::KeySetError;
+    use haulout_jwt::verify::TokenError;
+
     use super::*;
+    use crate::oidc::OidcError;
+
+    /// Whether the text itself has to say what to do. A variant that is new is named here, and then in the table below.
+    fn has_remedy(error: &OidcError) -> bool {
+        match error {
+            OidcError::OtherIssuer { .. }
+            | OidcError::ResponseModes
+            | OidcError::ForeignIdentityProviders { .. }
+            | OidcError::ForeignAuthorizationEndpoint { .. }
+            | OidcError::EndpointParameter { .. }
+            | OidcError::Missing { .. }
+            | OidcError::Unexpected { .. }
+            | OidcError::Proxy { .. }
+            | OidcError::Call { .. }
+            | OidcError::Status { .. }
+            | OidcError::Document { .. }
+            | OidcError::Keys(_)
+            | OidcError::IdToken(_)
+            | OidcError::Clock(_)
+            | OidcError::Nonce
+            | OidcError::AccessTokenHash
+            | OidcError::State
+            | OidcError::AnswerOfAnother
+            | OidcError::NotRedirected(_)
+            | OidcError::NoPasswordFlow
+            | OidcError::RedirectedElsewhere
+            | OidcError::NoDeviceEndpoint
+            | OidcError::ForeignDeviceEndpoint { .. }
+            | OidcError::DeviceCodeExpired => true,
+            // The rule is the remedy, the issuer's own words tell it, or the cause does.
+            OidcError::NoUrl { .. }
+            | OidcError::NotHttps { .. }
+            | OidcError::NoHeader
+            | OidcError::Refused { .. }
+            | OidcError::Denied(_)
+            | OidcError::Client(_)
+            | OidcError::Choice(_) => false,
+        }
+    }
+
+    #[test]
+    fn each_text_says_what_to_do() {
+        let text = || "x".to_owned();
+        let step = Step::Password;
+        for error in [
+            OidcError::OtherIssuer {
+                asked: text(),
+                found: text(),
+            },
+            OidcError::ResponseModes,
+            OidcError::ForeignIdentityProviders {
+                issuer: text(),
+                url: text(),
+            },
+            OidcError::ForeignAuthorizationEndpoint {
+                issuer: text(),
+                endpoint: text(),
+                token_endpoint: text(),
+            },
+            OidcError::EndpointParameter { name: "state" },
+            OidcError::Missing {
+                step,
+                field: "code",
+            },
+            OidcError::Unexpected {
+                step,
+                field: "token_type",
+                found: text(),
+                expected: "N_A",
+            },
+            OidcError::Status {
+                step,
+                url: text(),
+                status: StatusCode::NOT_FOUND,
+                audit_id: None,
+            },
+            OidcError::Document {
+                step,
+                url: text(),
+                cause: serde_json::from_str::<u64>("x").unwrap_err(),
+            },
+            OidcError::Keys(KeySetError::TooMany(1000)),
+            OidcError::IdToken(TokenError::NotJwt),
+            OidcError::Clock(TokenError::ClockUnset),
+            OidcError::Nonce,
+            OidcError::AccessTokenHash,
+            OidcError::State,
+            OidcError::AnswerOfAnother,
+            OidcError::NotRedirected(StatusCode::OK),
+            OidcError::NoPasswordFlow,
+            OidcError::RedirectedElsewhere,
+            OidcError::NoDeviceEndpoint,
+            OidcError::ForeignDeviceEndpoint {
+                device: text(),
+                token: text(),
+            },
+            OidcError::DeviceCodeExpired,
+        ] {
+            let text = error.to_string();
+            assert!(has_remedy(&error) && text.contains("; "), "{text}");
+        }
+    }
 
     #[test]
     fn each_failure_has_something_to_do_about_it() {

@@ -1,9 +1,9 @@
 //! Failures of an issuer, and of what stands between: each names the step, the address, the cause, and what to do.
 
-use std::net::TcpListener;
-
 use haulout_tests::supervisor::{AUDIT_ID, Behaviour, MACHINE, PASSWORD};
+use serde_json::json;
 
+use super::processes::end;
 use super::{Site, assert_fails};
 use crate::Machine;
 use crate::server::{Server, with_headers};
@@ -42,9 +42,7 @@ async fn certificate_of_an_unknown_ca_names_the_flag_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn issuer_that_is_away_is_named() {
     let site = Site::new(Behaviour::default()).await;
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = closed.local_addr().unwrap();
-    drop(closed);
+    let address = "127.0.0.1:1";
     let issuer = format!("--issuer=https://{address}");
     let outcome = site
         .run_flags(&["login", "oidc", &issuer, &site.ca_flag()])
@@ -120,5 +118,60 @@ async fn clock_that_is_ahead_is_what_to_look_at() {
     // Both times are told.
     for time in ["2026-11-18", "2026-11-19"] {
         assert_fails(&outcome, 1, time);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuer_that_sends_users_to_anothers_page_is_refused() {
+    let site = Site::new(Behaviour::default()).await;
+    site.supervisor.behaviour().discovery =
+        json!({"authorization_endpoint": "https://127.0.0.1:1/authorize"});
+    let outcome = site.run(&[]).await;
+    let expected = format!(
+        "{BEFORE}the issuer \"{}\" has its authorization_endpoint at https://127.0.0.1:1, which",
+        site.supervisor.url()
+    );
+    assert_fails(&outcome, 1, &expected);
+    assert_fails(&outcome, 1, "; check --issuer, and if it is right, ");
+}
+
+/// The password of the proxy is not repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn proxy_that_cannot_be_used_is_named_by_its_variable() {
+    let site = Site::new(Behaviour::default()).await;
+    let exchange = [
+        "login",
+        "static",
+        "--token=t",
+        "--enable-concierge",
+        "--concierge-authenticator-type=jwt",
+        "--concierge-authenticator-name=n",
+        "--concierge-endpoint=https://127.0.0.1:1",
+    ];
+    let catalogue = ["kubeconfig", "--from=https://127.0.0.1:1/c.yaml"];
+    for (flags, before, after) in [
+        (
+            site.flags(&[]),
+            "failed to read the issuer's discovery document: ",
+            "; set it right, or unset it, or have the issuer's host in NO_PROXY\n",
+        ),
+        (
+            exchange.map(str::to_owned).into(),
+            "could not login: ",
+            "; set it right, or unset it, or have the cluster's host in NO_PROXY\n",
+        ),
+        (
+            catalogue.map(str::to_owned).into(),
+            "failed to get the catalogue: ",
+            "; set it right, or unset it, or have the host of --from in NO_PROXY\n",
+        ),
+    ] {
+        let mut command = site.command(&flags);
+        command.env("HTTPS_PROXY", "socks5://us:hunter2@127.0.0.1:1");
+        let outcome = end(command.spawn().unwrap());
+        let fact = "the variable HTTPS_PROXY is not the URL of an HTTP proxy";
+        assert_fails(&outcome, 1, &format!("{before}{fact}"));
+        assert_fails(&outcome, 1, after);
+        assert!(!outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
     }
 }

@@ -28,7 +28,9 @@ pub enum EndpointError {
     #[error("spec.endpoint URL {0} has invalid scheme, require 'https'")]
     Scheme(String),
     /// Whether a proxy is to be used cannot be told.
-    #[error("spec.endpoint URL is valid, but which proxy applies to it cannot be determined: {0}")]
+    #[error(
+        "spec.endpoint URL is valid, but which proxy applies to it cannot be determined: {0}; correct it in the webhook's Deployment"
+    )]
     Proxy(ProxyError),
 }
 
@@ -171,5 +173,6 @@ mod tests {
             message.contains("HTTPS_PROXY") && !message.contains("hunter2"),
             "{message}"
         );
+        assert!(message.ends_with("; correct it in the webhook's Deployment"));
     }
 }
