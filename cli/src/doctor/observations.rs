@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use super::claims::{Claims, ClaimsError};
+use crate::cluster::CredentialFault;
 
 /// Everything that is judged.
 #[derive(Clone, Debug)]
@@ -101,7 +102,7 @@ pub(super) enum Unreachable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AccountFault {
     /// There are no credentials, as when the plugin fails; why.
-    NoCredentials(String),
+    NoCredentials(CredentialFault),
     /// 401.
     NotAccepted,
     Other(String),

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::judge;
+use crate::cluster::CredentialFault;
 use crate::doctor::claims::Claims;
 use crate::doctor::observations::{
     AccountFault, Answer, Authenticator, Body, ControllerManagers, Issuer, Objects, Observations,
