@@ -25,6 +25,7 @@ use crate::document::EncodeError;
 use crate::kubeconfig_file::{
     Entry, INSTALL_HINT, Output, OutputError, Plugin, own_path, plugin_command, to_yaml,
 };
+use crate::oidc::place;
 use crate::runtime::{RuntimeError, block_on};
 use crate::transport::TransportFault;
 
@@ -72,9 +73,9 @@ pub(crate) enum CatalogueError {
     #[error("failed to set up the client for the catalogue")]
     Client(#[source] Box<ClientError>),
     #[error(
-        "{url} answers {status}; a catalogue is taken only from where --from points, without redirects or a login"
+        "{place} answers {status}; a catalogue is taken only from where --from points, without redirects or a login"
     )]
-    Status { url: Url, status: StatusCode },
+    Status { place: String, status: StatusCode },
     #[error("the catalogue {from} cannot be used")]
     Clusters { from: String, source: ClustersError },
     #[error(transparent)]
@@ -107,20 +108,19 @@ pub(crate) fn run(
     let command = plugin_command(flags.command.as_deref(), own_path);
     let command = command.map_err(CatalogueError::OwnPath)?;
     let output = Output::open(flags.output.as_deref(), stdout)?;
+    let from = source.to_string();
     let text = read(source, flags, environment, stdin)?;
-    console.debug(|| format!("read the catalogue {}: {} bytes", flags.from, text.len()));
-    let clusters = clusters::read(&text).map_err(|source| CatalogueError::Clusters {
-        from: flags.from.clone(),
-        source,
-    })?;
+    console.debug(|| format!("read the catalogue {from}: {} bytes", text.len()));
+    let clusters =
+        clusters::read(&text).map_err(|source| CatalogueError::Clusters { from, source })?;
     let clusters = clusters::choose(clusters, &flags.cluster)?;
     let told: Vec<_> = clusters
         .iter()
         .map(|cluster| format!("{}: {}", cluster.name, cluster.told))
         .collect();
     let entries = clusters.into_iter().map(|cluster| Entry {
-        cluster_name: cluster.name.clone(),
-        user_name: cluster.name.clone(),
+        cluster_name: entry_name(&cluster.name),
+        user_name: entry_name(&cluster.name),
         context_name: cluster.name,
         cluster: cluster.cluster,
         namespace: cluster.namespace,
@@ -138,6 +138,12 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// Name of a cluster and its user in the kubeconfig. Of files that are read together, kubectl takes the first entry of a name: a
+/// cluster that has the name of the reader's own user would get the credentials of that one.
+fn entry_name(name: &str) -> String {
+    format!("haulout:{name}")
+}
+
 /// The text of the catalogue.
 fn read(
     source: Source,
@@ -145,8 +151,9 @@ fn read(
     environment: Environment<'_>,
     stdin: &mut dyn io::Read,
 ) -> Result<String, CatalogueError> {
+    let from = source.to_string();
     let unreadable = |source: io::Error| {
-        let from = flags.from.clone();
+        let from = from.clone();
         match source.kind() {
             io::ErrorKind::NotFound => CatalogueError::NoFile(from),
             _ => CatalogueError::Read { from, source },
@@ -210,11 +217,11 @@ async fn get(roots: &TrustRoots, url: Url) -> Result<String, CatalogueError> {
         cause: Box::new(error),
     })?;
     if !answer.status.is_success() {
-        let status = answer.status;
-        return Err(CatalogueError::Status { url, status });
+        let (place, status) = (place(&url), answer.status);
+        return Err(CatalogueError::Status { place, status });
     }
     String::from_utf8(answer.body).map_err(|_| CatalogueError::Read {
-        from: url.to_string(),
+        from: place(&url),
         source: io::ErrorKind::InvalidData.into(),
     })
 }

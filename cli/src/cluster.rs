@@ -4,6 +4,7 @@ mod call_fault;
 mod context;
 mod error;
 mod kubeconfig;
+mod plugin;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::runtime::block_on;
 
 use call_fault::CallFault;
 pub(crate) use context::{ContextFault, FoundContext, find_context};
-pub(crate) use error::ClusterError;
+pub(crate) use error::{ClusterError, CredentialFault};
 use error::{credential_fault, file_fault};
 pub(crate) use kubeconfig::{NamedCluster, shown_server};
 
@@ -71,6 +72,7 @@ impl Cluster {
 
     /// Runs the credential plugin of the kubeconfig, if it has one.
     pub(crate) fn connect(mut config: Config) -> Result<Self, ClusterError> {
+        kubeconfig::check(&config)?;
         // Whoever calls ends the call before, and says so; only `whoami --timeout=0` waits for this.
         config.connect_timeout = Some(2 * CALL_TIMEOUT);
         // It would try again for half a minute at an answer that is the cause.
@@ -79,6 +81,8 @@ impl Cluster {
             // As kubectl: no credentials go where anybody can read them.
             config.auth_info = AuthInfo::default();
         }
+        plugin::log_in(&mut config.auth_info).map_err(ClusterError::Credentials)?;
+        kubeconfig::check(&config)?;
         let client = connect(config.clone())?;
         Ok(Self {
             client,
@@ -146,8 +150,7 @@ impl Cluster {
 
     /// Why a call for `what` failed.
     pub(crate) fn error(&self, what: &'static str, error: kube::Error) -> ClusterError {
-        let plugin = self.config.auth_info.exec.as_ref();
-        ClusterError::of_call(what, self.place(), plugin, error)
+        ClusterError::of_call(what, self.place(), error)
     }
 
     /// All objects that `api` has with this label selector; none where the kind does not exist.
@@ -227,11 +230,10 @@ impl Cluster {
 }
 
 fn connect(config: Config) -> Result<Client, ClusterError> {
-    let plugin = config.auth_info.exec.clone();
     let builder = ClientBuilder::try_from(config).map_err(|error| {
-        let credentials = credential_fault(&error, plugin.as_ref()).map(ClusterError::Credentials);
+        let credentials = credential_fault(&error).map(ClusterError::Credentials);
         let fault = credentials.or_else(|| file_fault(&error));
-        fault.unwrap_or_else(|| ClusterError::Client(Box::new(error)))
+        fault.unwrap_or_else(|| ClusterError::of_client(error))
     })?;
     let limit = MapResponseLayer::new(|answer: Response<Box<DynBody>>| {
         answer.map(|body| Limited::new(body, MAX_BYTES))

@@ -97,30 +97,32 @@ pub(crate) fn run(
     let stanza = flags.context();
     let stanza = stanza.map(|context| ExecStanza::of(&context, environment));
     let stanza = stanza.transpose()?;
-    let variable = |name: &str| match &stanza {
+    let of_login = |name: &str| match &stanza {
         Some(stanza) => stanza.variable(name, environment),
         None => environment(name),
     };
-    let environment: Environment<'_> = &variable;
     let wanted = Wanted::of(flags, stanza.as_ref().map(|stanza| &*stanza.login))?;
-    let credentials = CredentialCache::chosen(wanted.credential_cache, environment);
+    // What is wrong with the command line is told before anything is forgotten.
+    let ca = CaBundle::from_flags(wanted.ca)?;
+    let secret = wanted
+        .client_secret_env
+        .map(|variable| secret_of("--client-secret-env", variable, &of_login));
+    let secret = secret.transpose()?;
+    let credentials = CredentialCache::chosen(wanted.credential_cache, &of_login);
     let cleared = credentials.map_or(Ok(false), |cache| {
         if flags.credential_cache.is_some() {
             warn_if_missing("credential", cache.path(), console);
         }
         cache.clear().map(|()| true)
     });
-    let ca = CaBundle::from_flags(wanted.ca)?;
-    let variable = wanted.client_secret_env;
-    let secret = variable.map(|variable| secret_of("--client-secret-env", variable, environment));
     let issuers = Issuers {
         may_name_more: stanza.is_none() && !flags.forget,
         keeps_others: !flags.forget,
         roots: CaBundle::trust_roots(ca.as_ref()),
-        secret: secret.transpose()?,
+        secret,
         console,
     };
-    let sessions = SessionCache::chosen(wanted.session_cache, environment, &issuers.roots);
+    let sessions = SessionCache::chosen(wanted.session_cache, &of_login, &issuers.roots);
     let ended = match sessions {
         Some(cache) => {
             let named = flags.session_cache.as_deref();

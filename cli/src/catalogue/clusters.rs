@@ -202,9 +202,12 @@ fn check_arguments(arguments: &[String], server: &str) -> Result<(bool, String),
     let all = all.chain(arguments.iter().map(String::as_str));
     let parsed = Arguments::try_parse_from(all)
         .map_err(|error| FieldFault::NotUnderstood(complaint(&error.render().to_string())))?;
-    let door = |concierge: &ConciergeFlags| match concierge.enable_concierge {
-        true => concierge.concierge_endpoint.clone(),
-        false => server.to_owned(),
+    let target = |concierge: &ConciergeFlags| {
+        let door = concierge.concierge_endpoint.as_str();
+        match concierge.enable_concierge && Url::parse(door) != Url::parse(server) {
+            true => format!("{server}, by way of {door}"),
+            false => server.to_owned(),
+        }
     };
     Ok(match &parsed.command {
         Command::Login(Login::Oidc(login)) => {
@@ -219,9 +222,17 @@ fn check_arguments(arguments: &[String], server: &str) -> Result<(bool, String),
             refuse_credential_file(login.credential_cache.as_deref())?;
             check_concierge(&login.concierge)?;
             let secret = login.client_secret_env.as_ref();
-            let secret = secret.map_or_else(String::new, |variable| format!(" with ${variable}"));
-            let (issuer, door) = (&login.issuer, door(&login.concierge));
-            (true, format!("logs in at {issuer}{secret}, for {door}"))
+            let secret = secret.map(|variable| format!("${variable}"));
+            let has_ca = !login.ca.ca_bundle_data.is_empty();
+            // Who holds one of them may pose as any issuer.
+            let ca = has_ca.then(|| "the catalogue's own CA certificates".to_owned());
+            let with: Vec<_> = [ca, secret].into_iter().flatten().collect();
+            let with = match with.is_empty() {
+                true => String::new(),
+                false => format!(" with {}", with.join(" and ")),
+            };
+            let (issuer, target) = (&login.issuer, target(&login.concierge));
+            (true, format!("logs in at {issuer}{with}, for {target}"))
         }
         Command::Login(Login::Static(login)) => {
             let has_token = !login.token.is_empty();
@@ -230,8 +241,8 @@ fn check_arguments(arguments: &[String], server: &str) -> Result<(bool, String),
             refuse(has_token, "token", instead)?;
             refuse_credential_file(login.credential_cache.as_deref())?;
             check_concierge(&login.concierge)?;
-            let (variable, door) = (&login.token_env, door(&login.concierge));
-            (false, format!("sends ${variable} to {door}"))
+            let (variable, target) = (&login.token_env, target(&login.concierge));
+            (false, format!("sends ${variable} to {target}"))
         }
         _ => return Err(FieldFault::NoLogin),
     })

@@ -1,6 +1,10 @@
 //! Where a catalogue is.
 
+use std::fmt;
+
 use url::Url;
+
+use crate::oidc::place;
 
 /// What `--from` names.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +67,18 @@ impl Source {
             "" => Err(SourceError::Empty),
             "-" => Ok(Self::Stdin),
             path => Ok(Self::File(path.to_owned())),
+        }
+    }
+}
+
+/// As messages name it.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(&place(url)),
+            Self::ConfigMap { namespace, name } => write!(f, "configmap/{namespace}/{name}"),
+            Self::File(path) => f.write_str(path),
+            Self::Stdin => f.write_str("-"),
         }
     }
 }

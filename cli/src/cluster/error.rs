@@ -1,12 +1,11 @@
 //! Why a cluster could not be read.
 
 use std::error::Error;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use haulout_https::{causes, foreign};
 use kube::client::AuthError;
-use kube::config::{ExecConfig, LoadDataError};
+use kube::config::LoadDataError;
 use kube::core::Status;
 
 use super::{CallFault, ContextFault};
@@ -41,7 +40,7 @@ pub(crate) enum ClusterError {
     #[error("failed to set up the client of the Kubernetes API from the kubeconfig")]
     Client(#[source] Box<kube::Error>),
     #[error("the credentials of the kubeconfig cannot be had: {0}")]
-    Credentials(String),
+    Credentials(CredentialFault),
     #[error("failed to read {what} from {server}: {}", refusal(status))]
     Refused {
         what: &'static str,
@@ -56,14 +55,32 @@ pub(crate) enum ClusterError {
     },
 }
 
+/// Why a kubeconfig's user has no credentials.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CredentialFault {
+    /// The plugin was run and has failed, and knows why.
+    #[error("{0}")]
+    Plugin(String),
+    #[error("{0}")]
+    Other(String),
+}
+
+pub(super) const NO_HEADER: &str =
+    "its token has a character that no header can have, such as the end of a line";
+
 impl ClusterError {
+    /// Why there is no client.
+    pub(super) fn of_client(error: kube::Error) -> Self {
+        match error {
+            // Their texts have the whole URL.
+            kube::Error::ProxyProtocolUnsupported { .. }
+            | kube::Error::ProxyProtocolDisabled { .. } => Self::Proxy,
+            error => Self::Client(Box::new(error)),
+        }
+    }
+
     /// Why a call for `what` to `server` failed.
-    pub(super) fn of_call(
-        what: &'static str,
-        server: String,
-        plugin: Option<&ExecConfig>,
-        error: kube::Error,
-    ) -> Self {
+    pub(super) fn of_call(what: &'static str, server: String, error: kube::Error) -> Self {
         if let kube::Error::Api(status) = error {
             return Self::Refused {
                 what,
@@ -71,7 +88,7 @@ impl ClusterError {
                 status,
             };
         }
-        match credential_fault(&error, plugin) {
+        match credential_fault(&error) {
             Some(fault) => Self::Credentials(fault),
             None => Self::Call {
                 what,
@@ -82,35 +99,17 @@ impl ClusterError {
     }
 }
 
-/// What is wrong with the kubeconfig's credentials, if that is it. Credential plugins are run again when a credential ends, so
-/// any call may find out. What one printed to its standard output may be a credential, and is not repeated.
-pub(super) fn credential_fault(error: &kube::Error, plugin: Option<&ExecConfig>) -> Option<String> {
+/// What is wrong with the kubeconfig's credentials, if that is it. A file with a token is read again and again, so any call may find
+/// out.
+pub(super) fn credential_fault(error: &kube::Error) -> Option<CredentialFault> {
     let fault = causes(error).find_map(|cause| cause.downcast_ref::<AuthError>())?;
-    Some(match fault {
-        AuthError::AuthExecRun { out, .. } => {
-            let told = String::from_utf8_lossy(&out.stderr);
-            let told = match told.trim() {
-                // One that may ask the user has this program's own standard error.
-                "" => "; if it said why, that is on stderr".to_owned(),
-                told => format!(": {told}"),
-            };
-            format!("its plugin ended with {}{told}", out.status)
-        }
-        AuthError::AuthExecParse(_) => "its plugin printed no ExecCredential".to_owned(),
-        AuthError::AuthExecStart(error) => {
-            let command = plugin.and_then(|plugin| plugin.command.as_deref());
-            let hint = plugin.and_then(|plugin| plugin.install_hint.as_deref());
-            let hint = hint.filter(|_| error.kind() == io::ErrorKind::NotFound);
-            let hint = hint.map_or_else(String::new, |hint| format!("; {}", hint.trim()));
-            let command = command.unwrap_or_default();
-            format!("its plugin {command} cannot be started: {error}{hint}")
-        }
-        AuthError::MissingCommand => "its plugin has no command".to_owned(),
+    Some(CredentialFault::Other(match fault {
         AuthError::ReadTokenFile(error, path) => {
             format!("its token cannot be read from {}: {error}", path.display())
         }
+        AuthError::InvalidBearerToken(_) => NO_HEADER.to_owned(),
         _ => "they cannot be used".to_owned(),
-    })
+    }))
 }
 
 /// The file with a certificate or a key that the kubeconfig leads to and that cannot be read, if that is it.
@@ -149,34 +148,5 @@ fn refusal(status: &Status) -> String {
         "" => format!("the API server answered {code} {}", foreign(reason)),
         text if reason == NO_STATUS => format!("{code}: {}", foreign(text)),
         message => foreign(message),
-    }
-}
-
-#[cfg(test)]
-#[cfg(unix)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_plugin_printed_is_not_repeated() {
-        let out = std::process::Command::new("/bin/sh")
-            .args(["-c", "echo very-secret; echo no session >&2; exit 3"])
-            .output()
-            .unwrap();
-        let cmd = "plugin".to_owned();
-        let out = Box::new(out);
-        let fault = AuthError::AuthExecRun { cmd, out };
-        // Now, and in a call whose credential has ended.
-        for error in [
-            kube::Error::Auth(fault),
-            kube::Error::Service(Box::new(io::Error::other(AuthError::MissingCommand))),
-        ] {
-            let told = credential_fault(&error, None).unwrap();
-            assert!(!told.contains("very-secret"), "{told}");
-            assert!(
-                told.contains("no session") || told.contains("no command"),
-                "{told}"
-            );
-        }
     }
 }

@@ -3,10 +3,10 @@
 use http::{HeaderValue, Uri};
 use kube::Config;
 use kube::config::KubeConfigOptions;
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
-use super::error::file_fault;
-use super::{ClusterError, find_context};
+use super::error::{NO_HEADER, file_fault};
+use super::{ClusterError, CredentialFault, find_context};
 use crate::arguments::ClusterFlags;
 use crate::{Environment, kubeconfig_source};
 
@@ -64,13 +64,14 @@ pub(super) async fn config(
     let config = Config::from_custom_kubeconfig(file, &options)
         .await
         .map_err(|error| file_fault(&error).unwrap_or_else(|| failed(Box::new(error).into())))?;
+    // Who calls by another client than ours is told too.
     check(&config)?;
     Ok(config)
 }
 
 /// The client of the Kubernetes API panics at a server that is no URL and at a token that is no header, and repeats a proxy with its
 /// password.
-fn check(config: &Config) -> Result<(), ClusterError> {
+pub(super) fn check(config: &Config) -> Result<(), ClusterError> {
     let is_called =
         |url: &Uri| kubeconfig_source::is_server(&url.to_string()) && url.host().is_some();
     if !is_called(&config.cluster_url) {
@@ -79,13 +80,21 @@ fn check(config: &Config) -> Result<(), ClusterError> {
     if !config.proxy_url.as_ref().is_none_or(is_called) {
         return Err(ClusterError::Proxy);
     }
-    let token = config.auth_info.token.as_ref();
-    match token.is_none_or(|token| HeaderValue::from_str(token.expose_secret()).is_ok()) {
+    let user = &config.auth_info;
+    let failed = |fault: &str| {
+        let fault = CredentialFault::Other(fault.to_owned());
+        Err(ClusterError::Credentials(fault))
+    };
+    let provider = user.auth_provider.as_ref();
+    if provider.is_some_and(|provider| provider.name != "oidc") {
+        return failed("its auth-provider is none that kubectl still knows; use a plugin (exec)");
+    }
+    let provided = provider.and_then(|provider| provider.config.get("id-token"));
+    let token = user.token.as_ref().map(ExposeSecret::expose_secret);
+    let mut tokens = token.into_iter().chain(provided.map(String::as_str));
+    match tokens.all(|token| HeaderValue::from_str(token).is_ok()) {
         true => Ok(()),
-        false => Err(ClusterError::Credentials(
-            "its token has a character that no header can have, such as the end of a line"
-                .to_owned(),
-        )),
+        false => failed(NO_HEADER),
     }
 }
 

@@ -12,6 +12,7 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use super::claims::{Claims, ClaimsError};
 use crate::authenticator_kind::AuthenticatorKind;
+use crate::cluster::CredentialFault;
 
 /// What the webhook says to a login with an empty token.
 const TOKEN_MISSING: &str = "token must be supplied";
@@ -169,7 +170,7 @@ pub(super) enum Unreachable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AccountFault {
     /// There are no credentials, as when the plugin fails; why.
-    NoCredentials(String),
+    NoCredentials(CredentialFault),
     /// 401.
     NotAccepted,
     Other(String),

@@ -14,7 +14,7 @@ use crate::chain;
 use crate::cluster::Cluster;
 use crate::console::Console;
 
-/// How long one try may take.
+/// How long one try may take, where there is as much time.
 const TRY: Duration = Duration::from_secs(10);
 /// How long it is waited until the next.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -24,8 +24,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(crate) enum AttemptFault {
     #[error("the request cannot be made")]
     Request(#[source] http::Error),
-    #[error("no answer within {} s", TRY.as_secs())]
-    TimedOut,
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
     /// The cause alone: what stands before it says that there was a call.
     #[error("{}", innermost(.0))]
     Call(Box<kube::Error>),
@@ -47,13 +47,15 @@ pub(super) async fn validate(
     let client = client(entry).await?;
     let server = entry.server.clone().unwrap_or_default();
     let end = Instant::now() + limit;
+    // No time at all is one try.
+    let mut time = if limit.is_zero() { TRY } else { TRY.min(limit) };
     let mut told = String::new();
     loop {
-        let Err(source) = attempt(&client).await else {
+        let Err(source) = attempt(&client, time).await else {
             return Ok(());
         };
         let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left <= PAUSE {
             return Err(GetKubeconfigError::Validation { server, source });
         }
         let fault = chain(&source);
@@ -64,16 +66,17 @@ pub(super) async fn validate(
             ));
             told = fault;
         }
-        sleep(PAUSE.min(left)).await;
+        sleep(PAUSE).await;
+        time = TRY.min(end.saturating_duration_since(Instant::now()));
     }
 }
 
 /// Any answer will do that is not of a server in trouble: whether the user may is seen at his login.
-async fn attempt(client: &Client) -> Result<(), AttemptFault> {
+async fn attempt(client: &Client, time: Duration) -> Result<(), AttemptFault> {
     let request = Request::get("/").body(Body::empty());
     let request = request.map_err(AttemptFault::Request)?;
-    match timeout(TRY, client.send(request)).await {
-        Err(_elapsed) => Err(AttemptFault::TimedOut),
+    match timeout(time, client.send(request)).await {
+        Err(_elapsed) => Err(AttemptFault::TimedOut(time)),
         Ok(Err(error)) => Err(AttemptFault::Call(Box::new(error))),
         Ok(Ok(answer)) if answer.status().is_server_error() => {
             Err(AttemptFault::Status(answer.status()))

@@ -299,7 +299,8 @@ pub(crate) fn place(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);
-    let _only_where_there_is_none = url.set_password(None);
+    // Only URLs that cannot have them refuse.
+    let (_user, _password) = (url.set_username(""), url.set_password(None));
     url.to_string()
 }
 
@@ -311,7 +312,9 @@ mod tests {
     fn an_answer_that_cannot_be_read_is_not_repeated() {
         let cause = serde_json::from_str::<u64>(r#""very-secret""#).unwrap_err();
         assert!(cause.to_string().contains("very-secret"));
-        let url = Url::parse("https://login.example.com/device?secret=very-secret").unwrap();
+        let url =
+            "https://very-secret:very-secret@login.example.com/device?a=very-secret#very-secret";
+        let url = Url::parse(url).unwrap();
         let text = crate::chain(&unreadable(Step::Device, &url, cause));
         assert!(!text.contains("very-secret"), "{text}");
         assert_eq!(

@@ -33,17 +33,17 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// A password in `url` is not repeated.
+    /// What may be secret in `url` is not repeated: user, password, query and fragment.
     pub(crate) fn new(
         verb: &'static str,
         mut url: Url,
         proxy: Option<&Proxy>,
         fault: CallFault,
     ) -> Self {
-        if url.password().is_some() {
-            // Only URLs that cannot have a password refuse one.
-            let _replaced = url.set_password(Some("xxxxx"));
-        }
+        url.set_query(None);
+        url.set_fragment(None);
+        // Only URLs that cannot have them refuse.
+        let (_user, _password) = (url.set_username(""), url.set_password(None));
         Self {
             verb,
             place: format!("\"{url}\"{}", by_way_of(proxy)),
@@ -166,6 +166,17 @@ mod tests {
         }
         let of_today = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         assert_eq!(tls_text(of_today.to_string()), unknown);
+    }
+
+    #[test]
+    fn no_secret_of_a_url_is_repeated() {
+        let url = Url::parse("https://very-secret:very-secret@h/keys?a=very-secret#very-secret");
+        let fault = CallFault::TooLong(1);
+        let error = CallError::new("Get", url.unwrap(), None, fault);
+        assert_eq!(
+            error.to_string(),
+            "Get \"https://h/keys\": answer is longer than 1 bytes"
+        );
     }
 
     #[test]

@@ -31,10 +31,13 @@ fn kubeconfig(outcome: &Outcome) -> Value {
 }
 
 fn names(outcome: &Outcome) -> Vec<String> {
-    let kubeconfig = kubeconfig(outcome);
-    let contexts = kubeconfig["contexts"].as_array().unwrap().iter();
-    contexts
-        .map(|context| context["name"].as_str().unwrap().to_owned())
+    names_of(&kubeconfig(outcome), "contexts")
+}
+
+fn names_of(kubeconfig: &Value, kind: &str) -> Vec<String> {
+    let entries = kubeconfig[kind].as_array().unwrap().iter();
+    entries
+        .map(|entry| entry["name"].as_str().unwrap().to_owned())
         .collect()
 }
 
@@ -46,8 +49,12 @@ fn every_cluster_becomes_a_context_and_the_first_is_the_current_one() {
     assert_eq!(names(&outcome), ["production", "ci"]);
     assert_eq!(
         made["contexts"][0]["context"],
-        json!({"cluster": "production", "user": "production", "namespace": "shop"})
+        json!({"cluster": "haulout:production", "user": "haulout:production", "namespace": "shop"})
     );
+    for kind in ["clusters", "users"] {
+        let of_others = names_of(&made, kind);
+        assert_eq!(of_others, ["haulout:production", "haulout:ci"]);
+    }
     assert_eq!(
         made["clusters"][1]["cluster"],
         json!({"server": "https://k2.example.com:6443", "proxy-url": "http://proxy.example.com:3128"})
@@ -145,6 +152,43 @@ fn a_catalogue_is_got_from_a_server_that_is_trusted_and_from_nowhere_else() {
         4,
         "nobody asks a server that is not trusted"
     );
+}
+
+/// As a signature that lets whoever has it read the catalogue.
+#[test]
+fn what_may_be_secret_in_a_url_is_not_shown() {
+    let server = Server::start([
+        with_headers(200, [], CATALOGUE),
+        with_headers(200, [], "<html>log in first</html>"),
+        with_headers(200, [], vec![0xff]),
+        with_headers(403, [], "signed for another"),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, server.ca_pem()).unwrap();
+    let trust = format!("--ca-bundle={}", ca.display());
+    let place = format!("{}/clusters.yaml", server.url());
+    let from = format!("--from={place}?sig=very-secret#very-secret");
+    let flags = [
+        &[from.as_str(), &trust][..],
+        &[from.as_str(), &trust],
+        &[from.as_str(), &trust],
+        &[from.as_str(), &trust],
+        &["--from=https://127.0.0.1:1/c?sig=very-secret"],
+    ];
+    for flags in flags {
+        let told = run(&[flags, &["-v"]].concat(), "").stderr;
+        assert!(!told.contains("very-secret"), "{told}");
+        let is_told = told.contains(&place) || told.contains("https://127.0.0.1:1/c");
+        assert!(is_told, "{told}");
+    }
+    let asked = server.received();
+    assert!(
+        asked
+            .iter()
+            .all(|request| request.uri.query() == Some("sig=very-secret"))
+    );
+    assert_eq!(asked.len(), 4);
 }
 
 #[test]

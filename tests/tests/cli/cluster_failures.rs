@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::Read as _;
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -151,34 +152,135 @@ fn no_credential_is_sent_in_the_clear() {
     assert!(!asked.contains(SECRET), "{asked}");
 }
 
-/// The client of the Kubernetes API repeats the one, and panics at the other.
+/// Each command that makes a client of the cluster.
+fn all_commands() -> impl Iterator<Item = &'static [&'static str]> {
+    let more: [&[&str]; 3] = [
+        &["doctor"],
+        &["agent-values", "--context=c"],
+        &["get", "kubeconfig", "--static-token-env=T", "--timeout=1s"],
+    ];
+    let commands = COMMANDS.into_iter().map(|(command, _)| command);
+    commands.chain(more)
+}
+
+/// What calls the cluster without the user's credentials, to see whether it answers.
+const VALIDATION: &[&str] = &[
+    "get",
+    "kubeconfig",
+    "--static-token-env=T",
+    "--no-concierge",
+    "--timeout=0",
+];
+
+/// What a command said that cannot do its work, as a process, whose own variables name proxies; it neither panics nor tells a secret.
+fn refusal(machine: &Machine, command: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_haulout-test-cli"))
+        .args(command)
+        .env_clear()
+        .envs(&machine.variables)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let [stdout, text] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    let told = |line: &str| line.starts_with("Error: ") || line.starts_with("Warning: ");
+    assert!(text.lines().all(told), "{command:?}: {text}{stdout}");
+    assert!(!text.contains(SECRET), "{command:?}: {text}");
+    assert_eq!(stdout, "", "{command:?}");
+    text
+}
+
+/// The client of the Kubernetes API repeats them.
 #[test]
-fn what_the_client_cannot_use_is_told_without_its_secrets() {
-    let proxy = "the proxy of the kubeconfig, or of HTTPS_PROXY, cannot be used";
+fn a_proxy_that_cannot_be_used_is_told_without_its_password() {
     for url in [
         "socks5://admin:another-secret@p:1",
         "ftp://admin:another-secret@p",
         "admin:another-secret@p:1",
     ] {
-        let cluster = json!({"server": "https://127.0.0.1:1", "proxy-url": url});
-        let text = told(&machine(&cluster), &["agent-values"]);
-        assert!(text.contains(proxy), "{text}");
+        let server = "https://192.0.2.1:1";
+        let of_cluster = machine(&json!({"server": server, "proxy-url": url}));
+        let mut of_variable = machine(&json!({ "server": server }));
+        of_variable.set("HTTPS_PROXY", url);
+        for (machine, is_variable) in [(of_cluster, false), (of_variable, true)] {
+            for command in all_commands().chain([VALIDATION]) {
+                let text = refusal(&machine, command);
+                // What is no URL is told where the kubeconfig is looked into.
+                let is_field =
+                    text.contains("proxy-url of cluster \"a\" is no URL") && !is_variable;
+                let proxy = "the proxy of the kubeconfig, or of HTTPS_PROXY, cannot be used";
+                assert!(text.contains(proxy) || is_field, "{command:?}: {text}");
+            }
+        }
     }
-    let mut machine = Machine::new();
-    let path = machine.home.path().join("kubeconfig");
-    let config = json!({
-        "current-context": "c",
-        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
-        "users": [{"name": "u", "user": {"token": format!("{SECRET}\n")}}],
-        "contexts": [{"name": "c", "context": {"cluster": "a", "user": "u"}}],
+}
+
+/// The client of the Kubernetes API panics at them.
+#[test]
+fn a_token_that_no_header_can_have_is_told_without_it() {
+    let token = format!("{SECRET}\n");
+    let printed = json!({"kind": "ExecCredential", "status": {"token": token}});
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "/bin/echo", "args": [printed.to_string()],
+        "interactiveMode": "Never",
     });
+    for (user, is_plugin) in [
+        (json!({"token": token}), false),
+        (
+            json!({"auth-provider": {"name": "oidc", "config": {"id-token": token}}}),
+            false,
+        ),
+        (json!({ "exec": exec }), true),
+    ] {
+        let server = Server::start_by(|_| with_headers(401, [], "{}"));
+        let machine = machine(&cluster(&server.url(), server.ca_pem()));
+        change(&machine, |config| config["users"][0]["user"] = user);
+        for command in all_commands() {
+            let expected = "its token has a character that no header can have";
+            if command == ["doctor"] && is_plugin {
+                let outcome = machine.run(command);
+                assert!(outcome.stdout.contains(expected), "{}", outcome.stdout);
+                continue;
+            }
+            let text = refusal(&machine, command);
+            assert!(text.contains(expected), "{command:?}: {text}");
+        }
+    }
+}
+
+/// One that asks the user something would ask again for each part of a connection.
+#[test]
+fn a_plugin_is_run_once() {
+    for (command, _) in COMMANDS {
+        let server = Server::start_by(|_| with_headers(401, [], "{}"));
+        let machine = machine(&cluster(&server.url(), server.ca_pem()));
+        let runs = machine.home.path().join("runs");
+        let line = format!(
+            r#"echo run >> {}; echo '{{"status": {{"token": "{SECRET}"}}}}'"#,
+            runs.display()
+        );
+        let exec = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "command": "/bin/sh", "args": ["-c", line],
+            "interactiveMode": "IfAvailable",
+        });
+        change(&machine, |config| {
+            config["users"][0]["user"] = json!({ "exec": exec })
+        });
+        told(&machine, command);
+        assert_eq!(std::fs::read_to_string(runs).unwrap(), "run\n");
+        let asked = server.received();
+        let sent = asked[0].headers.get("authorization").unwrap();
+        assert_eq!(sent, &format!("Bearer {SECRET}"));
+    }
+}
+
+/// Changes the kubeconfig of a machine.
+fn change(machine: &Machine, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = machine.home.path().join("kubeconfig");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    change(&mut config);
     std::fs::write(&path, config.to_string()).unwrap();
-    machine.set("KUBECONFIG", path.to_str().unwrap());
-    let text = told(&machine, &["whoami"]);
-    assert!(
-        text.contains("its token has a character that no header can have"),
-        "{text}"
-    );
 }
 
 /// A page of a proxy for an error, which the client takes for the message of a refusal.
@@ -259,11 +361,7 @@ fn what_is_wrong_with_a_kubeconfig_is_told_alike_by_each_command() {
     ];
     for (spoil, expected) in cases {
         let machine = machine(&json!({"server": "https://127.0.0.1:1"}));
-        let path = machine.home.path().join("kubeconfig");
-        let config = std::fs::read_to_string(&path).unwrap();
-        let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
-        spoil(&mut config);
-        std::fs::write(&path, config.to_string()).unwrap();
+        change(&machine, spoil);
         for (command, _) in COMMANDS {
             let text = told(&machine, command);
             assert!(text.contains(expected), "{command:?}: {text}");
@@ -319,16 +417,15 @@ fn a_server_whose_answers_have_no_end_is_left() {
 #[test]
 fn a_plugin_that_is_not_there_is_named_with_where_to_get_it() {
     let machine = machine(&json!({"server": "https://127.0.0.1:1"}));
-    let path = machine.home.path().join("kubeconfig");
-    let config = std::fs::read_to_string(&path).unwrap();
-    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
-    config["users"][0]["user"] = json!({"exec": {
+    let exec = json!({
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": "no-such-plugin",
         "interactiveMode": "Never",
         "installHint": "get it at https://intranet.example.com\n",
-    }});
-    std::fs::write(&path, config.to_string()).unwrap();
+    });
+    change(&machine, |config| {
+        config["users"][0]["user"] = json!({ "exec": exec })
+    });
     for (command, _) in COMMANDS {
         let text = told(&machine, command);
         let expected = "its plugin no-such-plugin cannot be started: No such file or directory (os error 2); \

@@ -225,7 +225,7 @@ fn c115_what_cannot_be_loaded_is_named() {
         (
             "--output=/does/not/exist/file",
             1,
-            "Error: could not write --output /does/not/exist/file: No such file",
+            "Error: could not write --output /does/not/exist/file: there is no folder /does/not/exist; make it",
         ),
     ] {
         let outcome = admin.run(&["--no-concierge", "--static-token-env=T", flag]);

@@ -1,5 +1,6 @@
 //! Being called wrongly, and asking for help.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -224,4 +225,79 @@ fn what_is_missing_around_a_right_call_exits_with_1() {
         let outcome = Machine::new().run(flags);
         assert!(outcome.error(1).contains(expected), "{}", outcome.stderr);
     }
+}
+
+/// The page of the command has a section for each, and in its tables of flags their names as they are typed.
+#[test]
+fn the_page_has_each_flag_of_each_command_and_no_other() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut sections: BTreeMap<_, _> = page
+        .split("\n## ")
+        .filter_map(|section| section.split_once('\n'))
+        .filter_map(|(title, text)| {
+            Some((title.strip_prefix("`haulout ")?.strip_suffix('`')?, text))
+        })
+        .collect();
+    let program = haulout::command();
+    let mut commands: Vec<_> = program
+        .get_subcommands()
+        .map(|one| (vec![one.get_name()], one))
+        .collect();
+    let mut faults = Vec::new();
+    while let Some((words, command)) = commands.pop() {
+        if command.has_subcommands() {
+            let more = command.get_subcommands();
+            commands.extend(more.map(|one| ([&words[..], &[one.get_name()]].concat(), one)));
+            continue;
+        }
+        let name = words.join(" ");
+        let section = sections.remove(name.as_str());
+        let documented = documented_flags(section.unwrap_or_else(|| panic!("no section {name}")));
+        let visible = command.get_arguments().filter(|flag| !flag.is_hide_set());
+        let visible: BTreeSet<_> = visible.flat_map(names_of).collect();
+        let all: BTreeSet<_> = command.get_arguments().flat_map(names_of).collect();
+        let differ = (&documented - &all)
+            .into_iter()
+            .chain(&visible - &documented);
+        faults.extend(differ.map(|flag| format!("{name} {flag}")));
+    }
+    assert!(sections.is_empty(), "{:?}", sections.keys());
+    assert!(
+        faults.is_empty(),
+        "only one of page and program has {faults:#?}"
+    );
+}
+
+fn documented_flags(section: &str) -> BTreeSet<String> {
+    let mut flags = BTreeSet::new();
+    let mut is_of_flags = false;
+    for line in section.lines() {
+        let first = line
+            .strip_prefix("| ")
+            .and_then(|line| line.split(" | ").next());
+        match first {
+            None => is_of_flags &= line.starts_with('|'),
+            Some("flag") => is_of_flags = true,
+            Some(cell) if is_of_flags => {
+                let quoted = cell.split('`').skip(1).step_by(2);
+                let names = quoted.filter_map(|text| text.split(' ').next());
+                flags.extend(
+                    names
+                        .filter(|name| name.starts_with('-'))
+                        .map(str::to_owned),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    flags
+}
+
+fn names_of(flag: &clap::Arg) -> Vec<String> {
+    let aliases = flag.get_visible_aliases().unwrap_or_default();
+    let long = flag.get_long().into_iter().chain(aliases);
+    let long = long.map(|name| format!("--{name}"));
+    long.chain(flag.get_short().map(|name| format!("-{name}")))
+        .collect()
 }

@@ -69,6 +69,50 @@ fn clusters_are_read_with_all_they_have() {
     read(&with("certificateAuthorityData", "")).unwrap();
 }
 
+#[test]
+fn it_is_told_who_gets_what() {
+    const CONCIERGE: &str =
+        "--enable-concierge, --concierge-authenticator-name=a, --concierge-authenticator-type=jwt";
+    let ca = ca();
+    for (arguments, expected) in [
+        (
+            "login, oidc, --issuer=https://l".to_owned(),
+            "logs in at https://l, for https://k.example.com:6443",
+        ),
+        (
+            format!("login, oidc, --issuer=https://l, --ca-bundle-data={ca}"),
+            "logs in at https://l with the catalogue's own CA certificates, for https://k.example.com:6443",
+        ),
+        (
+            format!(
+                "login, oidc, --issuer=https://l, --client-secret-env=S, --ca-bundle-data={ca}"
+            ),
+            "logs in at https://l with the catalogue's own CA certificates and $S, for https://k.example.com:6443",
+        ),
+        (
+            format!(
+                "login, oidc, --issuer=https://l, {CONCIERGE}, --concierge-endpoint=https://k.example.com:6443/"
+            ),
+            "logs in at https://l, for https://k.example.com:6443",
+        ),
+        (
+            format!(
+                "login, oidc, --issuer=https://l, {CONCIERGE}, --concierge-endpoint=https://d:444"
+            ),
+            "logs in at https://l, for https://k.example.com:6443, by way of https://d:444",
+        ),
+        (
+            format!(
+                "login, static, --token-env=T, {CONCIERGE}, --concierge-endpoint=https://d:444"
+            ),
+            "sends $T to https://k.example.com:6443, by way of https://d:444",
+        ),
+    ] {
+        let clusters = read(&with("arguments", &format!("[{arguments}]"))).unwrap();
+        assert_eq!(clusters[0].told, expected);
+    }
+}
+
 /// That each value of a field is refused so.
 fn assert_refused(field: &str, cases: &[(&str, &str)]) {
     for (value, expected) in cases {

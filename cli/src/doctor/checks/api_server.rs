@@ -1,6 +1,7 @@
 //! The API server, this computer's clock, and the kubeconfig's user.
 
 use super::Done;
+use crate::cluster::CredentialFault;
 use crate::doctor::observations::{AccountFault, Answer, Body, Observations, Unreachable};
 use crate::doctor::report::{Name, Outcome};
 
@@ -157,8 +158,14 @@ pub(super) fn account(seen: &Observations, done: &Done) -> Outcome {
         }
         AccountFault::NoCredentials(why) => Outcome::failed(
             format!("there are no credentials for the kubeconfig's user: {why}"),
-            "look at the user's entry in the kubeconfig; with --kubeconfig or --context, take an administrator's to see the \
-             rest of the checks",
+            format!(
+                "{}; with --kubeconfig or --context, take an administrator's to see the rest of the checks",
+                match why {
+                    CredentialFault::Plugin(_) =>
+                        "do what the plugin's message says (docs/kubectl-login.md, When it fails); it may be its issuer that is away",
+                    CredentialFault::Other(_) => "look at the user's entry in the kubeconfig",
+                }
+            ),
         ),
         AccountFault::NotAccepted if done.failed(&[Name::Clock]).is_some() => {
             Outcome::Waits(Name::Clock)

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::judge;
 use crate::authenticator_kind::AuthenticatorKind;
+use crate::cluster::CredentialFault;
 use crate::doctor::claims::Claims;
 use crate::doctor::observations::{
     AccountFault, Answer, Authenticator, Body, ControllerManagers, Issuer, Objects, Observations,

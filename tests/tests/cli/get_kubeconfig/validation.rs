@@ -89,3 +89,16 @@ fn another_ca_is_no_answer() {
     );
     assert_eq!(server.received().len(), 0);
 }
+
+#[test]
+fn no_try_is_longer_than_the_time_that_there_is() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    let flags = ["--no-concierge", "--static-token-env=T", "--timeout=300ms"];
+    let outcome = Admin::new(&json!({ "server": url })).run(&flags);
+    assert!(
+        outcome.error(1).ends_with(": no answer within 0.3 s\n"),
+        "{}",
+        outcome.stderr
+    );
+}

@@ -7,6 +7,7 @@ use haulout_tests::supervisor::Behaviour;
 use serde_json::{Value, json};
 
 use super::{Outcome, Site, assert_fails};
+use crate::Machine;
 
 const CLUSTER: &[&str] = &["--request-audience=my-cluster"];
 
@@ -471,5 +472,29 @@ async fn a_kubeconfig_without_such_a_login_is_a_wrong_call() {
             false => site.run_flags(&all).await,
         };
         assert_fails(&outcome, code, expected);
+    }
+}
+
+#[test]
+fn a_wrong_call_forgets_nothing() {
+    let machine = Machine::new();
+    let cache = machine.cache_file();
+    std::fs::create_dir_all(cache.parent().unwrap()).unwrap();
+    std::fs::write(&cache, "what there was").unwrap();
+    for (flags, code, expected) in [
+        (&["logout", "--ca-bundle=/nowhere"][..], 2, "--ca-bundle"),
+        (
+            &[
+                "logout",
+                "--issuer=https://l",
+                "--client-secret-env=NOT_SET",
+            ],
+            1,
+            "--client-secret-env variable",
+        ),
+    ] {
+        let outcome = machine.run(flags);
+        assert!(outcome.error(code).contains(expected), "{}", outcome.stderr);
+        assert_eq!(std::fs::read_to_string(&cache).unwrap(), "what there was");
     }
 }

@@ -150,9 +150,17 @@ fn a_user_without_credentials_waits_for_what_keeps_him_from_them() {
         seen.objects = None;
         seen.advertised = None;
     }
-    let none = || AccountFault::NoCredentials("its plugin ended with 1".to_owned());
+    let other = CredentialFault::Other("its plugin cannot be started".to_owned());
+    let report = with(|seen| spoil(seen, AccountFault::NoCredentials(other)));
+    report.has_only_failed(Name::Account, "cannot be started", "user's entry");
+    let ended = || CredentialFault::Plugin("its plugin ended with 1".to_owned());
+    let none = || AccountFault::NoCredentials(ended());
     let report = with(|seen| spoil(seen, none()));
-    report.has_only_failed(Name::Account, "ended with 1", "--context");
+    report.has_only_failed(
+        Name::Account,
+        "ended with 1",
+        "do what the plugin's message says",
+    );
     report.wait(&OBJECTS, Name::Account);
 
     let closed = |lacks_token| {

@@ -150,7 +150,9 @@ fn a_token_that_is_out_of_time_is_told_so() {
 /// A kubeconfig whose plugin failed, and a token.
 fn without_credentials(change: impl FnOnce(&mut Token)) -> Report {
     with(|seen| {
-        seen.account = Some(Err(AccountFault::NoCredentials("refused".to_owned())));
+        seen.account = Some(Err(AccountFault::NoCredentials(CredentialFault::Plugin(
+            "refused".to_owned(),
+        ))));
         seen.objects = None;
         seen.advertised = None;
         change(seen.token.as_mut().unwrap());
