@@ -27,7 +27,7 @@ use crate::credential_cache::{self, CredentialCache};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
 use crate::login_lock::{LockError, LoginLock};
 use crate::runtime::block_on;
-use crate::session_cache::{SessionCache, SessionKey, Tokens};
+use crate::session_cache::{self, SessionCache, SessionKey, Tokens};
 use crate::standard_output::print;
 use crate::terminal;
 
@@ -138,7 +138,8 @@ fn sessions(
     if settings.flow == Some(Flow::ClientCredentials) {
         return None;
     }
-    SessionCache::chosen(login.session_cache.as_deref(), environment, &settings.roots)
+    let roots = session_cache::name_of(&settings.roots, environment);
+    SessionCache::chosen(login.session_cache.as_deref(), environment, roots)
 }
 
 /// Where things are kept from one run to the next. What is wrong with them fails no login.

@@ -101,6 +101,7 @@ pub(crate) fn run(
         Some(stanza) => stanza.variable(name, environment),
         None => environment(name),
     };
+    let own_environment = environment;
     let environment: Environment<'_> = &variable;
     let wanted = Wanted::of(flags, stanza.as_ref().map(|stanza| &*stanza.login))?;
     let credentials = CredentialCache::chosen(wanted.credential_cache, environment);
@@ -113,14 +114,18 @@ pub(crate) fn run(
     let ca = CaBundle::from_flags(wanted.ca)?;
     let variable = wanted.client_secret_env;
     let secret = variable.map(|variable| secret_of("--client-secret-env", variable, environment));
+    let roots = CaBundle::trust_roots(ca.as_ref());
     let issuers = Issuers {
         may_name_more: stanza.is_none() && !flags.forget,
         keeps_others: !flags.forget,
-        roots: CaBundle::trust_roots(ca.as_ref()),
+        // Those that this process trusts, whatever the kubeconfig sets for its login.
+        name_of_roots: session_cache::name_of(&roots, own_environment),
+        roots,
         secret: secret.transpose()?,
         console,
     };
-    let sessions = SessionCache::chosen(wanted.session_cache, environment, &issuers.roots);
+    let roots = session_cache::name_of(&issuers.roots, environment);
+    let sessions = SessionCache::chosen(wanted.session_cache, environment, roots);
     let ended = match sessions {
         Some(cache) => {
             let named = flags.session_cache.as_deref();
@@ -213,7 +218,7 @@ fn end_sessions(
     let fates = block_on(async {
         let mut fates = Vec::with_capacity(sessions.len());
         for session in &sessions {
-            let fate = match cache.is_of_others(session) {
+            let fate = match session.is_of_others(&issuers.name_of_roots) {
                 true if issuers.keeps_others => Fate::OfOtherRoots,
                 true => Fate::Forgotten,
                 false => issuers.end(session).await,
