@@ -86,6 +86,9 @@ pub struct Behaviour {
     pub pending_polls: u32,
     /// Demands PKCE of the device code flow, as Keycloak does of clients that have to use it.
     pub device_needs_pkce: bool,
+    /// Whom the token of the client itself is for, if not the client. An ID token, which is, then comes with it where `openid` is
+    /// asked for, as of Keycloak.
+    pub client_token_for: Option<Value>,
     /// Fields that replace those of an exchange's answer.
     pub exchange_answer: Value,
     /// `Content-Type` of an exchange's answer.
@@ -151,6 +154,7 @@ impl Default for Behaviour {
             refreshes_without_id_token: false,
             pending_polls: 1,
             device_needs_pkce: false,
+            client_token_for: None,
             exchange_answer: json!({}),
             exchange_content_type: "application/json;charset=UTF-8",
             claims: json!({}),

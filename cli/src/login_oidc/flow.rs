@@ -136,7 +136,11 @@ impl Session<'_> {
 
     async fn by_client_credentials(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let answer = issuer.endpoint().client_credentials().await?;
-        issuer.client_tokens(&answer, self.clock).await
+        let token = issuer.client_token(&answer, self.clock).await?;
+        Ok(Tokens {
+            id: Some(token),
+            ..Tokens::default()
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use super::issuer::Issuer;
 use super::settings::Settings;
 use super::step::Step;
 use crate::Environment;
+use crate::arguments::Flow;
 use crate::clock::Clock;
 use crate::console::Console;
 use crate::exchange;
@@ -62,7 +63,9 @@ impl<'a> Session<'a> {
             Some(tokens) => tokens,
             None => self.log_in(&issuer).await?,
         };
-        match Step::of_fresh(tokens, audience) {
+        // A program's own token has been found to be for the cluster, and none is exchanged for it.
+        let of_program = self.settings.flow == Some(Flow::ClientCredentials);
+        match Step::of_fresh(tokens, audience.filter(|_| !of_program)) {
             Step::Use(id) => Ok(id),
             Step::Exchange(access) => issuer.exchange(&access.token, self.clock).await,
             Step::Refresh(_) | Step::LogIn => Err(OidcLoginError::NoIdToken),
@@ -79,6 +82,7 @@ impl<'a> Session<'a> {
             client,
             audience: self.settings.audience.as_deref(),
             keys: OnceCell::new(),
+            console: self.console,
         })
     }
 
