@@ -7,7 +7,7 @@ mod issuers;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::Environment;
 use crate::arguments::{CaFlags, LogoutFlags, OidcLogin};
@@ -27,6 +27,9 @@ use crate::standard_output::print;
 pub(crate) use error::LogoutError;
 use fate::Fate;
 use issuers::Issuers;
+
+/// Longest time that a login is waited for, whose session is to end anyway.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// What is forgotten, and how its issuers are spoken to.
 struct Wanted<'a> {
@@ -211,7 +214,7 @@ fn end_sessions(
         .map(|session| session.key.digest())
         .collect::<BTreeSet<_>>()
         .iter()
-        .map(|session| LoginLock::wait(cache.path(), session, console))
+        .map(|session| LoginLock::wait(cache.path(), session, LONGEST_WAIT, console))
         .map(|lock| lock.inspect_err(|error| console.warn_of(error)))
         .collect();
     let sessions = readable(cache.list(which, now))?;

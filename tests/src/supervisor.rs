@@ -203,6 +203,7 @@ struct Shared {
     calls: Mutex<Calls>,
     grants: Mutex<HashMap<String, Grant>>,
     on_revocation: Mutex<Option<Box<dyn Fn() + Send>>>,
+    on_keys: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 /// What a secret of ours stands for.
@@ -252,6 +253,7 @@ impl Supervisor {
             calls: Mutex::default(),
             grants: Mutex::default(),
             on_revocation: Mutex::default(),
+            on_keys: Mutex::default(),
         });
         let app = router(Arc::clone(&shared)).into_make_service();
         let mut server = JoinSet::new();
@@ -281,6 +283,11 @@ impl Supervisor {
     /// Has something done before a token is revoked.
     pub fn on_revocation(&self, act: impl Fn() + Send + 'static) {
         *lock(&self.shared.on_revocation) = Some(Box::new(act));
+    }
+
+    /// Has something done before the keys are shown.
+    pub fn on_keys(&self, act: impl Fn() + Send + 'static) {
+        *lock(&self.shared.on_keys) = Some(Box::new(act));
     }
 
     /// Takes none of the access tokens any more that it has given, as after a change of its own keys.
@@ -423,6 +430,9 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
 }
 
 async fn keys(State(shared): State<Arc<Shared>>) -> Response {
+    if let Some(act) = &*lock(&shared.on_keys) {
+        act();
+    }
     if shared.behaviour().keys_are_away {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }

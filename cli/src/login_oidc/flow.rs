@@ -144,7 +144,8 @@ impl Session<'_> {
     }
 }
 
-fn limit(is_interactive: bool) -> Duration {
+/// Longest time for a login, or for that of another which is waited for.
+pub(super) fn limit(is_interactive: bool) -> Duration {
     match is_interactive {
         true => LIMIT,
         false => LIMIT_WITHOUT_TERMINAL,

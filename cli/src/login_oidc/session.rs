@@ -55,9 +55,14 @@ impl<'a> Session<'a> {
             self.console.debug_error(&error);
             self.console.debug(|| format!("next: {step}"));
         }
+        if let Step::Refresh(token) = step {
+            step = self.look_again(&issuer, token).await?;
+        }
         let refreshed = match step {
+            Step::Use(id) => return Ok(id),
+            Step::Exchange(access) => return issuer.exchange(&access.token, self.clock).await,
             Step::Refresh(token) => self.refresh(&issuer, &token).await?,
-            Step::Use(_) | Step::Exchange(_) | Step::LogIn => None,
+            Step::LogIn => None,
         };
         let tokens = match refreshed {
             Some(tokens) => tokens,
@@ -86,14 +91,34 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// What to do in place of a refresh with this token, if the session has got another meanwhile: whoever logs in without its
+    /// lock, as `pinniped` does, may have spent this one.
+    async fn look_again(
+        &self,
+        issuer: &Issuer<'_>,
+        token: RefreshToken,
+    ) -> Result<Step, OidcLoginError> {
+        // An issuer takes most refresh tokens once: nothing is asked for later that can be had before.
+        issuer.keys().await?;
+        let stored = self
+            .caches
+            .session_unsaid(self.key, self.clock, self.console);
+        let other = stored.refresh.as_ref();
+        if other.is_none_or(|other| other.token == token.token) {
+            return Ok(Step::Refresh(token));
+        }
+        let audience = self.settings.audience.as_deref();
+        let step = Step::next(stored, audience, self.clock.now());
+        self.console.debug(|| format!("next: {step}"));
+        Ok(step)
+    }
+
     /// New tokens for the refresh token; `None` where the issuer gives none, and the user has to log in again.
     async fn refresh(
         &self,
         issuer: &Issuer<'_>,
         token: &RefreshToken,
     ) -> Result<Option<Tokens>, OidcLoginError> {
-        // An issuer takes most refresh tokens once: nothing is asked for later that can be had before.
-        issuer.keys().await?;
         let answer = match issuer.endpoint().refresh(&token.token).await {
             Ok(answer) => answer,
             Err(error) if error.is_refusal() => {
