@@ -1,12 +1,17 @@
 //! The identity providers of a Supervisor, and the flows that each offers.
 
-use haulout_tests::supervisor::{Behaviour, IdentityProvider, PASSWORD};
+use haulout_tests::supervisor::{Behaviour, IdentityProvider, MACHINE, PASSWORD};
 
 use super::browser::Browser;
 use super::flows::parameter;
 use super::{LDAP, Site, assert_fails};
 
 const VARIABLE: &str = "PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW";
+const NO_CACHES: &[&str] = &[
+    "--verbose",
+    "--credential-cache=none",
+    "--session-cache=none",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c095_name_and_password_come_from_the_environment() {
@@ -142,5 +147,38 @@ async fn c099_the_environment_changes_the_flow() {
     }
     site.machine.set(VARIABLE, "magic");
     let outcome = site.run(&flags).await;
+    assert_fails(&outcome, 2, &format!("{VARIABLE} is 'magic'"));
+}
+
+/// The kubeconfig's flow is not for every place that its user sits at.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_changes_the_flow_of_a_person_and_of_no_program() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.set_password("bob");
+    site.machine.set("SECRET", MACHINE.1);
+    let of_program = [
+        "--flow=client_credentials",
+        "--client-id=ci",
+        "--client-secret-env=SECRET",
+    ];
+    let of_person = ["--flow=device_code"];
+    for (flags, value, expected) in [
+        (&of_person[..], "cli_password", "cli_password"),
+        (&of_person, "", "device_code"),
+        (&of_program, "cli_password", "client_credentials"),
+        (&of_program, "", "client_credentials"),
+    ] {
+        site.machine.set(VARIABLE, value);
+        let outcome = site.run(&[flags, NO_CACHES].concat()).await;
+        outcome.credential();
+        let told = format!("Debug: flow: {expected}\n");
+        assert!(
+            outcome.stderr.contains(&told),
+            "{value}: {}",
+            outcome.stderr
+        );
+    }
+    site.machine.set(VARIABLE, "magic");
+    let outcome = site.run(&of_person).await;
     assert_fails(&outcome, 2, &format!("{VARIABLE} is 'magic'"));
 }
