@@ -13,18 +13,18 @@ use crate::private_file::{create_private_folder, folder};
 use crate::{lock_file, standard_output};
 
 const INTERVAL: Duration = Duration::from_millis(20);
-/// After so many tries, two seconds, somebody may wonder.
-const TRIES_IN_SILENCE: u32 = 100;
-/// After so many, two minutes, nothing is waited for any longer: nobody may be at the other's login.
-const TRIES: u32 = 6000;
+/// After this time somebody may wonder.
+const SILENCE: Duration = Duration::from_secs(2);
 /// As many as the number of a process has.
 const MAX_DIGITS: usize = 10;
 
 /// Why the lock is not held.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LockError {
-    #[error("another haulout has been logging in to the same session for too long")]
-    TimedOut,
+    #[error(
+        "another haulout{holder} is still logging in to the same session; finish or end that login"
+    )]
+    TimedOut { holder: String },
     /// As when kubectl was killed.
     #[error("whoever asked for the session is gone")]
     ReaderGone,
@@ -39,27 +39,20 @@ pub(crate) struct LoginLock {
 }
 
 impl LoginLock {
-    /// Waits until no other program logs in to this session, but not for ever. The lock stands beside the cache and ends with
-    /// its holder, however that ends.
+    /// Waits until no other program logs in to this session, but for no longer than `limit`. The lock stands beside the cache and
+    /// ends with its holder, however that ends.
     ///
     /// The file stays: were it removed, one program could hold the old file and another the new.
     pub(crate) fn wait(
         cache: &Path,
         session: &str,
-        console: &Console<'_>,
-    ) -> Result<Self, LockError> {
-        Self::try_repeatedly(TRIES, cache, session, console)
-    }
-
-    fn try_repeatedly(
-        tries: u32,
-        cache: &Path,
-        session: &str,
+        limit: Duration,
         console: &Console<'_>,
     ) -> Result<Self, LockError> {
         create_private_folder(folder(cache))?;
         let file = lock_file::open(&cache.with_added_extension(format!("{session}.lock")))?;
-        for tried in 0..tries {
+        let mut waited = Duration::ZERO;
+        loop {
             match file.try_lock() {
                 Ok(()) => {
                     // It is for those who wait; without it they are told less.
@@ -69,7 +62,11 @@ impl LoginLock {
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
-            if tried == TRIES_IN_SILENCE {
+            if waited >= limit {
+                let holder = holder(&file);
+                return Err(LockError::TimedOut { holder });
+            }
+            if waited == SILENCE {
                 let holder = holder(&file);
                 console.tell(&format!(
                     "Waiting for another haulout{holder} that is logging in to the same session..."
@@ -79,8 +76,8 @@ impl LoginLock {
                 return Err(LockError::ReaderGone);
             }
             std::thread::sleep(INTERVAL);
+            waited += INTERVAL;
         }
-        Err(LockError::TimedOut)
     }
 }
 
@@ -120,15 +117,17 @@ mod tests {
 
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(60);
+
     #[test]
     fn one_holds_it_and_the_other_waits_with_a_word() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("a/sessions.yaml");
         let silent = |_: &str| Ok(());
         let console = Console::new(&silent, false, &|_| None);
-        let first = LoginLock::wait(&cache, "0123", &console).unwrap();
+        let first = LoginLock::wait(&cache, "0123", LIMIT, &console).unwrap();
         // Another session is no hindrance.
-        LoginLock::wait(&cache, "4567", &console).unwrap();
+        LoginLock::wait(&cache, "4567", LIMIT, &console).unwrap();
         let (told, mut stderr) = io::pipe().unwrap();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(move || {
@@ -136,7 +135,7 @@ mod tests {
                     std::cell::RefCell::new(&mut stderr);
                 let print = |text: &str| crate::console::print_to(&stderr, text);
                 let console = Console::new(&print, false, &|_| None);
-                LoginLock::wait(&cache, "0123", &console).unwrap();
+                LoginLock::wait(&cache, "0123", LIMIT, &console).unwrap();
             });
             let mut told = BufReader::new(told);
             let mut line = String::new();
@@ -161,9 +160,10 @@ mod tests {
         let cache = folder.path().join("sessions.yaml");
         let silent = |_: &str| Ok(());
         let console = Console::new(&silent, false, &|_| None);
-        let _first = LoginLock::wait(&cache, "0123", &console).unwrap();
-        let second = LoginLock::try_repeatedly(3, &cache, "0123", &console);
-        assert!(matches!(second, Err(LockError::TimedOut)));
+        let _first = LoginLock::wait(&cache, "0123", LIMIT, &console).unwrap();
+        let second = LoginLock::wait(&cache, "0123", INTERVAL * 3, &console);
+        let expected = format!(" (process {})", std::process::id());
+        assert!(matches!(second, Err(LockError::TimedOut { holder }) if holder == expected));
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
             ("für", "für"),
         ] {
             std::fs::write(&path, before).unwrap();
-            LoginLock::wait(&cache, "0123", &console).unwrap();
+            LoginLock::wait(&cache, "0123", LIMIT, &console).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
         }
     }

@@ -15,7 +15,7 @@ mod whither;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
 
@@ -28,7 +28,7 @@ use crate::credential_cache::{self, CredentialCache};
 use crate::exec_credential::{CredentialStatus, ExecInfo};
 use crate::login_lock::{LockError, LoginLock};
 use crate::runtime::block_on;
-use crate::session_cache::{SessionCache, SessionKey, Tokens};
+use crate::session_cache::{self, SessionCache, SessionKey, Tokens};
 use crate::standard_output::print;
 use crate::terminal;
 
@@ -94,12 +94,12 @@ fn renew(
 ) -> Result<CredentialStatus, OidcLoginError> {
     let clock = surroundings.clock;
     let key = &settings.session_key;
-    let _lock = caches.lock(key, console)?;
+    let is_interactive = info.is_interactive && terminal::is_interactive();
+    let _lock = caches.lock(key, flow::limit(is_interactive), console)?;
     if let Some(credential) = caches.credential_of_another(clock) {
         console.debug(|| "another haulout has just logged in to the same session".to_owned());
         return Ok(credential);
     }
-    let is_interactive = info.is_interactive && terminal::is_interactive();
     let credential = block_on(async {
         let mut session = Session {
             settings,
@@ -139,7 +139,8 @@ fn sessions(
     if settings.flow == Some(Flow::ClientCredentials) {
         return None;
     }
-    SessionCache::chosen(login.session_cache.as_deref(), environment, &settings.roots)
+    let roots = session_cache::name_of(&settings.roots, environment);
+    SessionCache::chosen(login.session_cache.as_deref(), environment, roots)
 }
 
 /// Where things are kept from one run to the next. What is wrong with them fails no login.
@@ -177,10 +178,12 @@ impl Caches {
         cache.look_up(&self.credential_key, clock.now(), console)
     }
 
-    /// The lock of the session, if it can be had: else the login goes on beside others, unless nobody waits for it any more.
+    /// The lock of the session. Where there can be none, the login goes on without it; but not beside another that has it, which
+    /// may be about to spend the refresh token, or has a browser open already.
     fn lock(
         &self,
         key: &SessionKey,
+        limit: Duration,
         console: &Console<'_>,
     ) -> Result<Option<LoginLock>, OidcLoginError> {
         let sessions = self.sessions.as_ref();
@@ -188,13 +191,15 @@ impl Caches {
         let Some(sessions) = sessions.filter(|sessions| sessions.check_place().is_ok()) else {
             return Ok(None);
         };
-        match LoginLock::wait(sessions.path(), &key.digest(), console) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err(LockError::ReaderGone) => return Err(OidcLoginError::Abandoned),
-            Err(LockError::TimedOut) => console.tell("It takes too long; logging in beside it."),
-            Err(error @ LockError::Io(_)) => console.report(&error, self.debug_sessions),
+        match LoginLock::wait(sessions.path(), &key.digest(), limit, console) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(LockError::ReaderGone) => Err(OidcLoginError::Abandoned),
+            Err(error @ LockError::TimedOut { .. }) => Err(OidcLoginError::OfAnother(error)),
+            Err(error @ LockError::Io(_)) => {
+                console.report(&error, self.debug_sessions);
+                Ok(None)
+            }
         }
-        Ok(None)
     }
 
     /// What another program has got while this one waited. What is wrong with the cache has been told.
@@ -211,23 +216,26 @@ impl Caches {
 
     /// The tokens of a session, as far as they are good.
     fn session(&self, key: &SessionKey, clock: Clock, console: &Console<'_>) -> Tokens {
+        let tokens = self.session_unsaid(key, clock, console);
+        console.debug(|| match &self.sessions {
+            Some(cache) => {
+                let path = cache.path().display();
+                format!("session cache {path}: {}", tokens.told())
+            }
+            None => "session cache: off".to_owned(),
+        });
+        tokens
+    }
+
+    fn session_unsaid(&self, key: &SessionKey, clock: Clock, console: &Console<'_>) -> Tokens {
         let Some(cache) = &self.sessions else {
-            console.debug(|| "session cache: off".to_owned());
             return Tokens::default();
         };
         let found = self.or_report(cache.get(key, clock.now()), console);
-        let tokens = found.flatten().map_or_else(Tokens::default, |found| {
+        found.flatten().map_or_else(Tokens::default, |found| {
             self.or_report(found.noted, console);
             found.tokens
-        });
-        console.debug(|| {
-            format!(
-                "session cache {}: {}",
-                cache.path().display(),
-                tokens.told()
-            )
-        });
-        tokens
+        })
     }
 
     fn keep_session(&self, key: &SessionKey, tokens: &Tokens, clock: Clock, console: &Console<'_>) {
@@ -247,14 +255,61 @@ impl Caches {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use clap::Parser as _;
     use secrecy::ExposeSecret as _;
 
     use super::*;
     use crate::arguments::{Arguments, Command, Login};
     use crate::session_cache::{IdToken, timestamp};
+
+    const SILENT: crate::console::Print<'_> = &|_| Ok(());
+
+    fn key() -> SessionKey {
+        SessionKey {
+            client_id: "pinniped-cli".to_owned(),
+            issuer: "https://login.example.com".to_owned(),
+            redirect_uri: "http://localhost:0/callback".to_owned(),
+            scopes: vec!["openid".to_owned()],
+            upstream_provider_name: String::new(),
+        }
+    }
+
+    fn caches(folder: &std::path::Path) -> Caches {
+        let cache = folder.join("sessions.yaml");
+        let sessions = SessionCache::chosen(cache.to_str(), &|_| None, "system".to_owned());
+        Caches {
+            credentials: None,
+            credential_key: String::new(),
+            sessions,
+            debug_sessions: false,
+        }
+    }
+
+    #[test]
+    fn nobody_logs_in_beside_another_however_long_that_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let console = Console::new(SILENT, false, &|_| None);
+        let caches = caches(folder.path());
+        let limit = Duration::from_millis(60);
+        let _other = caches.lock(&key(), limit, &console).unwrap().unwrap();
+        let error = caches.lock(&key(), limit, &console).unwrap_err();
+        let expected = format!(
+            "could not complete Pinniped login: another haulout (process {}) is still logging in to the same session; \
+             finish or end that login",
+            std::process::id()
+        );
+        assert_eq!(crate::chain(&error), expected);
+    }
+
+    #[test]
+    fn a_login_goes_on_where_there_can_be_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let console = Console::new(SILENT, false, &|_| None);
+        let in_the_way = format!("sessions.yaml.{}.lock", key().digest());
+        std::fs::create_dir(folder.path().join(in_the_way)).unwrap();
+        let lock = caches(folder.path()).lock(&key(), Duration::ZERO, &console);
+        assert!(lock.unwrap().is_none());
+    }
 
     /// However short its life is: kubectl is not to use it.
     #[test]

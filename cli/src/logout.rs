@@ -7,7 +7,7 @@ mod issuers;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::Environment;
 use crate::arguments::{CaFlags, LogoutFlags, OidcLogin};
@@ -27,6 +27,9 @@ use crate::standard_output::print;
 pub(crate) use error::LogoutError;
 use fate::Fate;
 use issuers::Issuers;
+
+/// Longest time that a login is waited for, whose session is to end anyway.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// What is forgotten, and how its issuers are spoken to.
 struct Wanted<'a> {
@@ -115,14 +118,18 @@ pub(crate) fn run(
         }
         cache.clear().map(|()| true)
     });
+    let roots = CaBundle::trust_roots(ca.as_ref());
     let issuers = Issuers {
         may_name_more: stanza.is_none() && !flags.forget,
         keeps_others: !flags.forget,
-        roots: CaBundle::trust_roots(ca.as_ref()),
+        // Those that this process trusts, whatever the kubeconfig sets for its login.
+        name_of_roots: session_cache::name_of(&roots, environment),
+        roots,
         secret,
         console,
     };
-    let sessions = SessionCache::chosen(wanted.session_cache, &of_login, &issuers.roots);
+    let roots = session_cache::name_of(&issuers.roots, &of_login);
+    let sessions = SessionCache::chosen(wanted.session_cache, &of_login, roots);
     let ended = match sessions {
         Some(cache) => {
             let named = flags.session_cache.as_deref();
@@ -208,14 +215,14 @@ fn end_sessions(
         .map(|session| session.key.digest())
         .collect::<BTreeSet<_>>()
         .iter()
-        .map(|session| LoginLock::wait(cache.path(), session, console))
+        .map(|session| LoginLock::wait(cache.path(), session, LONGEST_WAIT, console))
         .map(|lock| lock.inspect_err(|error| console.warn_of(error)))
         .collect();
     let sessions = readable(cache.list(which, now))?;
     let fates = block_on(async {
         let mut fates = Vec::with_capacity(sessions.len());
         for session in &sessions {
-            let fate = match cache.is_of_others(session) {
+            let fate = match session.is_of_others(&issuers.name_of_roots) {
                 true if issuers.keeps_others => Fate::OfOtherRoots,
                 true => Fate::Forgotten,
                 false => issuers.end(session).await,

@@ -57,6 +57,14 @@ pub(crate) struct KeptSession {
     roots: Option<String>,
 }
 
+impl KeptSession {
+    /// Whether it is bound to other roots than those of this name: whoever these let pose as its issuer must not get its tokens.
+    pub(crate) fn is_of_others(&self, roots: &str) -> bool {
+        let bound = self.roots.as_deref();
+        bound.is_some_and(|bound| bound != roots)
+    }
+}
+
 /// Where sessions are kept, for logins that trust these roots.
 ///
 /// A kubeconfig says which certificates an issuer's server may have. One that trusts others must not have the tokens of a
@@ -71,11 +79,11 @@ pub(crate) struct SessionCache {
 }
 
 impl SessionCache {
-    /// The cache that `--session-cache` names, for logins that trust these roots.
+    /// The cache that `--session-cache` names, for logins that trust the roots of this name.
     pub(crate) fn chosen(
         flag: Option<&str>,
         environment: Environment<'_>,
-        roots: &TrustRoots,
+        roots: String,
     ) -> Option<Self> {
         // Pinniped's CLI takes an empty one for the default.
         let flag = flag.filter(|path| !path.is_empty());
@@ -84,7 +92,7 @@ impl SessionCache {
         Some(Self {
             file: CacheFile::chosen(flag, environment)?,
             keyring,
-            roots: name_of(roots),
+            roots,
         })
     }
 
@@ -184,13 +192,6 @@ impl SessionCache {
         Ok(meant.map(kept).collect())
     }
 
-    /// Whether a session is bound to other roots than those of this cache: whoever these let pose as its issuer must not get its
-    /// tokens.
-    pub(crate) fn is_of_others(&self, session: &KeptSession) -> bool {
-        let bound = session.roots.as_ref();
-        bound.is_some_and(|roots| *roots != self.roots)
-    }
-
     /// Forgets those that are meant, but for these, and what writers that failed have left of any.
     pub(crate) fn remove(
         &self,
@@ -261,16 +262,31 @@ impl SessionCache {
     }
 }
 
-/// What these roots are called where a session is bound to them.
-fn name_of(roots: &TrustRoots) -> String {
+/// What these roots are called where a session is bound to them; `environment` is that of the process which trusts them.
+pub(crate) fn name_of(roots: &TrustRoots, environment: Environment<'_>) -> String {
     let TrustRoots::Only(certificates) = roots else {
-        return "system".to_owned();
+        return name_of_system(environment);
     };
     let hashes = certificates.iter().map(|der| digest(&SHA256, der));
     let mut hashes: Vec<_> = hashes.map(|hash| hash.as_ref().to_vec()).collect();
     hashes.sort_unstable();
     hashes.dedup();
     short_sha256_hex(&hashes.concat())
+}
+
+/// The variables put others in the place of the system's roots, and a kubeconfig can set them.
+fn name_of_system(environment: Environment<'_>) -> String {
+    let mut name = b"system".to_vec();
+    for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        if let Some(value) = environment(variable) {
+            // No variable has a zero byte in it.
+            name.extend([b"\0", variable.as_bytes(), b"=", value.as_encoded_bytes()].concat());
+        }
+    }
+    match name.as_slice() {
+        b"system" => "system".to_owned(),
+        name => short_sha256_hex(name),
+    }
 }
 
 #[cfg(test)]

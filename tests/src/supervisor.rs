@@ -86,6 +86,9 @@ pub struct Behaviour {
     pub pending_polls: u32,
     /// Demands PKCE of the device code flow, as Keycloak does of clients that have to use it.
     pub device_needs_pkce: bool,
+    /// Whom the token of the client itself is for, if not the client. An ID token, which is, then comes with it where `openid` is
+    /// asked for, as of Keycloak.
+    pub client_token_for: Option<Value>,
     /// Fields that replace those of an exchange's answer.
     pub exchange_answer: Value,
     /// `Content-Type` of an exchange's answer.
@@ -151,6 +154,7 @@ impl Default for Behaviour {
             refreshes_without_id_token: false,
             pending_polls: 1,
             device_needs_pkce: false,
+            client_token_for: None,
             exchange_answer: json!({}),
             exchange_content_type: "application/json;charset=UTF-8",
             claims: json!({}),
@@ -199,6 +203,7 @@ struct Shared {
     calls: Mutex<Calls>,
     grants: Mutex<HashMap<String, Grant>>,
     on_revocation: Mutex<Option<Box<dyn Fn() + Send>>>,
+    on_keys: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 /// What a secret of ours stands for.
@@ -248,6 +253,7 @@ impl Supervisor {
             calls: Mutex::default(),
             grants: Mutex::default(),
             on_revocation: Mutex::default(),
+            on_keys: Mutex::default(),
         });
         let app = router(Arc::clone(&shared)).into_make_service();
         let mut server = JoinSet::new();
@@ -277,6 +283,11 @@ impl Supervisor {
     /// Has something done before a token is revoked.
     pub fn on_revocation(&self, act: impl Fn() + Send + 'static) {
         *lock(&self.shared.on_revocation) = Some(Box::new(act));
+    }
+
+    /// Has something done before the keys are shown.
+    pub fn on_keys(&self, act: impl Fn() + Send + 'static) {
+        *lock(&self.shared.on_keys) = Some(Box::new(act));
     }
 
     /// Takes none of the access tokens any more that it has given, as after a change of its own keys.
@@ -419,6 +430,9 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Json<Value> {
 }
 
 async fn keys(State(shared): State<Arc<Shared>>) -> Response {
+    if let Some(act) = &*lock(&shared.on_keys) {
+        act();
+    }
     if shared.behaviour().keys_are_away {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }

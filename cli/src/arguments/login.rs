@@ -54,7 +54,8 @@ pub(crate) struct OidcLogin {
     #[command(flatten)]
     pub(crate) switches: OidcSwitches,
 
-    /// Audience of the token that the cluster wants, which the issuer exchanges its own for.
+    /// Audience of the token that the cluster wants, which the issuer exchanges its own for; with client_credentials
+    /// nothing is exchanged: the issuer must give a token for it by itself.
     #[arg(long, text(), value_name = "AUDIENCE")]
     pub(crate) request_audience: String,
 

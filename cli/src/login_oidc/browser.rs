@@ -25,9 +25,12 @@ impl Session<'_> {
         let attempt = Arc::new(issuer.attempt()?);
         let listener = self.listen().await?;
         let endpoint = issuer.authorization_endpoint()?;
+        // Where the code is pasted, a port that was given stands in the link all the same: the issuer may know that one alone.
         let port = listener
             .as_ref()
-            .map_or(0, |listener| listener.address().port());
+            .map_or(self.settings.listen_port, |listener| {
+                listener.address().port()
+            });
         let redirect_uri = callback::redirect_uri(port);
         let link = |form_post| {
             authorize_url(

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::ca::CaError;
 use crate::exchange::{ExchangeError, ParameterError};
+use crate::login_lock::LockError;
 use crate::oidc::OidcError;
 use crate::runtime::RuntimeError;
 use crate::secret_variable::VariableError;
@@ -59,6 +60,8 @@ pub(crate) enum OidcLoginError {
         "could not complete Pinniped login: timed out waiting for token callback: nobody has logged in for {minutes} minutes; try again"
     )]
     TimedOut { minutes: u64 },
+    #[error("could not complete Pinniped login")]
+    OfAnother(#[source] LockError),
     #[error("could not complete Pinniped login: whoever asked for the credential is gone")]
     Abandoned,
     #[error(

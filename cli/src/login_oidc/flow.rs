@@ -137,11 +137,16 @@ impl Session<'_> {
 
     async fn by_client_credentials(&self, issuer: &Issuer<'_>) -> Result<Tokens, OidcLoginError> {
         let answer = issuer.endpoint().client_credentials().await?;
-        issuer.client_tokens(&answer, self.clock).await
+        let token = issuer.client_token(&answer, self.clock).await?;
+        Ok(Tokens {
+            id: Some(token),
+            ..Tokens::default()
+        })
     }
 }
 
-fn limit(is_interactive: bool) -> Duration {
+/// Longest time for a login, or for that of another which is waited for.
+pub(super) fn limit(is_interactive: bool) -> Duration {
     match is_interactive {
         true => LIMIT,
         false => LIMIT_WITHOUT_TERMINAL,

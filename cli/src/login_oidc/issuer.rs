@@ -1,5 +1,6 @@
 //! The issuer of one run: the tokens that it gives, checked.
 
+use haulout_https::foreign;
 use haulout_jwt::keys::KeySet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -9,7 +10,9 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::error::OidcLoginError;
+use super::step::other_audiences;
 use crate::clock::Clock;
+use crate::console::Console;
 use crate::oidc::IssuerClient;
 use crate::oidc::authorization::{Attempt, Client, RANDOM_BYTES};
 use crate::oidc::id_token::{self, Ties};
@@ -25,6 +28,7 @@ pub(super) struct Issuer<'a> {
     pub(super) audience: Option<&'a str>,
     /// Fetched with the first token that is checked.
     pub(super) keys: OnceCell<KeySet>,
+    pub(super) console: &'a Console<'a>,
 }
 
 impl Issuer<'_> {
@@ -99,21 +103,20 @@ impl Issuer<'_> {
         self.tokens(&answer, Some(attempt.nonce()), clock).await
     }
 
-    /// The tokens of a client without a user: issuers give an access token, and for the cluster that has to be a JWT.
-    pub(super) async fn client_tokens(
+    /// The token of a client without a user. Issuers give an access token, and for the cluster that has to be a JWT; where
+    /// `openid` is asked for, Keycloak adds an ID token, which may be for the client alone.
+    pub(super) async fn client_token(
         &self,
         answer: &TokenAnswer,
         clock: Clock,
-    ) -> Result<Tokens, OidcLoginError> {
-        let token = answer.id_token.as_ref().unwrap_or(&answer.access_token);
-        let audience = self.audience.unwrap_or(&self.client.id);
-        let id = self
-            .checked(token.expose_secret(), audience, Ties::default(), clock)
-            .await?;
-        Ok(Tokens {
-            id: Some(id),
-            ..Tokens::default()
-        })
+    ) -> Result<IdToken, OidcLoginError> {
+        if let Some(id_token) = &answer.id_token {
+            match self.for_cluster(id_token, clock).await {
+                Err(OidcLoginError::Oidc(error)) if error.is_of_other_audience() => {}
+                result => return result,
+            }
+        }
+        self.for_cluster(&answer.access_token, clock).await
     }
 
     /// A token for the cluster's audience in exchange for an access token.
@@ -124,8 +127,30 @@ impl Issuer<'_> {
     ) -> Result<IdToken, OidcLoginError> {
         let audience = self.audience.unwrap_or(&self.client.id);
         let token = self.endpoint().exchange(access_token, audience).await?;
-        self.checked(token.expose_secret(), audience, Ties::default(), clock)
-            .await
+        self.for_cluster(&token, clock).await
+    }
+
+    /// A token that the issuer was asked for on the cluster's behalf. Keycloak adds audiences of its own to such, so that they are
+    /// no reason to refuse it; but whoever gets it there can use it elsewhere.
+    async fn for_cluster(
+        &self,
+        token: &SecretString,
+        clock: Clock,
+    ) -> Result<IdToken, OidcLoginError> {
+        let audience = self.audience.unwrap_or(&self.client.id);
+        let token = token.expose_secret();
+        let token = self
+            .checked(token, audience, Ties::default(), clock)
+            .await?;
+        let others = other_audiences(&token, audience);
+        if !others.is_empty() {
+            self.console.say(format_args!(
+                "Warning: the token for \"{audience}\" is good for {} too, and whoever the cluster shows it to can use it there; \
+                 have the issuer give one for \"{audience}\" alone",
+                foreign(&others.join(", "))
+            ));
+        }
+        Ok(token)
     }
 
     /// The keys that tokens are checked with.

@@ -9,6 +9,7 @@ use super::issuer::Issuer;
 use super::settings::Settings;
 use super::step::Step;
 use crate::Environment;
+use crate::arguments::Flow;
 use crate::clock::Clock;
 use crate::console::Console;
 use crate::exchange;
@@ -54,15 +55,22 @@ impl<'a> Session<'a> {
             self.console.debug_error(&error);
             self.console.debug(|| format!("next: {step}"));
         }
+        if let Step::Refresh(token) = step {
+            step = self.look_again(&issuer, token).await?;
+        }
         let refreshed = match step {
+            Step::Use(id) => return Ok(id),
+            Step::Exchange(access) => return issuer.exchange(&access.token, self.clock).await,
             Step::Refresh(token) => self.refresh(&issuer, &token).await?,
-            Step::Use(_) | Step::Exchange(_) | Step::LogIn => None,
+            Step::LogIn => None,
         };
         let tokens = match refreshed {
             Some(tokens) => tokens,
             None => self.log_in(&issuer).await?,
         };
-        match Step::of_fresh(tokens, audience) {
+        // A program's own token has been found to be for the cluster, and none is exchanged for it.
+        let of_program = self.settings.flow == Some(Flow::ClientCredentials);
+        match Step::of_fresh(tokens, audience.filter(|_| !of_program)) {
             Step::Use(id) => Ok(id),
             Step::Exchange(access) => issuer.exchange(&access.token, self.clock).await,
             Step::Refresh(_) | Step::LogIn => Err(OidcLoginError::NoIdToken),
@@ -79,7 +87,30 @@ impl<'a> Session<'a> {
             client,
             audience: self.settings.audience.as_deref(),
             keys: OnceCell::new(),
+            console: self.console,
         })
+    }
+
+    /// What to do in place of a refresh with this token, if the session has got another meanwhile: whoever logs in without its
+    /// lock, as `pinniped` does, may have spent this one.
+    async fn look_again(
+        &self,
+        issuer: &Issuer<'_>,
+        token: RefreshToken,
+    ) -> Result<Step, OidcLoginError> {
+        // An issuer takes most refresh tokens once: nothing is asked for later that can be had before.
+        issuer.keys().await?;
+        let stored = self
+            .caches
+            .session_unsaid(self.key, self.clock, self.console);
+        let other = stored.refresh.as_ref();
+        if other.is_none_or(|other| other.token == token.token) {
+            return Ok(Step::Refresh(token));
+        }
+        let audience = self.settings.audience.as_deref();
+        let step = Step::next(stored, audience, self.clock.now());
+        self.console.debug(|| format!("next: {step}"));
+        Ok(step)
     }
 
     /// New tokens for the refresh token; `None` where the issuer gives none, and the user has to log in again.
@@ -88,8 +119,6 @@ impl<'a> Session<'a> {
         issuer: &Issuer<'_>,
         token: &RefreshToken,
     ) -> Result<Option<Tokens>, OidcLoginError> {
-        // An issuer takes most refresh tokens once: nothing is asked for later that can be had before.
-        issuer.keys().await?;
         let answer = match issuer.endpoint().refresh(&token.token).await {
             Ok(answer) => answer,
             Err(error) if error.is_refusal() => {

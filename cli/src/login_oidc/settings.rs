@@ -105,13 +105,19 @@ fn scopes(given: Option<&[String]>) -> Vec<String> {
     scopes
 }
 
-/// Our flag, else the variable, else Pinniped's flag. A variable that is set and empty undoes the last.
+/// The variable, else our flag, else Pinniped's. The flags are the kubeconfig's, and the variable is of whoever sits there now,
+/// over SSH perhaps; but whether anybody logs in at all, or a program, is not for it to say. One that is set and empty undoes
+/// Pinniped's flag.
 fn flow(login: &OidcLogin, environment: Environment<'_>) -> Result<Option<Flow>, OidcLoginError> {
     const VARIABLE: &str = "PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW";
-    if let Some(flow) = login.flow {
-        return Ok(Some(flow));
+    let variable = environment(VARIABLE);
+    let is_empty = variable.as_ref().is_none_or(|value| value.is_empty());
+    match login.flow {
+        Some(Flow::ClientCredentials) => return Ok(login.flow),
+        Some(_) if is_empty => return Ok(login.flow),
+        _ => {}
     }
-    let (source, value) = match environment(VARIABLE) {
+    let (source, value) = match variable {
         Some(value) => (VARIABLE, value.to_string_lossy().into_owned()),
         None => (
             "--upstream-identity-provider-flow",

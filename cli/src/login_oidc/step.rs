@@ -80,14 +80,24 @@ impl Step {
     }
 }
 
-/// Whether the token is for this audience and no other.
+/// Whether the token is for this audience and no other. One that is for others too is exchanged for one that is not.
 fn is_for(id: &IdToken, audience: &str) -> bool {
+    let audiences = audiences(id);
+    audiences.contains(&audience) && audiences.iter().all(|one| *one == audience)
+}
+
+/// Whom the token is for beside this audience.
+pub(super) fn other_audiences<'a>(id: &'a IdToken, audience: &str) -> Vec<&'a str> {
+    let mut others = audiences(id);
+    others.retain(|one| *one != audience);
+    others
+}
+
+fn audiences(id: &IdToken) -> Vec<&str> {
     match id.claims.get("aud") {
-        Some(Value::String(one)) => one == audience,
-        Some(Value::Array(many)) => {
-            matches!(many.as_slice(), [Value::String(one)] if one == audience)
-        }
-        _ => false,
+        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+        Some(one) => one.as_str().into_iter().collect(),
+        None => Vec::new(),
     }
 }
 

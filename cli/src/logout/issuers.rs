@@ -17,6 +17,8 @@ pub(super) struct Issuers<'a> {
     /// Whether sessions stay whose issuers others may pose as.
     pub(super) keeps_others: bool,
     pub(super) roots: TrustRoots,
+    /// As sessions have it that are bound to them.
+    pub(super) name_of_roots: String,
     pub(super) secret: Option<SecretString>,
     pub(super) console: &'a Console<'a>,
 }

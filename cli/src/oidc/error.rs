@@ -229,6 +229,11 @@ impl OidcError {
         }
     }
 
+    /// Whether this is a token for others alone.
+    pub(crate) fn is_of_other_audience(&self) -> bool {
+        matches!(self, Self::IdToken(TokenError::Audience { .. }))
+    }
+
     /// Whether the issuer has refused the token that was sent, and might take another.
     pub(crate) fn is_refusal_of_token(&self) -> bool {
         /// What is wrong with the request whatever the token (RFC 6749, 5.2; RFC 8693, 2.2.2).

@@ -241,7 +241,7 @@ fn a_logout_means_no_session_that_its_login_would_not_get() {
 fn roots_have_one_name_in_any_order() {
     let only = |certificates: &[&[u8]]| {
         let certificates = certificates.iter().map(|der| der.to_vec());
-        name_of(&TrustRoots::Only(certificates.collect()))
+        name_of(&TrustRoots::Only(certificates.collect()), &|_| None)
     };
     assert_eq!(only(&[b"a", b"b"]), only(&[b"b", b"a", b"b"]));
     let names = [only(&[b"a"]), only(&[b"b"]), only(&[b"a", b"b"])];
@@ -249,7 +249,33 @@ fn roots_have_one_name_in_any_order() {
         assert_ne!(name, "system");
         assert!(!names[..position].contains(name));
     }
-    assert_eq!(name_of(&TrustRoots::System), "system");
+    assert_eq!(name_of(&TrustRoots::System, &|_| None), "system");
+}
+
+#[test]
+fn variables_that_name_other_roots_name_the_roots() {
+    let name = |set: &[(&str, &str)]| {
+        let value = |name: &str| {
+            let found = set.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| value.into())
+        };
+        name_of(&TrustRoots::System, &value)
+    };
+    let names = [
+        name(&[]),
+        name(&[("SSL_CERT_FILE", "/a")]),
+        name(&[("SSL_CERT_FILE", "/b")]),
+        name(&[("SSL_CERT_DIR", "/a")]),
+        name(&[("SSL_CERT_FILE", "/a"), ("SSL_CERT_DIR", "/a")]),
+    ];
+    for (position, name) in names.iter().enumerate() {
+        assert!(!names[..position].contains(name), "{position}");
+    }
+    assert_eq!(name(&[("SSL_CERTS", "/a")]), "system");
+    // Of certificates that a flag names, they change nothing.
+    let only = TrustRoots::Only(vec![b"a".to_vec()]);
+    let set = |_: &str| Some("/a".into());
+    assert_eq!(name_of(&only, &set), name_of(&only, &|_| None));
 }
 
 #[test]

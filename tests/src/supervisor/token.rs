@@ -41,7 +41,7 @@ pub(super) async fn answer(
         "refresh_token" => take_time(&shared, refresh(&shared, &field)).await,
         "urn:ietf:params:oauth:grant-type:token-exchange" => exchange(&shared, &field),
         "urn:ietf:params:oauth:grant-type:device_code" => device(&shared, &field),
-        "client_credentials" => client_credentials(&shared, &headers),
+        "client_credentials" => client_credentials(&shared, &headers, &field),
         _ => Ok(refused("unsupported_grant_type", "")),
     };
     answer.unwrap_or_else(|error| failed(&error))
@@ -166,17 +166,28 @@ fn is_client(headers: &HeaderMap, id: &str, secret: &str) -> bool {
 }
 
 /// Of the client itself: an access token that is a JWT.
-fn client_credentials(shared: &Shared, headers: &HeaderMap) -> anyhow::Result<Response> {
+fn client_credentials<'a>(
+    shared: &Shared,
+    headers: &HeaderMap,
+    field: &impl Fn(&str) -> &'a str,
+) -> anyhow::Result<Response> {
     shared.count(|calls| calls.client_credentials += 1);
     let (id, secret) = MACHINE;
     if !is_client(headers, id, secret) {
         return Ok(refused("invalid_client", ""));
     }
-    let token = shared.id_token(id, id, json!({}))?;
-    Ok(
-        Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": 120}))
-            .into_response(),
-    )
+    let own = shared.id_token(id, id, json!({}))?;
+    let mut answer = json!({"access_token": own, "token_type": "Bearer", "expires_in": 120});
+    if let (Some(audience), Some(answer)) =
+        (shared.behaviour().client_token_for, answer.as_object_mut())
+    {
+        let token = shared.id_token(id, id, json!({"aud": audience}))?;
+        answer.insert("access_token".to_owned(), json!(token));
+        if field("scope").split(' ').any(|scope| scope == "openid") {
+            answer.insert("id_token".to_owned(), json!(own));
+        }
+    }
+    Ok(Json(answer).into_response())
 }
 
 fn tokens(

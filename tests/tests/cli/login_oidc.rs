@@ -4,12 +4,15 @@
 
 mod browser;
 mod caches;
+mod device;
 mod exchange;
 mod failures;
 mod flows;
+mod identity_providers;
 mod keyring;
 mod logout;
 mod processes;
+mod programs;
 mod sessions;
 mod stanzas;
 mod surroundings;
@@ -121,21 +124,9 @@ impl Site {
         flags: Vec<String>,
         user: impl AsyncFnOnce(&Screen),
     ) -> Outcome {
-        let (done, program) = tokio::sync::oneshot::channel();
-        let (own_screen, machine) = (screen.clone(), self.machine.copy());
-        // On a thread that a test which fails does not wait for.
-        std::thread::spawn(move || {
-            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            done.send(machine.run_on(&flags, "", own_screen))
-        });
+        let program = self.machine.copy().start(flags, screen.clone());
         user(screen).await;
-        let program = tokio::time::timeout(Duration::from_secs(60), program).await;
-        let (code, stdout) = program.expect("the login goes on for ever").unwrap();
-        Outcome {
-            code,
-            stdout,
-            stderr: screen.text(),
-        }
+        program.end().await
     }
 
     /// Gives the program what it would ask for: it logs in as this user without a word.

@@ -24,7 +24,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use haulout_tests::terminal::Screen;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use server::Server;
 
@@ -145,6 +147,35 @@ impl Copy {
             &mut stderr,
         );
         (code, String::from_utf8(stdout).unwrap())
+    }
+
+    /// Runs the program on a thread, which a test that fails does not wait for.
+    fn start(self, flags: Vec<String>, screen: Screen) -> Running {
+        let (done, ended) = oneshot::channel();
+        let own_screen = screen.clone();
+        std::thread::spawn(move || {
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            done.send(self.run_on(&flags, "", own_screen))
+        });
+        Running { ended, screen }
+    }
+}
+
+/// A program on a thread of its own.
+struct Running {
+    ended: oneshot::Receiver<(ExitCode, String)>,
+    screen: Screen,
+}
+
+impl Running {
+    async fn end(self) -> Outcome {
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.ended).await;
+        let (code, stdout) = ended.expect("the program goes on for ever").unwrap();
+        Outcome {
+            code,
+            stdout,
+            stderr: self.screen.text(),
+        }
     }
 }
 

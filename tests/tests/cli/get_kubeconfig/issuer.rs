@@ -1,6 +1,7 @@
 //! What the issuer says, and what is said of it.
 
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use haulout_tests::terminal::Screen;
 
 use super::*;
 
@@ -41,21 +42,7 @@ impl Site {
     /// Runs the program with these arguments and no others.
     async fn run_whole(&self, flags: Vec<String>) -> Outcome {
         let machine = self.admin.machine.copy();
-        let (done, program) = tokio::sync::oneshot::channel();
-        // On a thread that a test which fails does not wait for.
-        std::thread::spawn(move || {
-            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            let mut stderr = Vec::new();
-            let (code, stdout) = machine.run_on(&flags, "", &mut stderr);
-            done.send((code, stdout, stderr))
-        });
-        let program = tokio::time::timeout(Duration::from_secs(60), program).await;
-        let (code, stdout, stderr) = program.expect("it goes on for ever").unwrap();
-        Outcome {
-            code,
-            stdout,
-            stderr: String::from_utf8(stderr).unwrap(),
-        }
+        machine.start(flags, Screen::default()).end().await
     }
 
     async fn arguments(&self, more: &[&str]) -> Vec<String> {

@@ -90,3 +90,25 @@ async fn c042_a_token_for_another_audience_is_refused() {
     assert_fails(&outcome, 1, "expected audience \"my-cluster\"");
     assert_only_the_login_is_kept(&site);
 }
+
+/// Whoever gets it at the cluster can use it there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_others_too_is_used_with_a_warning() {
+    let site = Site::new(Behaviour::default()).await;
+    site.log_in(&["--credential-cache="]).await.credential();
+    for (audiences, expected) in [
+        (json!(["my-cluster"]), ""),
+        (
+            json!(["my-cluster", "account", "\u{1b}[2J"]),
+            "Warning: the token for \"my-cluster\" is good for account, \\u{1b}[2J too, and whoever the cluster shows it to can \
+             use it there; have the issuer give one for \"my-cluster\" alone\n",
+        ),
+    ] {
+        site.supervisor.behaviour().claims = json!({"aud": audiences});
+        let outcome = site
+            .run(&[CLUSTER, &["--credential-cache="]].concat())
+            .await;
+        assert_eq!(claims(&outcome.credential())["aud"], audiences);
+        assert_eq!(outcome.stderr, expected);
+    }
+}

@@ -1,26 +1,14 @@
 //! Failures of an issuer, and of what stands between: each names the step, the address, the cause, and what to do.
 
-use haulout_tests::supervisor::{AUDIT_ID, Behaviour, MACHINE, PASSWORD};
+use haulout_tests::supervisor::{AUDIT_ID, Behaviour, MACHINE};
 use serde_json::json;
 
 use super::processes::end;
-use super::{Site, assert_fails};
+use super::{LDAP, Site, assert_fails};
 use crate::Machine;
 use crate::server::{Server, with_headers};
 
 const BEFORE: &str = "Error: could not complete Pinniped login: ";
-const LDAP: [&str; 2] = [
-    "--upstream-identity-provider-name=my-ldap",
-    "--upstream-identity-provider-type=ldap",
-];
-
-/// Of a Supervisor where this user logs in by his password, without being asked.
-async fn site_of_alice() -> Site {
-    let mut site = Site::new(Behaviour::default()).await;
-    site.machine.set("PINNIPED_USERNAME", "alice");
-    site.machine.set("PINNIPED_PASSWORD", PASSWORD);
-    site
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificate_of_an_unknown_ca_names_the_flag_for_it() {
@@ -110,9 +98,10 @@ async fn client_that_the_issuer_refuses_is_told_which_flags_to_check() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clock_that_is_ahead_is_what_to_look_at() {
-    let mut site = site_of_alice().await;
+    let mut site = Site::new(Behaviour::default()).await;
+    site.set_password("alice");
     site.machine.now += 24 * 3600;
-    let outcome = site.run(&LDAP).await;
+    let outcome = site.run(LDAP).await;
     let expected = "the issuer's ID token is not good by this computer's clock; check the date and time of both sides: ";
     assert_fails(&outcome, 1, &format!("{BEFORE}{expected}"));
     // Both times are told.

@@ -1,6 +1,6 @@
-//! How a user logs in.
+//! How a user logs in with a browser, and what is refused before.
 
-use haulout_tests::supervisor::{Behaviour, Calls, IdentityProvider, MACHINE, PASSWORD};
+use haulout_tests::supervisor::{Behaviour, Calls};
 use serde_json::json;
 use url::Url;
 
@@ -8,7 +8,7 @@ use super::browser::Browser;
 use super::{Screen, Site, assert_fails};
 
 /// What the program asks the issuer by this name.
-fn parameter(link: &Url, name: &str) -> Option<String> {
+pub(super) fn parameter(link: &Url, name: &str) -> Option<String> {
     let mut parameters = link.query_pairs();
     let found = parameters.find(|(key, _)| key == name);
     found.map(|(_, value)| value.into_owned())
@@ -143,9 +143,7 @@ async fn the_answer_of_another_issuer_is_turned_away() {
         site.run_on(&screen, &no_cache, user).await.credential();
     }
     let mut site = site;
-    site.machine
-        .set("PINNIPED_USERNAME", "bob")
-        .set("PINNIPED_PASSWORD", PASSWORD);
+    site.set_password("bob");
     let outcome = site.run(&["--flow=cli_password"]).await;
     assert_fails(&outcome, 1, "not of the issuer that was asked");
 }
@@ -228,250 +226,6 @@ async fn c090_where_nobody_can_be_asked_the_login_fails_at_once() {
         outcome.stderr.contains("--flow=device_code"),
         "{}",
         outcome.stderr
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_device_code_is_confirmed_elsewhere() {
-    for device_needs_pkce in [false, true] {
-        let site = Site::new(Behaviour {
-            pending_polls: u32::MAX,
-            device_needs_pkce,
-            ..Behaviour::default()
-        })
-        .await;
-        let browser = Browser::new(&site.supervisor);
-        let outcome = site
-            .run_with(&["--flow=device_code"], async |screen| {
-                let link = Browser::link(screen).await;
-                screen.line("this code:").await.unwrap();
-                let typed = [
-                    ("user_code", "WDJB-MJHT"),
-                    ("username", "alice"),
-                    ("password", PASSWORD),
-                ];
-                assert_eq!(browser.post(link, &typed).await.status(), 200);
-            })
-            .await;
-        assert!(
-            outcome.stderr.contains("\n    WDJB-MJHT\n"),
-            "{}",
-            outcome.stderr
-        );
-        outcome.credential();
-        assert!(site.supervisor.calls().polls >= 1);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_device_code_is_given_to_a_client_that_is_named_beside_its_secret() {
-    let mut site = Site::new(Behaviour::default()).await;
-    site.machine.set("SECRET", "a secret");
-    let flags = ["--flow=device_code", "--client-secret-env=SECRET"];
-    site.run(&flags).await.credential();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_device_code_that_is_denied_ends_the_login() {
-    let site = Site::new(Behaviour {
-        denies: Some(("access_denied", "the user said no")),
-        ..Behaviour::default()
-    })
-    .await;
-    let outcome = site.run(&["--flow=device_code"]).await;
-    assert_fails(
-        &outcome,
-        1,
-        "refused with \"access_denied\": the user said no",
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machine_logs_in_with_its_secret() {
-    let mut site = Site::new(Behaviour::default()).await;
-    let flags = [
-        "--flow=client_credentials",
-        "--client-id=ci",
-        "--client-secret-env=SECRET",
-    ];
-    let outcome = site.run(&flags).await;
-    assert_fails(
-        &outcome,
-        1,
-        "--client-secret-env variable \"SECRET\" is not set",
-    );
-    site.machine.set("SECRET", MACHINE.1);
-    let outcome = site.run(&flags).await;
-    outcome.credential();
-    assert!(!site.sessions_file().exists(), "it is no person's session");
-    site.machine.set("SECRET", "wrong secret");
-    let outcome = site
-        .run(
-            &[
-                &flags[..],
-                &["--credential-cache=", "--session-cache=/dev/null/x"],
-            ]
-            .concat(),
-        )
-        .await;
-    assert_fails(&outcome, 1, "invalid_client");
-    assert!(!outcome.stderr.contains("wrong secret"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn c095_name_and_password_come_from_the_environment() {
-    let mut site = Site::new(Behaviour::default()).await;
-    let flags = [
-        "--upstream-identity-provider-name=my-ldap",
-        "--upstream-identity-provider-type=ldap",
-    ];
-    let outcome = site.run(&flags).await;
-    assert_fails(&outcome, 1, "stdin is not connected to a terminal");
-    site.machine
-        .set("PINNIPED_USERNAME", "bob")
-        .set("PINNIPED_PASSWORD", "wrong");
-    let outcome = site.run(&flags).await;
-    let expected = "login failed with code \"access_denied\": Username/password not accepted.";
-    assert_fails(&outcome, 1, expected);
-    site.machine.set("PINNIPED_PASSWORD", PASSWORD);
-    let outcome = site.run(&flags).await;
-    outcome.credential();
-    assert_eq!(outcome.stderr, "", "nothing is asked");
-}
-
-/// Which would have it in its log: the headers are Pinniped's own.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_password_is_sent_to_supervisors_only() {
-    let mut site = Site::new(Behaviour {
-        is_supervisor: false,
-        ..Behaviour::default()
-    })
-    .await;
-    site.machine
-        .set("PINNIPED_USERNAME", "bob")
-        .set("PINNIPED_PASSWORD", PASSWORD);
-    let outcome = site.run(&["--flow=cli_password"]).await;
-    assert_fails(&outcome, 1, "gets no password");
-    assert_eq!(site.supervisor.calls().authorize, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn c092_the_identity_provider_is_named_to_the_issuer_and_in_the_session() {
-    let site = Site::new(Behaviour::default()).await;
-    let flags = [
-        "--upstream-identity-provider-name=my-ldap",
-        "--upstream-identity-provider-type=ldap",
-        "--upstream-identity-provider-flow=browser_authcode",
-    ];
-    let browser = Browser::new(&site.supervisor);
-    let outcome = site
-        .run_with(&flags, async |screen| {
-            let link = Browser::link(screen).await;
-            let value = |name| parameter(&link, name);
-            assert_eq!(value("pinniped_idp_name").as_deref(), Some("my-ldap"));
-            assert_eq!(value("pinniped_idp_type").as_deref(), Some("ldap"));
-            browser.log_in(screen, "alice").await;
-        })
-        .await;
-    outcome.credential();
-    let sessions = std::fs::read_to_string(site.sessions_file()).unwrap();
-    assert!(
-        sessions.contains("upstream_provider_name: my-ldap"),
-        "{sessions}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn c093_each_wrong_identity_provider_has_an_error_of_its_own() {
-    let cases: [(&[&str], &str); 4] = [
-        (
-            &[
-                "--upstream-identity-provider-name=x",
-                "--upstream-identity-provider-type=github",
-            ],
-            "of the type \"github\"",
-        ),
-        (
-            &["--upstream-identity-provider-name=x"],
-            "no identity provider \"x\"",
-        ),
-        (
-            &[
-                "--upstream-identity-provider-name=my-oidc 🦭",
-                "--upstream-identity-provider-flow=cli_password",
-            ],
-            "does not offer the flow \"cli_password\"",
-        ),
-        (
-            &["--upstream-identity-provider-name=no-flows"],
-            "offers no flow",
-        ),
-    ];
-    let site = Site::new(Behaviour::default()).await;
-    let no_flows = IdentityProvider {
-        name: "no-flows",
-        type_: "oidc",
-        flows: Vec::new(),
-    };
-    site.supervisor
-        .behaviour()
-        .identity_providers
-        .push(no_flows);
-    for (flags, expected) in cases {
-        assert_fails(&site.run(flags).await, 1, expected);
-    }
-    site.supervisor.behaviour().is_supervisor = false;
-    let outcome = site.run(&["--upstream-identity-provider-name=x"]).await;
-    assert_fails(&outcome, 1, "it is no Pinniped Supervisor");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn c094_the_flow_is_inferred_for_a_named_provider_only() {
-    let mut site = Site::new(Behaviour::default()).await;
-    site.machine
-        .set("PINNIPED_USERNAME", "bob")
-        .set("PINNIPED_PASSWORD", PASSWORD);
-    let named = [
-        "--upstream-identity-provider-name=my-ldap",
-        "--upstream-identity-provider-type=ldap",
-    ];
-    site.run(&named).await.credential();
-    assert_eq!(site.supervisor.calls().identity_providers, 1);
-    let outcome = site.log_in(&[]).await;
-    assert!(
-        outcome.stderr.contains("visiting this link"),
-        "{}",
-        outcome.stderr
-    );
-    assert_eq!(site.supervisor.calls().identity_providers, 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn c099_the_environment_changes_the_flow() {
-    let mut site = Site::new(Behaviour::default()).await;
-    let flags = [
-        "--upstream-identity-provider-name=my-ldap",
-        "--upstream-identity-provider-type=ldap",
-        "--upstream-identity-provider-flow=browser_authcode",
-    ];
-    site.machine
-        .set("PINNIPED_USERNAME", "bob")
-        .set("PINNIPED_PASSWORD", PASSWORD);
-    for value in ["cli_password", ""] {
-        site.machine
-            .set("PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW", value);
-        let outcome = site.run(&flags).await;
-        outcome.credential();
-        assert_eq!(outcome.stderr, "", "{value}");
-        std::fs::remove_dir_all(site.sessions_file().parent().unwrap()).unwrap();
-    }
-    site.machine
-        .set("PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW", "magic");
-    let outcome = site.run(&flags).await;
-    assert_fails(
-        &outcome,
-        2,
-        "PINNIPED_UPSTREAM_IDENTITY_PROVIDER_FLOW is 'magic'",
     );
 }
 

@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 
-use super::processes::{end, long_lived};
-use super::{LDAP, Outcome, Site, assert_fails};
+use super::processes::long_lived;
+use super::{LDAP, Site, assert_fails};
 
 /// A bus of a user's session, with an unlocked keyring on it. Both end when it is dropped.
 struct Session(Child);
@@ -59,11 +59,6 @@ impl Drop for Session {
 }
 
 impl Site {
-    async fn run_process(&self, flags: Vec<String>) -> Outcome {
-        let program = self.start(&flags);
-        tokio::task::spawn_blocking(|| end(program)).await.unwrap()
-    }
-
     /// All that the keyring has, as the program that opens it lists it.
     fn keyring_list(&self) -> String {
         let output = Command::new("docker-credential-secretservice")

@@ -6,7 +6,7 @@ use std::time::Duration;
 use haulout_tests::supervisor::Behaviour;
 use serde_json::{Value, json};
 
-use super::{Outcome, Site, assert_fails};
+use super::{LDAP, Outcome, Site, assert_fails};
 use crate::Machine;
 
 const CLUSTER: &[&str] = &["--request-audience=my-cluster"];
@@ -408,6 +408,35 @@ async fn a_kubeconfig_says_where_its_user_is_logged_in_and_how() {
     }
     assert_eq!(site.supervisor.calls().revocations, 8);
     assert!(!site.sessions_file().exists());
+}
+
+/// This logout has other roots than the login, whose `env` names its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_roots_a_kubeconfig_sets_is_kept_for_who_sets_them_too() {
+    let mut site = Site::today(Behaviour::default()).await;
+    site.set_password("alice");
+    let mut arguments = site.flags(LDAP);
+    arguments.retain(|flag| !flag.starts_with("--ca-bundle"));
+    let roots = site.machine.home.path().join("roots.pem");
+    std::fs::write(&roots, site.supervisor.ca_pem()).unwrap();
+    let roots = roots.to_str().unwrap().to_owned();
+    let set = json!([{"name": "SSL_CERT_FILE", "value": roots}]);
+    let kubeconfig = site.kubeconfig(&[("c", exec("haulout", &arguments, &set))]);
+    site.machine.set("SSL_CERT_FILE", &roots);
+    site.run_process(arguments).await.credential();
+    site.machine.variables.remove("SSL_CERT_FILE");
+    let logout = ["logout", &kubeconfig].map(str::to_owned).to_vec();
+    let outcome = site.run_process(logout.clone()).await;
+    assert_eq!(outcome.code, ExitCode::FAILURE);
+    assert!(
+        outcome.stderr.contains("other CA certificates"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(site.has_session());
+    site.machine.set("SSL_CERT_FILE", &roots);
+    let outcome = site.run_process(logout).await;
+    assert!(outcome.stdout.contains("has revoked"), "{}", outcome.stderr);
 }
 
 /// Its CA could pose as the issuer of a session that it has nothing to do with.

@@ -42,6 +42,11 @@ impl Site {
     pub(super) fn start(&self, flags: &[String]) -> Child {
         self.command(flags).spawn().unwrap()
     }
+
+    pub(super) async fn run_process(&self, flags: Vec<String>) -> Outcome {
+        let program = self.start(&flags);
+        tokio::task::spawn_blocking(|| end(program)).await.unwrap()
+    }
 }
 
 pub(super) fn end(program: Child) -> Outcome {
@@ -90,7 +95,24 @@ async fn thirty_processes_spend_one_refresh_token() {
     );
 }
 
-/// As when kubectl is killed. Who goes on without the lock spends the refresh token beside its holder.
+/// A kubeconfig can set the variable, as it can name a CA.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_not_given_to_whomever_a_variable_trusts() {
+    let mut site = Site::today(long_lived()).await;
+    site.set_password("alice");
+    let mut flags = site.flags(&[LDAP, &["--credential-cache="]].concat());
+    let ca = site.ca_flag();
+    flags.retain(|flag| *flag != ca);
+    for (name, logins) in [("a.pem", 1), ("b.pem", 2), ("a.pem", 2)] {
+        let path = site.machine.home.path().join(name);
+        std::fs::write(&path, site.supervisor.ca_pem()).unwrap();
+        site.machine.set("SSL_CERT_FILE", path.to_str().unwrap());
+        site.run_process(flags.clone()).await.credential();
+        assert_eq!(site.supervisor.calls().authorize, logins, "{name}");
+    }
+}
+
+/// As when kubectl is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_goes_on_without_the_lock_whose_reader_is_gone() {
     let mut site = Site::today(long_lived()).await;

@@ -176,6 +176,25 @@ async fn refresh_token_is_not_spent_while_there_are_no_keys_to_check_its_fruits_
     assert_eq!(site.supervisor.calls().refreshes, 0);
 }
 
+/// By `pinniped`, which has no lock, or where there can be none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_another_has_just_spent_is_not_sent() {
+    let mut site = Site::new(Behaviour::default()).await;
+    site.log_in(NO_CACHE).await.credential();
+    site.wait(121);
+    let before = std::fs::read(site.sessions_file()).unwrap();
+    site.run(NO_CACHE).await.credential();
+    let after = std::fs::read(site.sessions_file()).unwrap();
+    std::fs::write(site.sessions_file(), before).unwrap();
+    // When the program has read the session already.
+    let file = site.sessions_file();
+    site.supervisor
+        .on_keys(move || std::fs::write(&file, &after).unwrap());
+    site.run(NO_CACHE).await.credential();
+    let calls = site.supervisor.calls();
+    assert_eq!((calls.authorize, calls.refreshes, calls.reused), (1, 2, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_refresh_token_is_kept_whatever_becomes_of_the_rest() {
     let mut site = Site::new(Behaviour::default()).await;

@@ -63,6 +63,7 @@ async fn c097_without_a_listener_the_pasted_code_works_and_later_calls_ask_nothi
         })
         .await;
     first.credential();
+    assert!(names_port(&first, 0), "{}", first.stderr);
     let second = site.run_on_terminal(&flags, async |_| Ok(())).await;
     assert_eq!(second.stdout, first.stdout);
     assert_eq!(second.stderr, "");
@@ -83,6 +84,13 @@ async fn c090_where_the_port_is_taken_the_code_can_be_pasted() {
     outcome.credential();
     let expected = format!("Port {port} of 127.0.0.1 cannot be listened on");
     assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
+    assert!(names_port(&outcome, port), "{}", outcome.stderr);
+}
+
+/// Whether the link leads back to this port: issuers may know no other.
+fn names_port(outcome: &Outcome, port: u16) -> bool {
+    let expected = format!("&redirect_uri=http%3A%2F%2F127.0.0.1%3A{port}%2Fcallback&");
+    outcome.stderr.contains(&expected)
 }
 
 /// Ctrl-D: there will be no answer.

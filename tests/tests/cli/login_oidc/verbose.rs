@@ -3,7 +3,7 @@
 use haulout_tests::supervisor::{AUDIT_ID, Behaviour, PASSWORD};
 use serde_json::{Value, json};
 
-use super::{Outcome, Site};
+use super::{LDAP, Outcome, Site};
 use crate::server::{self, Server, with_headers};
 use crate::success;
 
@@ -79,8 +79,7 @@ async fn each_step_of_a_login_is_told_without_what_is_secret() {
     warned.headers_mut().insert("audit-id", id);
     let cluster = Server::start([warned]);
     let mut site = Site::new(Behaviour::default()).await;
-    site.machine.set("PINNIPED_USERNAME", "alice");
-    site.machine.set("PINNIPED_PASSWORD", PASSWORD);
+    site.set_password("alice");
     let endpoint = format!("--concierge-endpoint={}", cluster.url());
     let ca = format!("--concierge-ca-bundle-data={}", cluster.ca_base64());
     let flags = [
@@ -91,10 +90,8 @@ async fn each_step_of_a_login_is_told_without_what_is_secret() {
         &endpoint,
         &ca,
         "--request-audience=my-cluster",
-        "--upstream-identity-provider-name=my-ldap",
-        "--upstream-identity-provider-type=ldap",
     ];
-    let outcome = site.run(&flags).await;
+    let outcome = site.run(&[&flags, LDAP].concat()).await;
     outcome.credential();
     let issuer = site.supervisor.url();
     let credentials = site.machine.cache_file();
@@ -155,14 +152,9 @@ async fn c124_audit_id_of_the_issuer_is_told_where_it_refuses() {
         format!("refresh the tokens: POST {issuer}/token: 400 Bad Request, Audit-ID {AUDIT_ID}");
     assert!(told(&outcome).contains(&&*refused), "{}", outcome.stderr);
     // Of a refusal by redirect too.
-    site.machine.set("PINNIPED_USERNAME", "alice");
+    site.set_password("alice");
     site.machine.set("PINNIPED_PASSWORD", "wrong");
-    let password = [
-        "-v",
-        "--upstream-identity-provider-name=my-ldap",
-        "--upstream-identity-provider-type=ldap",
-    ];
-    let outcome = site.run(&password).await;
+    let outcome = site.run(&[LDAP, &["-v"]].concat()).await;
     assert!(
         outcome.error(1).contains("login failed with code"),
         "{}",
