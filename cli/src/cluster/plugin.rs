@@ -30,7 +30,8 @@ struct Spec<'a> {
     cluster: Option<&'a ExecAuthCluster>,
 }
 
-/// What a plugin prints, as JSON or YAML. When its credential ends does not matter: no command is at work for so long.
+/// What a plugin prints, as JSON or YAML. When its credential ends is not looked at: hardly a command is at work for so long, and
+/// one that is, such as `get kubeconfig` while it waits, is told by the API server.
 #[derive(Deserialize)]
 struct ExecCredential {
     status: Option<Credential>,

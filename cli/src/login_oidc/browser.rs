@@ -32,6 +32,10 @@ impl Session<'_> {
                 listener.address().port()
             });
         let redirect_uri = callback::redirect_uri(port);
+        let provider = &issuer.provider;
+        // A page that shows a code alone is of no use where the whole answer is wanted.
+        let can_form_post =
+            provider.offers_form_post && provider.is_supervisor() && !provider.has_foreign_page();
         let link = |form_post| {
             authorize_url(
                 endpoint,
@@ -39,7 +43,7 @@ impl Session<'_> {
                 &attempt,
                 &redirect_uri,
                 // Browsers warn of forms that a page of others posts to this computer; a Supervisor's posts them by a script.
-                form_post && issuer.provider.offers_form_post && issuer.provider.is_supervisor(),
+                form_post && can_form_post,
                 self.settings.upstream.as_ref(),
             )
         };

@@ -14,7 +14,7 @@ use super::step::other_audiences;
 use crate::clock::Clock;
 use crate::console::Console;
 use crate::oidc::IssuerClient;
-use crate::oidc::authorization::{Attempt, Client, RANDOM_BYTES};
+use crate::oidc::authorization::{Attempt, Client, ExpectedIssuer, RANDOM_BYTES};
 use crate::oidc::id_token::{self, Ties};
 use crate::oidc::provider::Provider;
 use crate::oidc::tokens::{TokenAnswer, TokenEndpoint};
@@ -79,8 +79,8 @@ impl Issuer<'_> {
     }
 
     pub(super) fn authorization_endpoint(&self) -> Result<&Url, OidcLoginError> {
-        let endpoint = self.provider.authorization_endpoint.as_ref();
-        endpoint.ok_or(OidcLoginError::NoAuthorizationEndpoint)
+        let page = self.provider.page()?;
+        page.ok_or(OidcLoginError::NoAuthorizationEndpoint)
     }
 
     /// What ties a login to its answer.
@@ -88,7 +88,11 @@ impl Issuer<'_> {
         let mut random = [0; RANDOM_BYTES];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| OidcLoginError::Random)?;
         let provider = &self.provider;
-        Ok(Attempt::new(&random).at(&provider.issuer, provider.names_itself))
+        Ok(Attempt::new(&random).at(ExpectedIssuer {
+            issuer: provider.issuer.clone(),
+            is_declared: provider.names_itself,
+            has_foreign_page: provider.has_foreign_page(),
+        }))
     }
 
     /// The tokens for an authorization code.

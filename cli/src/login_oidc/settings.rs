@@ -128,8 +128,8 @@ fn flow(login: &OidcLogin, environment: Environment<'_>) -> Result<Option<Flow>,
         return Ok(None);
     }
     match Flow::from_str(&value, false) {
-        Ok(flow) => Ok(Some(flow)),
-        Err(_) => Err(OidcLoginError::Flow {
+        Ok(flow) if source != VARIABLE || flow != Flow::ClientCredentials => Ok(Some(flow)),
+        _ => Err(OidcLoginError::Flow {
             variable: source,
             value,
         }),

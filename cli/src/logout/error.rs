@@ -62,7 +62,7 @@ fn told(kept: usize, unrevoked: usize) -> String {
     let kept = (kept > 0).then(|| {
         format!(
             "{kept} of your sessions are kept, since they can still be revoked: log out again with --kubeconfig FILE, or with the \
-             --ca-bundle, --ca-bundle-data and --client-secret-env that stand there; --forget forgets them here alone"
+             --ca-bundle, --ca-bundle-data, --client-secret-env, SSL_CERT_FILE and SSL_CERT_DIR of that login; --forget forgets them here alone"
         )
     });
     let unrevoked = (unrevoked > 0).then(|| {

@@ -23,10 +23,12 @@ pub(crate) struct Attempt {
 }
 
 /// Whom the answer has to come from (RFC 9207).
-struct ExpectedIssuer {
-    issuer: String,
+pub(crate) struct ExpectedIssuer {
+    pub(crate) issuer: String,
     /// Whether it always says who it is.
-    is_declared: bool,
+    pub(crate) is_declared: bool,
+    /// Whether users are sent to a server that is not known to be its own.
+    pub(crate) has_foreign_page: bool,
 }
 
 impl Attempt {
@@ -41,16 +43,18 @@ impl Attempt {
         }
     }
 
-    /// The same, for an answer that says that it is of `issuer`, or, unless the issuer has declared that it does so, says nothing.
-    pub(crate) fn at(self, issuer: &str, is_declared: bool) -> Self {
-        let issuer = issuer.to_owned();
+    /// The same, for an answer that says that it is of this issuer, or, unless it has declared that it does so, says nothing.
+    pub(crate) fn at(self, issuer: ExpectedIssuer) -> Self {
         Self {
-            issuer: Some(ExpectedIssuer {
-                issuer,
-                is_declared,
-            }),
+            issuer: Some(issuer),
             ..self
         }
+    }
+
+    /// Whether a code is taken that comes without the rest of its answer, and so without `iss`.
+    pub(crate) fn takes_bare_codes(&self) -> bool {
+        let issuer = self.issuer.as_ref();
+        issuer.is_none_or(|issuer| !issuer.has_foreign_page)
     }
 
     /// Whether an answer with this `iss` is one of the issuer that was asked. A user may have been led to another one, that hands
@@ -244,7 +248,11 @@ mod tests {
             (true, Some(ours), true),
             (true, Some("https://login.example.com/"), false),
         ] {
-            let attempt = Attempt::new(&[7; RANDOM_BYTES]).at(ours, is_declared);
+            let attempt = Attempt::new(&[7; RANDOM_BYTES]).at(ExpectedIssuer {
+                issuer: ours.to_owned(),
+                is_declared,
+                has_foreign_page: false,
+            });
             assert_eq!(attempt.is_issuer(iss), expected, "{is_declared} {iss:?}");
         }
     }

@@ -113,7 +113,10 @@ pub(crate) fn judge(request: &Request<'_>, attempt: &Attempt) -> Verdict {
 pub(crate) fn judge_pasted(line: &str, attempt: &Attempt) -> Result<SecretString, OidcError> {
     let line = line.trim();
     let Some(address) = line.starts_with("http://").then(|| Url::parse(line)) else {
-        return Ok(line.to_owned().into());
+        return match attempt.takes_bare_codes() {
+            true => Ok(line.to_owned().into()),
+            false => Err(OidcError::BareCode),
+        };
     };
     let address = address.map_err(|_| OidcError::State)?;
     let request = Request {

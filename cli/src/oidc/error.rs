@@ -180,6 +180,11 @@ pub(crate) enum OidcError {
     )]
     State,
     #[error(
+        "the issuer's login page is on another server, and a code alone does not say of whom it is; paste the whole address at which \
+         the browser ended, which begins with http://127.0.0.1"
+    )]
+    BareCode,
+    #[error(
         "the answer to the login is not of the issuer that was asked: iss is missing, or another; {}",
         remedy::AGAIN
     )]

@@ -16,7 +16,7 @@ use super::error::{Step, refused, unreadable};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Provider {
     pub(crate) issuer: String,
-    pub(crate) authorization_endpoint: Option<Url>,
+    authorization_endpoint: Option<Url>,
     pub(crate) token_endpoint: Url,
     pub(crate) jwks_uri: Url,
     pub(crate) device_authorization_endpoint: Option<Url>,
@@ -35,6 +35,27 @@ impl Provider {
     /// Whether it is a Pinniped Supervisor.
     pub(crate) fn is_supervisor(&self) -> bool {
         self.identity_providers_endpoint.is_some()
+    }
+
+    /// Whether its page for logins is of another server than both the issuer and where the code of there is redeemed. Nothing but
+    /// `iss` in an answer then tells of whom it is.
+    pub(crate) fn has_foreign_page(&self) -> bool {
+        let page = self.authorization_endpoint.as_ref();
+        page.is_some_and(|page| {
+            authorization_endpoint::is_foreign(page, &self.issuer, &self.token_endpoint)
+        })
+    }
+
+    /// The page that users may be sent to, if it has one. Logins without it are none of its concern.
+    ///
+    /// # Errors
+    /// It is of another server, whose answers need not say of whom they are, or sets what a login sets.
+    pub(crate) fn page(&self) -> Result<Option<&Url>, OidcError> {
+        let Some(page) = &self.authorization_endpoint else {
+            return Ok(None);
+        };
+        authorization_endpoint::check(page, &self.issuer, &self.token_endpoint, self.names_itself)?;
+        Ok(Some(page))
     }
 }
 
@@ -119,10 +140,6 @@ fn read(issuer: &str, document: Document) -> Result<Provider, OidcError> {
     let authorization_endpoint =
         optional("authorization_endpoint", &document.authorization_endpoint)?;
     let token_endpoint = https("token_endpoint", &document.token_endpoint)?;
-    let names_itself = document.authorization_response_iss_parameter_supported;
-    if let Some(endpoint) = &authorization_endpoint {
-        authorization_endpoint::check(endpoint, issuer, &token_endpoint, names_itself)?;
-    }
     Ok(Provider {
         authorization_endpoint,
         token_endpoint,
@@ -133,7 +150,7 @@ fn read(issuer: &str, document: Document) -> Result<Provider, OidcError> {
         )?,
         revocation_endpoint: optional("revocation_endpoint", &document.revocation_endpoint)?,
         offers_form_post,
-        names_itself,
+        names_itself: document.authorization_response_iss_parameter_supported,
         scopes_supported: document.scopes_supported,
         token_endpoint_auth_methods_supported: document.token_endpoint_auth_methods_supported,
         identity_providers_endpoint,
@@ -229,6 +246,26 @@ mod tests {
         assert!(error.contains("response_modes_supported"), "{error}");
     }
 
+    /// Device codes, programs and refreshes go on where only the page is wrong.
+    #[test]
+    fn a_page_that_leads_astray_is_refused_to_those_who_would_be_sent_there() {
+        for (page, is_foreign, expected) in [
+            (
+                "https://other.example.com/a",
+                true,
+                "https://other.example.com",
+            ),
+            ("https://login.example.com/a?state=s", false, "\"state\""),
+        ] {
+            let document = with("authorization_endpoint", json!(page));
+            let provider = read_json(&document).unwrap();
+            assert_eq!(provider.has_foreign_page(), is_foreign);
+            let error = provider.page().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(read_json(&document()).unwrap().page().unwrap().is_some());
+    }
+
     #[test]
     fn c040_documents_that_lead_astray_are_refused() {
         let cases = [
@@ -248,20 +285,6 @@ mod tests {
                 "token_endpoint",
             ),
             (with("token_endpoint", json!("")), "token_endpoint"),
-            (
-                with(
-                    "authorization_endpoint",
-                    json!("https://other.example.com/a"),
-                ),
-                "https://other.example.com",
-            ),
-            (
-                with(
-                    "authorization_endpoint",
-                    json!("https://login.example.com/a?state=s"),
-                ),
-                "\"state\"",
-            ),
             (
                 with("jwks_uri", json!("ftp://login.example.com/k")),
                 "jwks_uri",

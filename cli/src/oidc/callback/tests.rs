@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use super::*;
-use crate::oidc::authorization::RANDOM_BYTES;
+use crate::oidc::authorization::{ExpectedIssuer, RANDOM_BYTES};
 
 const STATE: &str = "07070707070707070707070707070707";
 
@@ -221,6 +221,31 @@ async fn idle_connections_keep_no_browser_out() {
     tokio::join!(login, browser);
 }
 
+/// All of them are there before the first is looked at.
+#[tokio::test]
+async fn whoever_comes_after_the_browser_pushes_it_out_no_more() {
+    let listener = CallbackListener::bind(0).await.unwrap();
+    let address = listener.address();
+    let mut browser = TcpStream::connect(address).await.unwrap();
+    let asked = format!("GET {PATH}?code=c&state={STATE} HTTP/1.1\r\nhost: x\r\n\r\n");
+    browser.write_all(asked.as_bytes()).await.unwrap();
+    let mut others = Vec::new();
+    for _ in 0..40 {
+        others.push(TcpStream::connect(address).await.unwrap());
+    }
+    let issuer = Url::parse("https://login.example.com").unwrap();
+    let login = listener.serve(Arc::new(attempt()), &issuer, async |mut arrivals| {
+        let arrival: Option<Arrival> = arrivals.recv().await;
+        arrival.unwrap().show(true);
+    });
+    let mut told = String::new();
+    tokio::select! {
+        never = async { login.await; std::future::pending().await } => never,
+        _read = browser.read_to_string(&mut told) => {}
+    }
+    assert!(told.starts_with("HTTP/1.1 200 OK"), "{told}");
+}
+
 #[test]
 fn a_code_is_pasted_alone_or_in_an_address() {
     for (pasted, expected) in [
@@ -249,6 +274,27 @@ fn a_code_is_pasted_alone_or_in_an_address() {
                 assert!(error.contains(expected), "{pasted}: {error}");
             }
         }
+    }
+}
+
+/// The page of another server shows codes of its own, which the issuer that led there must not be given.
+#[test]
+fn a_code_of_a_foreign_page_is_taken_with_its_issuer_only() {
+    let attempt = attempt().at(ExpectedIssuer {
+        issuer: "https://i.example.com".to_owned(),
+        is_declared: true,
+        has_foreign_page: true,
+    });
+    let address = |issuer: &str| {
+        format!("http://127.0.0.1:0/callback?code=c&state={STATE}&iss=https://{issuer}.example.com")
+    };
+    for (pasted, is_taken) in [
+        ("a-code".to_owned(), false),
+        (address("i"), true),
+        (address("g"), false),
+    ] {
+        let judged = judge_pasted(&pasted, &attempt);
+        assert_eq!(judged.is_ok(), is_taken, "{pasted}");
     }
 }
 

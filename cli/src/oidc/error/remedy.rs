@@ -115,6 +115,7 @@ mod tests {
             | OidcError::Nonce
             | OidcError::AccessTokenHash
             | OidcError::State
+            | OidcError::BareCode
             | OidcError::AnswerOfAnother
             | OidcError::NotRedirected(_)
             | OidcError::NoPasswordFlow
@@ -180,6 +181,7 @@ mod tests {
             OidcError::Nonce,
             OidcError::AccessTokenHash,
             OidcError::State,
+            OidcError::BareCode,
             OidcError::AnswerOfAnother,
             OidcError::NotRedirected(StatusCode::OK),
             OidcError::NoPasswordFlow,

@@ -2,7 +2,6 @@
 
 use url::Url;
 
-use super::https;
 use crate::oidc::OidcError;
 use crate::oidc::authorization::PARAMETERS;
 
@@ -16,11 +15,7 @@ pub(super) fn check(
     token_endpoint: &Url,
     names_itself: bool,
 ) -> Result<(), OidcError> {
-    let issuer_url = https("issuer", issuer)?;
-    let is_own = [&issuer_url, token_endpoint]
-        .map(Url::origin)
-        .contains(&endpoint.origin());
-    if !is_own && !names_itself {
+    if !names_itself && is_foreign(endpoint, issuer, token_endpoint) {
         let name = |url: &Url| url.origin().ascii_serialization();
         return Err(OidcError::ForeignAuthorizationEndpoint {
             issuer: issuer.to_owned(),
@@ -33,6 +28,13 @@ pub(super) fn check(
         Some(name) => Err(OidcError::EndpointParameter { name }),
         None => Ok(()),
     }
+}
+
+/// Whether it is of another server than the issuer, and than that which redeems its code.
+pub(super) fn is_foreign(endpoint: &Url, issuer: &str, token_endpoint: &Url) -> bool {
+    let is_there = |url: &Url| url.origin() == endpoint.origin();
+    let is_issuers = Url::parse(issuer).is_ok_and(|issuer| is_there(&issuer));
+    !is_issuers && !is_there(token_endpoint)
 }
 
 #[cfg(test)]

@@ -178,7 +178,9 @@ async fn the_environment_changes_the_flow_of_a_person_and_of_no_program() {
             outcome.stderr
         );
     }
-    site.machine.set(VARIABLE, "magic");
-    let outcome = site.run(&of_person).await;
-    assert_fails(&outcome, 2, &format!("{VARIABLE} is 'magic'"));
+    for value in ["magic", "client_credentials"] {
+        site.machine.set(VARIABLE, value);
+        let outcome = site.run(&of_person).await;
+        assert_fails(&outcome, 2, &format!("{VARIABLE} is '{value}'"));
+    }
 }

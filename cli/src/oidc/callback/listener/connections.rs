@@ -55,7 +55,11 @@ impl Connections {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.add(stream),
+                    Ok((stream, _)) => {
+                        self.add(stream);
+                        // Each is read once before others can take its place.
+                        tokio::task::yield_now().await;
+                    }
                     Err(_) => tokio::time::sleep(PAUSE).await,
                 },
                 Some(_ended) = self.tasks.join_next() => {
