@@ -71,7 +71,7 @@ pub(super) async fn what_is_given_wins_and_what_nobody_reaches_is_told(site: &Si
         ENV,
         ISSUER,
         "--concierge-mode=impersonationproxy",
-        "--timeout=1s",
+        "--timeout=5s",
     ];
     let unreached = site.run(&flags).await;
     unreached.assert_fails("could not validate the kubeconfig: the cluster does not answer at https://proxy.example.com");
