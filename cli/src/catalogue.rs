@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use haulout_https::{
-    CallError, CallFault, ClientError, HttpsClient, Limits, ProxyError, TrustRoots,
+    CallError, CallFault, ClientError, HttpsClient, Limits, ProxyError, TrustRoots, place,
 };
 use http::StatusCode;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -25,7 +25,6 @@ use crate::document::EncodeError;
 use crate::kubeconfig_file::{
     Entry, INSTALL_HINT, Output, OutputError, Plugin, own_path, plugin_command, to_yaml,
 };
-use crate::oidc::place;
 use crate::runtime::{RuntimeError, block_on};
 use crate::transport::TransportFault;
 

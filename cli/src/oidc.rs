@@ -16,7 +16,7 @@ pub(crate) mod scopes;
 mod seconds;
 pub(crate) mod tokens;
 
-pub(crate) use error::{OidcError, place};
+pub(crate) use error::OidcError;
 pub(crate) use issuer_client::IssuerClient;
 
 use std::time::Duration;

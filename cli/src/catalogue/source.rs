@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::Url;
 
-use crate::oidc::place;
+use haulout_https::place;
 
 /// What `--from` names.
 #[derive(Debug, PartialEq, Eq)]

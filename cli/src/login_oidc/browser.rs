@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use haulout_https::place;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use url::Url;
@@ -12,9 +13,9 @@ use super::issuer::Issuer;
 use super::paste;
 use super::session::Session;
 use super::whither::whither;
+use crate::oidc::OidcError;
 use crate::oidc::authorization::{Attempt, authorize_url};
 use crate::oidc::callback::{self, Arrival, CallbackListener, judge_pasted};
-use crate::oidc::{OidcError, place};
 use crate::session_cache::Tokens;
 
 impl Session<'_> {

@@ -4,7 +4,7 @@ mod remedy;
 
 use std::fmt;
 
-use haulout_https::{Answer, CallError, ClientError, ProxyError, foreign};
+use haulout_https::{Answer, CallError, ClientError, ProxyError, foreign, place};
 use haulout_jwt::keys::KeySetError;
 use haulout_jwt::verify::TokenError;
 use http::StatusCode;
@@ -302,16 +302,6 @@ pub(crate) fn refused(step: Step, url: &Url, answer: &Answer, secrets: &[&str]) 
 pub(crate) fn unreadable(step: Step, url: &Url, cause: serde_json::Error) -> OidcError {
     let url = place(url);
     OidcError::Document { step, url, cause }
-}
-
-/// A URL without what may be secret in it.
-pub(crate) fn place(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // Only URLs that cannot have them refuse.
-    let (_user, _password) = (url.set_username(""), url.set_password(None));
-    url.to_string()
 }
 
 #[cfg(test)]

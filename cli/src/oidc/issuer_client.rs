@@ -1,10 +1,10 @@
 //! Calls to an issuer, each told to whoever wants to know what is going on.
 
-use haulout_https::{Answer, CallError, HttpsClient, TrustRoots};
+use haulout_https::{Answer, CallError, HttpsClient, TrustRoots, place};
 use http::{HeaderMap, Method, header};
 use url::Url;
 
-use super::error::{OidcError, Step, place};
+use super::error::{OidcError, Step};
 use super::https_client;
 use crate::audit_id::audit_id;
 use crate::console::Console;

@@ -153,7 +153,7 @@ impl HttpsClient {
         self.answer(request).await.map_err(|error| {
             let fault = CallFault::new(error, self.limits.time);
             let proxy = self.proxies.proxy_to(&url).ok().flatten();
-            CallError::new(verb, url, proxy.as_ref(), fault)
+            CallError::new(verb, &url, proxy.as_ref(), fault)
         })
     }
 

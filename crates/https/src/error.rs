@@ -33,23 +33,28 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// What may be secret in `url` is not repeated: user, password, query and fragment.
     pub(crate) fn new(
         verb: &'static str,
-        mut url: Url,
+        url: &Url,
         proxy: Option<&Proxy>,
         fault: CallFault,
     ) -> Self {
-        url.set_query(None);
-        url.set_fragment(None);
-        // Only URLs that cannot have them refuse.
-        let (_user, _password) = (url.set_username(""), url.set_password(None));
         Self {
             verb,
-            place: format!("\"{url}\"{}", by_way_of(proxy)),
+            place: format!("\"{}\"{}", place(url), by_way_of(proxy)),
             fault,
         }
     }
+}
+
+/// A URL for messages, without what may be secret in it: user, password, query and fragment.
+pub fn place(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // Only URLs that cannot have them refuse.
+    let (_user, _password) = (url.set_username(""), url.set_password(None));
+    url.into()
 }
 
 /// What a message about a call says of the proxy on its way, which may be what fails.
@@ -172,7 +177,7 @@ mod tests {
     fn no_secret_of_a_url_is_repeated() {
         let url = Url::parse("https://very-secret:very-secret@h/keys?a=very-secret#very-secret");
         let fault = CallFault::TooLong(1);
-        let error = CallError::new("Get", url.unwrap(), None, fault);
+        let error = CallError::new("Get", &url.unwrap(), None, fault);
         assert_eq!(
             error.to_string(),
             "Get \"https://h/keys\": answer is longer than 1 bytes"

@@ -20,7 +20,7 @@ pub use body::{BodyError, read_body};
 pub use client::{Answer, HttpsClient, Limits};
 pub use clients::HttpsClients;
 pub use connection::ConnectionError;
-pub use error::{CallError, CallFault, ClientError, by_way_of, causes};
+pub use error::{CallError, CallFault, ClientError, by_way_of, causes, place};
 pub use lookup::{LookupError, MAX_LOOKUPS};
 pub use proxy::{Proxy, ProxyError, ProxyRules};
 pub use tls::TrustRoots;
